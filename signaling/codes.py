@@ -1,0 +1,87 @@
+"""The one table of error codes: code -> HTTP status -> WebSocket close code. No I/O, no clock.
+
+`effect(code)` looks a code up. A code without a close code leaves the connection open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Code(StrEnum):
+    """Why the server refused something; the text is what travels in `error` messages and HTTP bodies."""
+
+    BAD_JSON = "bad-json"
+    BAD_MESSAGE = "bad-message"
+    NOT_JOINED = "not-joined"
+    ALREADY_JOINED = "already-joined"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    UNKNOWN_TARGET = "unknown-target"
+    NAME_TAKEN = "name-taken"
+    ROOM_FULL = "room-full"
+    SERVER_FULL = "server-full"
+    TOO_LARGE = "too-large"
+    RATE_LIMITED = "rate-limited"
+    SLOW_CLIENT = "slow-client"
+    JOIN_TIMEOUT = "join-timeout"
+    NO_ANSWER = "no-answer"
+    REJECTED = "rejected"
+    BAD_ORIGIN = "bad-origin"
+    BAD_CONTENT_TYPE = "bad-content-type"
+    SHUTTING_DOWN = "shutting-down"
+    INTERNAL_ERROR = "internal-error"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What follows from a code: the status of an HTTP answer, the close code of a WebSocket (None: it stays open)."""
+
+    http_status: int
+    close_code: int | None
+    meaning: str
+
+
+# Close codes from 4400 on are HTTP statuses plus 4000; below 2000 they are those of RFC 6455, section 7.4.1,
+# and of its IANA registry (1013: try again later).
+EFFECTS: Final[dict[Code, Effect]] = {
+    Code.BAD_JSON: Effect(400, None, "the text is not JSON"),
+    Code.BAD_MESSAGE: Effect(400, None, "JSON, but not a message: no object, unknown type, missing or wrong field"),
+    Code.NOT_JOINED: Effect(403, None, "the first message has to be join"),
+    Code.ALREADY_JOINED: Effect(409, None, "a connection joins one room once"),
+    Code.UNSUPPORTED_VERSION: Effect(400, 4400, "the server does not speak this version of the protocol"),
+    Code.UNKNOWN_TARGET: Effect(404, None, "nobody of that id or name is in the room"),
+    Code.NAME_TAKEN: Effect(409, 4409, "somebody of that name is in the room"),
+    Code.ROOM_FULL: Effect(503, 4503, "the room has as many members as it may have"),
+    Code.SERVER_FULL: Effect(503, 4503, "the server has as many connections or exchanges as it may have"),
+    Code.TOO_LARGE: Effect(413, 1009, "the message is longer than the limit"),
+    Code.RATE_LIMITED: Effect(429, 4429, "too many messages in a second; closes when it goes on"),
+    Code.SLOW_CLIENT: Effect(503, 1013, "the client does not read what is sent to it"),
+    Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
+    Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
+    Code.REJECTED: Effect(409, None, "the participant declined the call"),
+    Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
+    Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
+    Code.SHUTTING_DOWN: Effect(503, 1001, "the server is going away"),
+    Code.INTERNAL_ERROR: Effect(500, 1011, "a mistake of the server"),
+}
+
+
+def effect(code: Code) -> Effect:
+    """The HTTP status, the close code and the meaning of `code`."""
+    return EFFECTS[code]
+
+
+class ProtocolError(Exception):
+    """A message that cannot be used, or a request the server refuses: `code` and one sentence.
+
+    `to` and `session` say which message of the client is meant, where that is known.
+    """
+
+    def __init__(self, code: Code, message: str, *, to: str | None = None, session: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.to = to
+        self.session = session

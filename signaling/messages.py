@@ -1,0 +1,349 @@
+"""The signaling messages of both directions: structures, limits, parse and encode. No I/O, no clock.
+
+docs/protocol.md describes the same in words. Names ending in `To` are what a client sends, names ending in `From` what
+the server passes on. JSON keeps the spelling of W3C (`sdpMid`, `iceServers`); Python attributes are snake case, and
+`from` is `sender`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from signaling.codes import Code, ProtocolError
+from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_LABEL",
+    "MAX_MESSAGE_BYTES",
+    "MAX_RELAYED_BYTES",
+    "VERSION",
+    "BadIceServer",
+    "ByeFrom",
+    "ByeReason",
+    "ByeTo",
+    "CandidateFrom",
+    "CandidateTo",
+    "ClientMessage",
+    "Code",
+    "DescriptionFrom",
+    "DescriptionTo",
+    "ErrorMessage",
+    "IceCandidate",
+    "IceServer",
+    "Join",
+    "Joined",
+    "Leave",
+    "Left",
+    "Member",
+    "MessageFrom",
+    "MessageTo",
+    "ProtocolError",
+    "ServerMessage",
+    "SessionDescription",
+    "Welcome",
+    "encode",
+    "parse_client",
+    "parse_ice_server",
+    "parse_server",
+]
+
+VERSION: Final = 1
+MAX_MESSAGE_BYTES: Final = 128 * 1024  # of UTF-8, from a client
+MAX_RELAYED_BYTES: Final = 1024 * 1024  # of UTF-8, from the server: JSON numbers may grow when they are written anew
+MAX_LABEL: Final = 64  # characters of a room, a name, an id, a session
+MAX_TEXT: Final = 500  # characters of the text of a bye
+MAX_DEPTH: Final = 64  # of arrays and objects inside each other in the data of a message
+
+ByeReason: TypeAlias = Literal[
+    "hung-up", "declined", "busy", "cancelled", "no-answer", "failed", "lost", "left", "error"
+]  # fmt: skip
+
+_Label = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LABEL)]
+# Control characters, line separators and the marks that turn the direction of writing: a name is shown to people.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A participant of a room; `polite` says that it gives way when two offers cross."""
+
+    id: str
+    name: str
+    polite: bool = False
+
+
+class SessionDescription(msgspec.Struct, frozen=True):
+    """A session description as `RTCSessionDescription.toJSON()` writes it."""
+
+    type: Literal["offer", "answer"]
+    sdp: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class IceCandidate(msgspec.Struct, frozen=True):
+    """An ICE candidate as `RTCIceCandidate.toJSON()` writes it."""
+
+    candidate: str
+    sdp_mid: str | None = msgspec.field(default=None, name="sdpMid")
+    sdp_mline_index: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = msgspec.field(
+        default=None, name="sdpMLineIndex"
+    )
+    username_fragment: str | None = msgspec.field(default=None, name="usernameFragment")
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """Base of every message: one JSON object, whose field `type` says which."""
+
+
+# Client -> server
+
+
+class Join(Message, frozen=True, tag="join"):
+    """The first message of a connection. `room` and `name`: 1 to 64 characters, no control characters."""
+
+    room: _Label
+    name: _Label
+    version: int
+    polite: bool = False
+
+    def __post_init__(self) -> None:
+        check_label("room", self.room)
+        check_label("name", self.name)
+
+
+class Leave(Message, frozen=True, tag="leave"):
+    """Goodbye; closing the socket does the same."""
+
+
+class DescriptionTo(Message, frozen=True, tag="description"):
+    """An offer or an answer of the call `session` for the member `to`."""
+
+    to: _Label
+    session: _Label
+    description: SessionDescription
+
+
+class CandidateTo(Message, frozen=True, tag="candidate"):
+    """A candidate of the call `session` for the member `to`; None means that there are no more."""
+
+    to: _Label
+    session: _Label
+    candidate: IceCandidate | None
+
+
+class ByeTo(Message, frozen=True, tag="bye"):
+    """Ends, rejects or cancels the call `session` with the member `to`."""
+
+    to: _Label
+    session: _Label
+    reason: ByeReason
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
+class MessageTo(Message, frozen=True, tag="message"):
+    """Application data, any JSON, for the member `to`, outside any call."""
+
+    to: _Label
+    data: Any
+
+
+# Server -> client
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """Answers `join`: the own id, the other members, the ICE servers to use."""
+
+    version: int
+    id: str
+    room: str
+    name: str
+    members: list[Member]
+    ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+
+
+class Joined(Message, frozen=True, tag="joined"):
+    """Somebody came into the room."""
+
+    member: Member
+
+
+class Left(Message, frozen=True, tag="left"):
+    """Somebody is gone; `reason` is `left`, `lost`, or the error code that closed the connection."""
+
+    member: Member
+    reason: str
+
+
+class DescriptionFrom(Message, frozen=True, tag="description"):
+    """An offer or an answer from `sender`.
+
+    `trickle` False: the answer must contain all candidates. `name`: of a caller who is not a member of the room.
+    """
+
+    sender: str = msgspec.field(name="from")
+    session: str
+    description: SessionDescription
+    trickle: bool = True
+    name: str | None = None
+
+
+class CandidateFrom(Message, frozen=True, tag="candidate"):
+    """A candidate from `sender`; None means that there are no more."""
+
+    sender: str = msgspec.field(name="from")
+    session: str
+    candidate: IceCandidate | None
+
+
+class ByeFrom(Message, frozen=True, tag="bye"):
+    """`sender` ends, rejects or cancels the call; `reason` is a ByeReason, or a later version's."""
+
+    sender: str = msgspec.field(name="from")
+    session: str
+    reason: str
+    text: str = ""
+
+
+class MessageFrom(Message, frozen=True, tag="message"):
+    """Application data, any JSON, from `sender`."""
+
+    sender: str = msgspec.field(name="from")
+    data: Any
+
+
+class ErrorMessage(Message, frozen=True, tag="error"):
+    """The server refused something: `code` is a `Code`, `message` one sentence that says what to do."""
+
+    code: str
+    message: str
+    to: str | None = None
+    session: str | None = None
+
+
+ClientMessage: TypeAlias = Join | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo
+ServerMessage: TypeAlias = (
+    Welcome | Joined | Left | DescriptionFrom | CandidateFrom | ByeFrom | MessageFrom | ErrorMessage
+)
+
+
+class _Envelope(msgspec.Struct):
+    """What can still be said of a message that does not parse."""
+
+    type: Any = None
+    version: Any = None
+    to: Any = None
+    session: Any = None
+
+
+_client_decoder: Final = msgspec.json.Decoder(ClientMessage)
+_server_decoder: Final = msgspec.json.Decoder(ServerMessage)
+_envelope_decoder: Final = msgspec.json.Decoder(_Envelope)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> ClientMessage:
+    """The message that a client sent. Raises ProtocolError: too-large, bad-json, bad-message, unsupported-version."""
+    raw = _to_bytes(data, max_bytes)
+    try:
+        message: ClientMessage = _decode(_client_decoder, raw)
+    except ProtocolError as error:
+        raise _explained(error, raw) from error
+    if isinstance(message, Join) and message.version != VERSION:
+        raise _unsupported(message.version)
+    if isinstance(message, MessageTo):
+        _check_depth(raw, message.data)
+    return message
+
+
+def parse_server(data: str | bytes) -> ServerMessage:
+    """The message that a server sent. Raises ProtocolError: too-large, bad-json, bad-message."""
+    message: ServerMessage = _decode(_server_decoder, _to_bytes(data, MAX_RELAYED_BYTES))
+    return message
+
+
+def encode(message: ClientMessage | ServerMessage) -> str:
+    """One JSON object as text. Raises ProtocolError (bad-message) for data that JSON cannot hold."""
+    try:
+        return _encoder.encode(message).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(
+            Code.BAD_MESSAGE, f"The data cannot be written as JSON ({error}); send plain values."
+        ) from error
+
+
+def check_label(field: str, value: str) -> None:
+    """Raises ValueError if `value` cannot be the name of a room or a participant."""
+    if not 1 <= len(value) <= MAX_LABEL:
+        raise ValueError(f"`{field}` has {len(value)} characters, use 1 to {MAX_LABEL}")
+    if value != value.strip() or _UNPRINTABLE.search(value):
+        raise ValueError(f"`{field}` has control characters or outer spaces, leave them out")
+
+
+def _to_bytes(data: str | bytes, max_bytes: int) -> bytes:
+    try:
+        raw = data.encode() if isinstance(data, str) else data
+    except UnicodeEncodeError:
+        raise ProtocolError(Code.BAD_JSON, "The text is not valid Unicode; send JSON in UTF-8.") from None
+    if len(raw) > max_bytes:
+        raise ProtocolError(Code.TOO_LARGE, f"The message has {len(raw)} bytes; send at most {max_bytes}.")
+    return raw
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        # "Expected `str`, got `int` - at `$.description.sdp`" without the notation for the top.
+        text = str(error).replace("`$.", "`")[:200]
+        raise ProtocolError(Code.BAD_MESSAGE, f"The message cannot be used: {text}; correct it.") from error
+    except RecursionError as error:
+        raise ProtocolError(Code.BAD_JSON, "The JSON is nested too deep; send flatter data.") from error
+    except ValueError as error:  # msgspec.DecodeError, UnicodeDecodeError
+        raise ProtocolError(Code.BAD_JSON, f"The text is not JSON ({str(error)[:200]}); send one object.") from error
+
+
+def _explained(error: ProtocolError, raw: bytes) -> ProtocolError:
+    """`error` with what else can be read of the message: its target and session, or the version it asks for."""
+    if error.code is not Code.BAD_MESSAGE:
+        return error
+    try:
+        envelope = _envelope_decoder.decode(raw)
+    except (ValueError, RecursionError):
+        return error
+    if envelope.type == "join" and type(envelope.version) is int and envelope.version != VERSION:
+        return _unsupported(envelope.version)
+    error.to = _short(envelope.to)
+    error.session = _short(envelope.session)
+    return error
+
+
+def _unsupported(version: int) -> ProtocolError:
+    text = (
+        f"This server speaks version {VERSION} of the protocol, not {str(version)[:20]}; join with version {VERSION}."
+    )
+    return ProtocolError(Code.UNSUPPORTED_VERSION, text)
+
+
+def _short(value: object) -> str | None:
+    return value if isinstance(value, str) and 1 <= len(value) <= MAX_LABEL else None
+
+
+def _check_depth(raw: bytes, data: Any) -> None:
+    """Readers in other languages give up early (many at 64), so the sender learns it, not the receiver."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    text = f"The data of the message is nested deeper than {MAX_DEPTH}; send flatter data."
+    raise ProtocolError(Code.BAD_MESSAGE, text)
