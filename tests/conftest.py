@@ -1,0 +1,83 @@
+"""Guards around every test: nothing left behind, nothing swallowed by asyncio, the event loop never blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from tests.harness import guards
+from tests.harness.clock import VirtualLoop, WatchfulLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """The loop a test runs on: the watchful one, or the one with the virtual clock."""
+    return {"loop": VirtualLoop if item.get_closest_marker("virtual_time") else WatchfulLoop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """Remembers which tests failed: what those leave behind is a consequence, and only hides the cause."""
+    report = yield
+    if report.when != "teardown" and report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session() -> Iterator[None]:
+    """Takes what the imports made out of the garbage collector's sight: it runs after every asynchronous test."""
+    gc.collect()
+    gc.freeze()
+    before = guards.Resources.now()
+    yield
+    guards.end_children(before)
+
+
+@pytest.fixture(autouse=True)
+def _guard(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a task, thread, descriptor or process behind, or that blocks the event loop."""
+    if "_function_scoped_runner" in request.fixturenames:
+        request.getfixturevalue("_guard_on_loop")
+        before = None  # the fixture on the loop looks, while the loop can still close things
+    else:
+        before = guards.Resources.now()
+    if request.node.get_closest_marker("may_block"):
+        yield
+    else:
+        with guards.no_blocking_calls("peer", "signaling"):
+            yield
+    if before is not None:
+        found = guards.settle_without_loop(before)
+        guards.end_children(before)
+        _judge(request.node, found)
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def _guard_on_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, WatchfulLoop)
+    before = guards.Resources.now()
+    yield
+    found = await guards.settle(before)
+    guards.end_children(before)
+    gc.collect()  # a task that failed unseen tells so when it is collected
+    found += [f"asyncio reported: {trouble}" for trouble in loop.troubles]
+    if not request.node.get_closest_marker("may_block"):
+        found += [f"the event loop was blocked for {seconds:.2f} s" for seconds in loop.watch.blocked]
+    loop.troubles.clear()
+    loop.watch.blocked.clear()
+    _judge(request.node, found)
+
+
+def _judge(item: pytest.Item, found: list[str]) -> None:
+    if found and not item.stash.get(_failed, False):
+        pytest.fail("the test left something behind:\n  " + "\n  ".join(found), pytrace=False)
