@@ -1,1 +1,1 @@
-"""What the tests stand on: event loops that watch themselves, a virtual clock, leak guards, a bad network, tools of the system."""
+"""What the tests stand on: loops that watch themselves, a virtual clock, leak guards, a bad network, system tools."""

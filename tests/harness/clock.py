@@ -10,12 +10,14 @@ import asyncio
 import os
 import selectors
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BLOCKED_LIMIT = 0.5
 """Seconds that one turn of the loop may take; far more than any callback needs, far less than a user would forgive."""
@@ -145,7 +147,9 @@ class VirtualLoop(WatchfulLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         self._jumping.working += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_done)

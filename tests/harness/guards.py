@@ -1,6 +1,7 @@
 """Finds what a test left behind: tasks, threads, file descriptors (sockets, pipes, files) and child processes.
 
-`Resources.now()` before and after, `leaks()` between them; `settle()` gives what is being closed a bounded chance to go.
+`Resources.now()` before and after, `leaks()` between them; `settle()` gives what is being closed a bounded chance
+to go.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ALLOWED_CHILDREN = {
     "multiprocessing.resource_tracker": "Python keeps one for the life of the process as soon as shared memory is used",
 }
 
-# Reading the name of a file takes microseconds and happens in every import and traceback: only what can really wait counts.
+# Asking for a file's name takes microseconds and happens in every import and traceback: only what can wait counts.
 HARMLESS_CALLS = (
     *("os.access", "os.getcwd", "os.path.abspath", "os.path.islink", "os.path.ismount"),
     *("os.path.sameopenfile", "os.path.samestat", "os.readlink", "os.stat"),
@@ -65,18 +66,20 @@ def leaks(before: Resources, after: Resources) -> list[str]:
     found += [
         f"thread still running: {thread.name!r} (daemon: {thread.daemon})" for thread in after.threads - before.threads
     ]
-    found += [f"descriptor still open: {number} -> {target}" for number, target in after.descriptors - before.descriptors]
+    found += [
+        f"descriptor still open: {number} -> {target}" for number, target in after.descriptors - before.descriptors
+    ]
     found += [f"child process still running: {pid} ({_command(pid)})" for pid in after.children - before.children]
     return sorted(found)
 
 
-async def settle(before: Resources, *, seconds: float = SETTLE_SECONDS) -> list[str]:
-    """What is left once the loop had its turns; at most `seconds`, and nothing at all when there is no leak."""
+async def settle(before: Resources, *, seconds: float | None = None) -> list[str]:
+    """What is left once the loop had its turns; waits `seconds` (SETTLE_SECONDS) at most, and only for a leak."""
     for _ in range(20):  # a closed transport lets go of its socket one or two turns later
         await asyncio.sleep(0)
         if not (found := leaks(before, Resources.now())):
             return []
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (SETTLE_SECONDS if seconds is None else seconds)
     while found and time.monotonic() < deadline:
         gc.collect()
         await asyncio.sleep(0.01)
@@ -84,10 +87,10 @@ async def settle(before: Resources, *, seconds: float = SETTLE_SECONDS) -> list[
     return found
 
 
-def settle_without_loop(before: Resources, *, seconds: float = SETTLE_SECONDS) -> list[str]:
+def settle_without_loop(before: Resources, *, seconds: float | None = None) -> list[str]:
     """The same for a test that is no coroutine."""
     found = leaks(before, Resources.now())
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (SETTLE_SECONDS if seconds is None else seconds)
     while found and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.01)
@@ -105,7 +108,7 @@ def end_children(before: Resources) -> None:
 
 @contextlib.contextmanager
 def no_blocking_calls(*packages: str) -> Iterator[BlockBuster]:
-    """Makes calls that can wait (sleep, files, blocking sockets, locks) raise when `packages` make them on a running loop."""
+    """Makes calls that can wait (sleep, files, blocking sockets, locks) raise when `packages` make them on a loop."""
     from blockbuster import BlockBuster
 
     guard = BlockBuster(list(packages))

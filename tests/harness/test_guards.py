@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import socket
 import subprocess
@@ -76,12 +77,10 @@ async def test_a_transport_that_is_closing_is_no_leak() -> None:
     assert await settle(before) == []
 
 
-async def test_a_blocking_call_of_the_guarded_package_raises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_blocking_call_of_the_guarded_package_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "guarded_by_test.py").write_text("import time\ndef nap(): time.sleep(0.001)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    import guarded_by_test
+    guarded_by_test = importlib.import_module("guarded_by_test")
 
     with no_blocking_calls("guarded_by_test"):
         with pytest.raises(Exception, match=r"Blocking call to time\.sleep"):
@@ -90,7 +89,7 @@ async def test_a_blocking_call_of_the_guarded_package_raises(
     guarded_by_test.nap()
 
 
-CARELESS = '''
+CARELESS = """
 import asyncio, socket, subprocess, sys, threading, time
 import pytest
 
@@ -110,16 +109,16 @@ async def test_callback():
     await asyncio.sleep(0.01)
 
 async def test_blocked():
-    time.sleep(0.7)
+    time.sleep(0.3)
     await asyncio.sleep(0)
 
 @pytest.mark.may_block("on purpose")
 async def test_blocked_on_purpose():
-    time.sleep(0.7)
+    time.sleep(0.3)
     await asyncio.sleep(0)
 
 def test_thread():
-    threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
+    threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
 
 def test_descriptor():
     kept.append(socket.socket())
@@ -147,13 +146,16 @@ def test_close_what_was_kept():
             thing.close()
         if isinstance(thing, subprocess.Popen):
             thing.wait()
-'''
+"""
 
 
 def test_the_fixtures_fail_careless_tests_and_pass_tidy_ones(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_careless=CARELESS)
-    (pytester.path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    settings = (ROOT / "pyproject.toml").read_text().replace('testpaths = ["tests"]', "").replace('["."]', f'["{ROOT}"]')
+    conftest = (ROOT / "tests/conftest.py").read_text()
+    quicker = "from tests.harness import clock\nclock.BLOCKED_LIMIT = 0.1\nguards.SETTLE_SECONDS = 0.05\n"
+    pytester.makeconftest(conftest + quicker)
+    settings = (ROOT / "pyproject.toml").read_text()
+    settings = settings.replace('testpaths = ["tests"]', "").replace('["."]', f'["{ROOT}"]')
     (pytester.path / "pyproject.toml").write_text(settings)
     result = pytester.runpytest_subprocess("-v", "-p", "no:cacheprovider")
     verdicts = result.parseoutcomes()
