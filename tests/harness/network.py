@@ -22,7 +22,7 @@ class Conditions:
     loss: float = 0.0
     """Probability that a packet is lost."""
     burst: float = 1.0
-    """Mean number of packets that are lost in a row; 1 = independent losses."""
+    """Mean number of packets that are lost in a row; 1 = each packet is lost or not by itself."""
     duplicate: float = 0.0
     """Probability that a packet arrives twice."""
     delay: float = 0.0
@@ -50,7 +50,7 @@ class Arrival(Generic[T]):
 
 def deliver(packets: Iterable[tuple[float, T]], conditions: Conditions) -> list[Arrival[T]]:
     """The arrivals of (sending time, packet) pairs, in the order of their arrival."""
-    chance = random.Random(conditions.seed)  # noqa: S311 - a test wants the same chance each time
+    chance = random.Random(conditions.seed)
     arrivals: list[Arrival[T]] = []
     lost = _losses(conditions, chance)
     for sent, packet in packets:
@@ -65,10 +65,10 @@ def deliver(packets: Iterable[tuple[float, T]], conditions: Conditions) -> list[
 
 
 def _losses(conditions: Conditions, chance: random.Random) -> Iterator[bool]:
-    """Gilbert's model: in the good state nothing is lost, in the bad one everything; mean loss and burst as asked for."""
-    if conditions.loss >= 1:
+    """Independent losses, or Gilbert's model: in the good state nothing is lost, in the bad one everything."""
+    if conditions.burst == 1 or conditions.loss == 1:
         while True:
-            yield True
+            yield chance.random() < conditions.loss
     leave_bad = 1 / conditions.burst
     enter_bad = min(1.0, leave_bad * conditions.loss / (1 - conditions.loss))
     bad = False

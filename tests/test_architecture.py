@@ -1,0 +1,182 @@
+"""The rules of docs/architecture.md that a machine can check: who imports whom, what is pure, who may be private."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+PURE = (
+    *("signaling/messages.py", "signaling/rooms.py", "signaling/credentials.py", "signaling/sdpfrag.py"),
+    *("peer/errors.py", "peer/events.py", "peer/negotiation.py"),
+    *("peer/rtc/sdp.py", "peer/rtc/rtp.py", "peer/rtc/jitter.py", "peer/rtc/clock.py", "peer/rtc/payload/*.py"),
+    *("peer/media/spec.py", "peer/recording/names.py"),
+)
+"""Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
+
+IMPURE = frozenset(
+    "aiohttp aioice aiortc asyncio av concurrent cv2 http multiprocessing os pathlib queue random secrets select "
+    "selectors shutil signal socket ssl subprocess tempfile threading time urllib uvloop".split()
+)
+
+COMPOSITION = "peer/hosting.py"
+"""The one file of `peer` that runs the server too: for `peer serve`, `peer demo` and `peer.run`."""
+
+SHARED = {"signaling.messages", "signaling.sdpfrag"}
+
+STOCK = "peer/rtc/stock.py"
+"""The only file that may use private names of aiortc and aioice."""
+
+HEAVY = ("aiohttp", "aioice", "aiortc", "av", "cv2", "numpy", "signaling.app")
+"""What `import peer` and `peer --help` must not load: they have to be there at once."""
+
+
+def sources(*patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute names of the modules (and of what is taken from them) that the file imports, wherever it does so.
+
+    What only type checkers see (`if TYPE_CHECKING:`) does not count.
+    """
+    return _imported(path.read_text(), name(path))
+
+
+def _imported(text: str, path: str) -> set[str]:
+    tree = ast.parse(text)
+    unseen = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
+        for statement in branch.body
+        for node in ast.walk(statement)
+    }
+    package = path.split("/")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def comes_from(imported_name: str, modules: set[str] | frozenset[str]) -> bool:
+    return any(imported_name == module or imported_name.startswith(module + ".") for module in modules)
+
+
+def private_names(text: str, library: str) -> set[str]:
+    """Private names that the file imports from the library, or reaches through a name imported from it."""
+    tree = ast.parse(text)
+    local: set[str] = set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            local.update(
+                (alias.asname or alias.name).split(".")[0]
+                for alias in node.names
+                if alias.name.split(".")[0] == library
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == library:
+            local.update(alias.asname or alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names if _private(alias.name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _private(node.attr):
+            root = node.value
+            while isinstance(root, ast.Attribute | ast.Call):
+                root = root.value if isinstance(root, ast.Attribute) else root.func
+            if isinstance(root, ast.Name) and root.id in local:
+                found.add(node.attr)
+    return found
+
+
+def foreign_private_names(text: str) -> set[str]:
+    """Private attributes of anything but `self`, `cls` and the file's own classes and functions."""
+    nodes = list(ast.walk(ast.parse(text)))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and _private(node.attr)]
+    own = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}}
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    return {node.attr for node in attributes} - own
+
+
+def _private(text: str) -> bool:
+    return text.startswith("_") and not (text.startswith("__") and text.endswith("__"))
+
+
+@pytest.mark.parametrize("path", sources("peer/**/*.py"), ids=name)
+def test_peer_takes_only_the_shared_vocabulary_from_signaling(path: Path) -> None:
+    if name(path) == COMPOSITION:
+        pytest.skip("the composition file embeds the server")
+    taken = {module for module in imported(path) if comes_from(module, {"signaling"})}
+    assert {module for module in taken if not comes_from(module, SHARED)} == set()
+
+
+@pytest.mark.parametrize("path", sources("signaling/**/*.py"), ids=name)
+def test_signaling_never_touches_media(path: Path) -> None:
+    forbidden = {"peer", "aiortc", "aioice", "av", "cv2", "numpy"}
+    assert {module for module in imported(path) if comes_from(module, forbidden)} == set()
+
+
+@pytest.mark.parametrize("path", sources(*PURE), ids=name)
+def test_pure_files_do_no_io_and_know_no_time(path: Path) -> None:
+    taken = {module for module in imported(path) if not module.startswith("pathlib.Pure")}
+    assert {module for module in taken if comes_from(module, IMPURE)} == set()
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert calls & {"open", "print", "input", "datetime.now", "datetime.datetime.now", "datetime.utcnow"} == set()
+    assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("path", sources("peer/**/*.py", "signaling/**/*.py"), ids=name)
+def test_private_names_of_the_engine_are_in_one_file(path: Path) -> None:
+    if name(path) == STOCK:
+        pytest.skip("the one file that may")
+    text = path.read_text()
+    assert private_names(text, "aiortc") | private_names(text, "aioice") == set()
+    if any(comes_from(module, {"aiortc", "aioice"}) for module in imported(path)):
+        # What was imported may sit in any variable: a file that works with the engine touches no foreign private name.
+        assert foreign_private_names(text) == set()
+
+
+@pytest.mark.parametrize("module", ["peer", "peer.errors", "signaling", "signaling.messages"])
+def test_importing_is_cheap(module: str) -> None:
+    code = f"import sys, {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_the_checks_see_what_they_are_for() -> None:
+    text = "import a.b\nfrom . import rooms\nfrom .messages import Join as J\nfrom c import d\n"
+    unseen = "if TYPE_CHECKING:\n    import e\ndef f():\n    import g\n"
+    found = _imported(text + unseen, "signaling/app.py")
+    assert found == {"a.b", "signaling.rooms", "signaling.messages.Join", "c.d", "g"}
+    reaching = (
+        "from aioice import ice, Connection as C\nimport aiortc\nice._x; C()._y; aiortc.a.b._z; other._w; ice.__name__"
+    )
+    assert private_names(reaching, "aioice") == {"_x", "_y"}
+    assert private_names(reaching, "aiortc") == {"_z"}
+    assert private_names("from aioice.ice import _mdns", "aioice") == {"_mdns"}
+    assert foreign_private_names("class A:\n    def f(self, pc):\n        self._own = pc._theirs; pc._own") == {
+        "_theirs"
+    }
+
+
+def test_no_source_file_grows_beyond_reading() -> None:
+    lengths = {name(path): len(path.read_text().splitlines()) for path in sources("peer/**/*.py", "signaling/**/*.py")}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
