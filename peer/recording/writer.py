@@ -1,0 +1,247 @@
+"""The thread that writes one participant's files, and the queue to it.
+
+The event loop only appends to the queue. The thread looks at it ten times a second instead of being woken by each
+frame: that costs neither side anything, and a file lags by a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from peer.recording.disk import disk_sentence, open_exclusive
+from peer.recording.files import RecordedFile, Tally
+from peer.recording.muxer import FLUSH_INTERVAL, Layout, Muxer
+from peer.recording.names import file_name
+from peer.recording.part import Part
+from peer.recording.strand import PATIENCE, Strand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import RawIOBase
+    from pathlib import Path
+
+    from peer.rtc.frames import EncodedFrame, Kind
+
+logger = logging.getLogger(__name__)
+
+_POLL = 0.1
+_MAX_FILES = 1000
+"""Files of one participant; who makes us cut more often than that does it on purpose."""
+_MAX_TRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to record; the defaults are meant to be right."""
+
+    flush_interval: float = FLUSH_INTERVAL
+    """Seconds of media that a killed process may lose."""
+    patience: float = PATIENCE
+    """Seconds of media that wait for a second track before a file begins without it."""
+    behind: float = 10.0
+    """Seconds that writing may lag behind before the recording ends with an error."""
+    max_queued: int = 64 << 20
+    """Bytes that may wait to be written before the recording ends with an error."""
+    keyframe_interval: float = 1.0
+    """Seconds between requests for a keyframe."""
+    now: Callable[[], float] = time.monotonic
+    opener: Callable[[Path], RawIOBase] = open_exclusive
+
+
+class Change(Enum):
+    """What can happen to a track besides frames."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A recorded track's place: which strand, as its audio or its video."""
+
+    strand: int
+    kind: Kind
+    track_id: str
+
+
+MAIN: Final = 0
+"""The strand of a participant's main audio and video; others (screen shares) end with their track."""
+
+
+class Writer:
+    """Owns the thread, the strands and the files of one participant.
+
+    `put`, `end` and `recorded` belong to the event loop. `post` carries a call from the thread to the loop, and
+    `on_want`, `on_done` are called that way: strand `n` needs a keyframe; the thread is through.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        options: Options,
+        on_want: Callable[[int], None],
+        on_done: Callable[[], None],
+    ) -> None:
+        self.error: str | None = None
+        self._directory: Final = directory
+        self._name: Final = name
+        self._options: Final = options
+        self._on_want: Final = on_want
+        self._on_done: Final = on_done
+        self._queue: deque[tuple[Slot, EncodedFrame | Change]] = deque()
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._caught_up = options.now()
+        self._wake = threading.Event()
+        self._started: Final = datetime.now(UTC)
+        self._number = 0
+        self._strands: dict[int, Strand] = {}
+        self._ids: dict[tuple[int, Kind], str] = {}
+        self._expect: tuple[Kind, ...] = ()
+        self._parts: list[Part] = []
+        self._thread = threading.Thread(target=self._run, name=f"recording {name[:40]!r}", daemon=True)
+
+    def start(self, expect: tuple[Kind, ...] = ()) -> None:
+        """Start the thread; `expect` are the kinds of tracks that are sure to come."""
+        self._expect = expect
+        self._caught_up = self._options.now()
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def put(self, slot: Slot, item: EncodedFrame | Change) -> bool:
+        """Queue a frame or a change. False once the recording has ended, or has to because the disk is too slow."""
+        if self.error is not None:
+            return False
+        if isinstance(item, Change):
+            self._queue.append((slot, item))
+            return True
+        self._bytes_in += len(item.data)
+        behind = self._options.now() - self._caught_up
+        if behind > self._options.behind or self._bytes_in - self._bytes_out > self._options.max_queued:
+            self.error = (
+                f"Recording {self._name!r} ended because {self._directory} takes data too slowly "
+                f"({behind:.0f} s behind); record to a faster disk."
+            )
+            self._queue.clear()
+            self._wake.set()
+            return False
+        self._queue.append((slot, item))
+        return True
+
+    def end(self) -> None:
+        """Write what is queued, close the files, end the thread. Does not wait."""
+        self._wake.set()
+
+    def recorded(self) -> list[RecordedFile]:
+        """The files, also those that are still being written."""
+        return [part.recorded(self.error) for part in self._parts]
+
+    def _run(self) -> None:
+        try:
+            ending = False
+            while not ending:
+                ending = self._wake.wait(_POLL)
+                self._drain()
+                if self.error is not None:
+                    return
+                self._tick()
+            for strand in self._strands.values():
+                strand.end()
+        except OSError as error:
+            self._fail(disk_sentence(f"Recording {self._name!r} ended", self._directory, error))
+        except Exception as error:  # the boundary of the thread: the call goes on whatever happens here
+            logger.exception("recording %r failed", self._name)
+            self._fail(f"Recording {self._name!r} ended because of a mistake of ours ({error!r}); please report it.")
+        finally:
+            for part in self._parts:
+                part.abandon(self.error)
+            self._on_done()
+
+    def _drain(self) -> None:
+        while self.error is None:
+            try:
+                slot, item = self._queue.popleft()
+            except IndexError:
+                break
+            if isinstance(item, Change):
+                self._change(slot, item)
+            else:
+                self._bytes_out += len(item.data)
+                if (strand := self._strands.get(slot.strand)) is not None:
+                    strand.take(slot.kind, item)
+        self._caught_up = self._options.now()
+
+    def _change(self, slot: Slot, change: Change) -> None:
+        if change is Change.ADDED:
+            if slot.strand not in self._strands:
+                self._strands[slot.strand] = self._strand(slot.strand)
+            self._ids[slot.strand, slot.kind] = slot.track_id
+            self._strands[slot.strand].add(slot.kind)
+            self._note_track(slot)
+        elif slot.strand == MAIN:
+            self._strands[MAIN].remove(slot.kind)
+            self._ids.pop((MAIN, slot.kind), None)
+        elif (strand := self._strands.pop(slot.strand, None)) is not None:
+            strand.end()
+            self._ids.pop((slot.strand, slot.kind), None)
+
+    def _note_track(self, slot: Slot) -> None:
+        for part in self._parts:
+            if part.open and part.strand == slot.strand and slot.track_id not in part.tally.tracks:
+                part.tally.tracks.append(slot.track_id)
+
+    def _strand(self, number: int) -> Strand:
+        def open_file(layout: Layout) -> Part:
+            return self._open(number, layout)
+
+        expect = self._expect if number == MAIN else ()
+        return Strand(open_file, expect=expect, patience=self._options.patience)
+
+    def _open(self, strand: int, layout: Layout) -> Part:
+        if len(self._parts) >= _MAX_FILES:
+            raise OSError(f"more than {_MAX_FILES} changes that need a new file")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path, file = self._create()
+        tracks = [track_id for (owner, _), track_id in self._ids.items() if owner == strand]
+        age = self._options.now() - layout.origin
+        # Frame times are on our monotonic clock; should they be on another, the start of the file is about now.
+        started = time.time() - (age if 0 <= age < 60 else 0.0)
+        muxer = Muxer(file, layout, started=started, flush_interval=self._options.flush_interval)
+        part = Part(path, self._name, strand, layout, muxer, Tally(tracks=tracks))
+        self._parts.append(part)
+        logger.info("recording %r to %s", self._name, path)
+        return part
+
+    def _create(self) -> tuple[Path, RawIOBase]:
+        for _ in range(_MAX_TRIES):
+            self._number += 1
+            path = self._directory / file_name(self._name, self._started, self._number)
+            with contextlib.suppress(FileExistsError):
+                return path, self._options.opener(path)
+        raise FileExistsError("too many recordings of that name")
+
+    def _tick(self) -> None:
+        now = self._options.now()
+        for part in self._parts:
+            if part.open:
+                part.tick(now, self._options.flush_interval)
+        for number, strand in self._strands.items():
+            if strand.wants_keyframe:
+                self._on_want(number)
+
+    def _fail(self, sentence: str) -> None:
+        self.error = self.error or sentence
+        self._queue.clear()
