@@ -1,0 +1,315 @@
+"""The jitter buffer: packets in, frames out in order, and what to ask the sender for and when. Pure.
+
+A packet that is next in line goes straight to its frame. Behind a gap packets are held; the gap is asked for (NACK)
+until a deadline, then given up. So nothing is ever held longer than the deadline, whatever was lost before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from peer.rtc.assembly import AssembledFrame, AudioAssembler, Counters, VideoAssembler
+from peer.rtc.nack import MAX_MISSING, MissingPackets
+from peer.rtc.payload import Chunk, depacketiser_for
+from peer.rtc.rtp import MAX_DROPOUT, signed_difference
+
+if TYPE_CHECKING:
+    from peer.rtc.frames import Codec
+
+__all__ = ["AssembledFrame", "Counters", "Feedback", "JitterBuffer"]
+
+MAX_HELD_PACKETS = 2048
+MAX_HELD_BYTES = 2 << 20
+MIN_VIDEO_WAIT = 0.200
+MAX_VIDEO_WAIT = 0.400
+MAX_AUDIO_WAIT = 0.200
+DEFAULT_RTT = 0.100
+MAX_RTT = 1.0
+MIN_PLI_INTERVAL = 0.300
+MAX_PLI_INTERVAL = 1.0
+REMEMBERED = 1024
+MALFORMED = Chunk(b"", False, False)
+
+
+class Feedback(NamedTuple):
+    """What to ask the sender for, now."""
+
+    nack: list[int]
+    """16-bit sequence numbers of packets to send again (generic NACK, RFC 4585), in order."""
+    pli: bool
+    """Whether to ask for a keyframe (picture loss indication)."""
+
+
+NOTHING = Feedback([], False)
+
+
+class _Held(NamedTuple):
+    timestamp: int
+    chunk: Chunk | None
+    arrival: float
+    marker: bool
+
+
+class JitterBuffer:
+    """Puts the packets of one stream (one SSRC at a time) in order and together; all times are seconds.
+
+    `retransmission`: missing packets may be asked for; by default so for video. `hand_out_broken`: after a loss go on
+    handing out whole frames although the pictures they build on are missing. Raises ValueError for a codec without a
+    payload format here (`peer.rtc.payload.depacketiser_for`).
+    """
+
+    def __init__(self, codec: Codec, *, retransmission: bool | None = None, hand_out_broken: bool = False) -> None:
+        depacketiser = depacketiser_for(codec)
+        if depacketiser is None:
+            raise ValueError(f"no payload format for {codec.name} is known here: negotiate another codec")
+        self.counters = Counters()
+        self.video = codec.name.upper() in ("VP8", "H264")
+        self._assembler: VideoAssembler | AudioAssembler
+        if self.video:
+            self._assembler = VideoAssembler(depacketiser, self.counters, hand_out_broken=hand_out_broken)
+        else:
+            self._assembler = AudioAssembler(depacketiser, self.counters, codec.clock_rate)
+        self._parse = depacketiser.parse
+        self._retransmission = self.video if retransmission is None else retransmission
+        self._skip_to_keyframe = self.video and not hand_out_broken
+        self._missing = MissingPackets()
+        self._held: dict[int, _Held] = {}
+        self._held_bytes = 0
+        self._given_up: dict[int, tuple[float, int]] = {}
+        self._highest = 0
+        self._next = -1
+        self._stray: tuple[int, int, bytes, float, bool] | None = None
+        self._rtt = DEFAULT_RTT
+        self._rtt_known = self._rtt_measured = False
+        self._pli_at = 0.0
+        self._pli_tries = 0
+
+    @property
+    def rtt(self) -> float:
+        """Round-trip time in use: what `set_rtt` said, else measured on retransmissions, else a guess."""
+        return self._rtt
+
+    def set_rtt(self, seconds: float) -> None:
+        """The round-trip time to the sender, measured elsewhere."""
+        self._rtt = min(max(seconds, 0.0), MAX_RTT)
+        self._rtt_known = True
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which a missing packet is given up, and that a packet is held at most."""
+        if self.video:
+            return min(max(0.1 + 3 * self._rtt, MIN_VIDEO_WAIT), MAX_VIDEO_WAIT)
+        assert isinstance(self._assembler, AudioAssembler)
+        wait = self._assembler.target
+        if self._retransmission:
+            # Time for two tries when they fit in 120 ms, else for one.
+            wait = max(wait, min(2.2 * self._rtt + 0.02, 0.12), self._rtt + 0.03)
+        return min(wait, MAX_AUDIO_WAIT)
+
+    # Packets in
+
+    def add(self, sequence_number: int, timestamp: int, payload: bytes, now: float, *, marker: bool = False) -> None:
+        """Take one packet as it came: 16-bit sequence number, 32-bit timestamp, payload without padding.
+
+        An unwrapped retransmission (RFC 4588) comes with its original sequence number. An empty payload is padding:
+        it fills its place. A payload that is malformed costs its frame, and is counted.
+        """
+        self.counters.received += 1
+        if sequence_number != self._next:
+            self._add_out_of_line(sequence_number, timestamp, payload, now, marker=marker)
+            return
+        self._highest += 1
+        self._next = (sequence_number + 1) & 0xFFFF
+        chunk: Chunk | None = None
+        if payload:
+            try:
+                chunk = self._parse(payload)
+            except ValueError:
+                chunk = self._malformed()
+        if self._missing:
+            self._missing.arrived()
+            self._hold(self._highest, _Held(timestamp, chunk, now, marker))
+            return
+        self._assembler.put(timestamp, chunk, now, marker=marker)
+
+    def _malformed(self) -> Chunk:
+        self.counters.malformed += 1
+        return MALFORMED
+
+    def _add_out_of_line(self, number: int, timestamp: int, payload: bytes, now: float, *, marker: bool) -> None:
+        """Place a packet that is not the next one: the first, one after a gap, one that was missing, or none of these."""
+        if self._next < 0:
+            self._begin(number)
+        ahead = signed_difference(number, self._highest, 16)
+        if not -MAX_DROPOUT < ahead <= MAX_DROPOUT:
+            self._add_stray((number, timestamp, payload, now, marker))
+            return
+        self._stray = None
+        sequence = self._highest + ahead
+        if ahead <= 0 and sequence not in self._missing:
+            self._count_useless(sequence, now)
+            return
+        chunk: Chunk | None = None
+        if payload:
+            try:
+                chunk = self._parse(payload)
+            except ValueError:
+                chunk = self._malformed()
+        packet = _Held(timestamp, chunk, now, marker)
+        if ahead > 0:
+            if len(self._missing) + ahead - 1 > MAX_MISSING:
+                self._give_up(self._missing.below(sequence))
+                self.counters.lost_given_up += ahead - 1
+                self._assembler.lost()
+            else:
+                self._missing.notice(self._highest + 1, sequence, now)
+            self._highest, self._next = sequence, (number + 1) & 0xFFFF
+        elif self._fill(sequence, packet, now):
+            return
+        self._missing.arrived()
+        if self._missing:
+            self._hold(sequence, packet)
+        else:
+            self._assembler.put(timestamp, chunk, now, marker=marker)
+
+    def _begin(self, number: int) -> None:
+        self._highest = number - 1 + (1 << 16)
+        self._next = number
+
+    def _add_stray(self, packet: tuple[int, int, bytes, float, bool]) -> None:
+        """A packet from far away: one alone is dropped, two in a row mean that the sender started anew (RFC 3550 A.1)."""
+        before, self._stray = self._stray, packet
+        if before is None or packet[0] != (before[0] + 1) & 0xFFFF:
+            return
+        self.reset()
+        for number, timestamp, payload, now, marker in (before, packet):
+            self.counters.received -= 1
+            self.add(number, timestamp, payload, now, marker=marker)
+        self.counters.received += 1
+
+    def _count_useless(self, sequence: int, now: float) -> None:
+        given_up = self._given_up.pop(sequence, None)
+        if given_up is None:
+            self.counters.duplicates += 1
+            return
+        self.counters.late += 1
+        noticed, tries = given_up
+        if not tries and isinstance(self._assembler, AudioAssembler):
+            self._assembler.overdue(now - noticed)
+
+    def _fill(self, sequence: int, packet: _Held, now: float) -> bool:
+        """A missing packet came; True when it was the first missing one, and so what it held up is released."""
+        head = sequence == self._missing.first()
+        missing = self._missing.found(sequence)
+        if missing.tries:
+            self.counters.recovered += 1
+            self._learn_rtt(now - missing.asked, missing.tries)
+        else:
+            self.counters.reordered += 1
+        if head:
+            self._assembler.put(packet.timestamp, packet.chunk, packet.arrival, marker=packet.marker)
+            self._release(sequence + 1)
+        return head
+
+    def _learn_rtt(self, sample: float, tries: int) -> None:
+        """Karn's rule: an answer to the second asking may be one to the first; it only serves while nothing better does."""
+        if self._rtt_known or (tries > 1 and self._rtt_measured):
+            return
+        sample = min(sample, MAX_RTT)
+        self._rtt = sample if not self._rtt_measured else self._rtt + (sample - self._rtt) / 8
+        self._rtt_measured = True
+
+    def _hold(self, sequence: int, packet: _Held) -> None:
+        self._held[sequence] = packet
+        chunk = packet.chunk
+        if chunk is None:
+            return
+        self._held_bytes += len(chunk.data)
+        if self._skip_to_keyframe and self._assembler.waiting and chunk.keyframe and chunk.starts_frame:
+            # Nothing before a keyframe can be decoded any more, so nothing before it is worth waiting for.
+            self._give_up(self._missing.below(sequence))
+        elif self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_PACKETS:
+            self._give_up(self._missing.below(self._highest))
+
+    def _release(self, start: int) -> None:
+        """Hand on what is held from `start` up to the next gap."""
+        stop = self._missing.first() if self._missing else self._highest + 1
+        put = self._assembler.put
+        for sequence in range(start, stop):
+            timestamp, chunk, arrival, marker = self._held.pop(sequence)
+            if chunk is not None:
+                self._held_bytes -= len(chunk.data)
+            put(timestamp, chunk, arrival, marker=marker)
+
+    # Frames out
+
+    def frames(self, now: float) -> list[AssembledFrame]:
+        """The frames that are ready, in order; gives up what is missing for longer than the deadline."""
+        if self._missing:
+            self._expire(now)
+        return self._assembler.take()
+
+    def _expire(self, now: float) -> None:
+        if now - self._missing.first_noticed() >= self.deadline:
+            self._give_up(self._missing.expired(now - self.deadline))
+
+    def _give_up(self, sequences: list[int]) -> None:
+        """Wait no longer for these, the lowest ones that are missing, and hand on what they held up."""
+        for sequence in sequences:
+            missing = self._missing.found(sequence)
+            self._given_up[sequence] = (missing.noticed, missing.tries)
+            if len(self._given_up) > REMEMBERED:
+                del self._given_up[next(iter(self._given_up))]
+            self._assembler.lost()
+            self._release(sequence + 1)
+        self.counters.lost_given_up += len(sequences)
+
+    # Feedback
+
+    def feedback(self, now: float) -> Feedback:
+        """What to ask for now; each call counts as asked, so send all of it."""
+        nack: list[int] = []
+        if self._missing:
+            self._expire(now)
+            if self._retransmission:
+                nack = [sequence & 0xFFFF for sequence in self._missing.due(now, self._rtt)]
+                self.counters.nacks += len(nack)
+        pli = self._assembler.waiting and self._pli_due() <= now
+        if pli:
+            self.counters.plis += 1
+            self._pli_at = now + min(max(MIN_PLI_INTERVAL, 2 * self._rtt) * 2**self._pli_tries, MAX_PLI_INTERVAL)
+            self._pli_tries = min(self._pli_tries + 1, 8)
+        elif not self._assembler.waiting:
+            self._pli_tries = 0
+        return Feedback(nack, pli) if nack or pli else NOTHING
+
+    def _pli_due(self) -> float:
+        """Seconds: when the next PLI may go out, as long as a keyframe is waited for; infinity before any packet."""
+        if self._next < 0:
+            return float("inf")
+        assert isinstance(self._assembler, VideoAssembler)
+        began = self._assembler.keyframe_since
+        return self._pli_at if began is None else max(self._pli_at, began + MAX_PLI_INTERVAL)
+
+    def next_wakeup(self, now: float) -> float | None:
+        """When `frames` or `feedback` will have something without a further packet (maybe now); None for never."""
+        wakeup = float("inf")
+        if self._missing:
+            wakeup = self._missing.first_noticed() + self.deadline
+            if self._retransmission:
+                wakeup = min(wakeup, self._missing.wakeup(now))
+        if self._assembler.waiting:
+            wakeup = min(wakeup, self._pli_due())
+        return None if wakeup == float("inf") else max(wakeup, now)
+
+    def reset(self) -> None:
+        """The sender starts anew (another SSRC, say): hand on what is whole, forget the rest, begin with any number."""
+        if self._missing:
+            self._give_up(self._missing.below(self._highest))
+        self._assembler.reset()
+        self._given_up.clear()
+        self._stray = None
+        self._next = -1
+        self._pli_at = 0.0
+        self._pli_tries = 0
+        self.counters.resets += 1

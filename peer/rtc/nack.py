@@ -1,0 +1,119 @@
+"""The packets that are missing: which to ask for again, when, and when to stop waiting (RFC 4585 section 6.2.1). Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# A packet that is merely overtaken by this many others, or by this many seconds, is not asked for.
+REORDER_PACKETS = 2
+REORDER_SECONDS = 0.010
+MIN_INTERVAL = 0.020
+MAX_TRIES = 10
+MAX_MISSING = 500
+
+
+class Missing(NamedTuple):
+    """One packet that did not come, as far as is known."""
+
+    noticed: float
+    """Seconds: when a later packet came."""
+    arrivals: int
+    """How many packets had been counted by `arrived` then."""
+    tries: int = 0
+    asked: float = 0.0
+    """Seconds: when it was asked for first."""
+    due: float = 0.0
+    """Seconds: when it is to be asked for next."""
+
+
+class MissingPackets:
+    """Keeps the gaps of one stream; sequence numbers are unwrapped, and noticed in growing order."""
+
+    __slots__ = ("_arrivals", "_fresh", "_next_due", "_packets")
+
+    def __init__(self) -> None:
+        self._packets: dict[int, Missing] = {}
+        self._arrivals = 0
+        self._fresh = False
+        self._next_due = float("inf")
+
+    def __len__(self) -> int:
+        return len(self._packets)
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._packets
+
+    def first(self) -> int:
+        """The lowest missing sequence number; there has to be one."""
+        return next(iter(self._packets))
+
+    def notice(self, start: int, stop: int, now: float) -> None:
+        """The packets from `start` to before `stop` are missing."""
+        due = now + REORDER_SECONDS
+        for sequence in range(start, stop):
+            self._packets[sequence] = Missing(now, self._arrivals, due=due)
+        self._fresh = True
+        self._next_due = min(self._next_due, due)
+
+    def arrived(self) -> None:
+        """Count a packet: those that keep being overtaken become due."""
+        self._arrivals += 1
+
+    def found(self, sequence: int) -> Missing:
+        """Take one off: it came, or it is given up."""
+        return self._packets.pop(sequence)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._packets.clear()
+        self._fresh = False
+        self._next_due = float("inf")
+
+    def expired(self, oldest: float) -> list[int]:
+        """The sequence numbers noticed at `oldest` or before."""
+        result = []
+        for sequence, missing in self._packets.items():
+            if missing.noticed > oldest:
+                break
+            result.append(sequence)
+        return result
+
+    def below(self, sequence: int) -> list[int]:
+        """The sequence numbers below `sequence`."""
+        return [missing for missing in self._packets if missing < sequence]
+
+    def first_noticed(self) -> float:
+        """Seconds: when the lowest one was noticed; there has to be one."""
+        return self._packets[self.first()].noticed
+
+    def due(self, now: float, interval: float) -> list[int]:
+        """The sequence numbers to ask for now; the next time for each is `interval` seconds later."""
+        if now < self._next_due and not self._fresh:
+            return []
+        result: list[int] = []
+        self._fresh = False
+        self._next_due = float("inf")
+        for sequence, missing in self._packets.items():
+            tries = missing.tries
+            if tries >= MAX_TRIES:
+                continue
+            overtaken = not tries and self._arrivals - missing.arrivals >= REORDER_PACKETS
+            if now >= missing.due or overtaken:
+                result.append(sequence)
+                asked = missing.asked if tries else now
+                missing = missing._replace(tries=tries + 1, asked=asked, due=now + max(interval, MIN_INTERVAL))
+                self._packets[sequence] = missing
+                if tries + 1 >= MAX_TRIES:
+                    continue
+            elif not tries:
+                self._fresh = True
+            self._next_due = min(self._next_due, missing.due)
+        return result
+
+    def wakeup(self, now: float) -> float:
+        """When `due` will have something without a further packet; infinity for never."""
+        if self._fresh:
+            for missing in self._packets.values():
+                if not missing.tries:
+                    return now if self._arrivals - missing.arrivals >= REORDER_PACKETS else self._next_due
+        return self._next_due
