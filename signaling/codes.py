@@ -54,7 +54,7 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.UNKNOWN_TARGET: Effect(404, None, "nobody of that id or name is in the room"),
     Code.NAME_TAKEN: Effect(409, 4409, "somebody of that name is in the room"),
     Code.ROOM_FULL: Effect(503, 4503, "the room has as many members as it may have"),
-    Code.SERVER_FULL: Effect(503, 4503, "the server has as many connections or exchanges as it may have"),
+    Code.SERVER_FULL: Effect(503, None, "the server has as many connections or exchanges as it may have"),
     Code.TOO_LARGE: Effect(413, 1009, "the message is longer than the limit"),
     Code.RATE_LIMITED: Effect(429, 4429, "too many messages in a second; closes when it goes on"),
     Code.SLOW_CLIENT: Effect(503, 1013, "the client does not read what is sent to it"),

@@ -1,0 +1,144 @@
+"""The plain exchange: an offer in an HTTP request, the answer in its response, for one participant of a room.
+
+Each request is a guest of the rooms. The participant sees an ordinary call whose description says `"trickle": false`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from signaling.codes import Code, ProtocolError, effect
+from signaling.messages import (
+    ByeFrom,
+    ByeReason,
+    DescriptionFrom,
+    Left,
+    ServerMessage,
+    SessionDescription,
+    check_label,
+)
+
+if TYPE_CHECKING:
+    from signaling.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+_GONE_CHECK: Final = 0.25  # seconds between two looks whether the HTTP client is still there; aiohttp tells nobody
+_decoder: Final = msgspec.json.Decoder(SessionDescription)
+
+
+class _Rejection(ProtocolError):
+    """The participant said bye instead of answering."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(Code.REJECTED, f"The participant did not take the call ({reason}); try later.")
+        self.reason = reason
+        self.text = text
+
+
+class Guest:
+    """A caller over HTTP: a recipient of the hub that waits for one answer."""
+
+    def __init__(self) -> None:
+        self.session = secrets.token_hex(16)
+        self.answer: asyncio.Future[SessionDescription] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, message: ServerMessage) -> None:
+        """Takes the answer or the bye of this session; candidates are in the answer, so others are dropped."""
+        match message:
+            case DescriptionFrom(session=self.session, description=SessionDescription(type="answer") as answer):
+                if not self.answer.done():
+                    self.answer.set_result(answer)
+            case ByeFrom(session=self.session, reason=reason, text=text):
+                self._fail(_Rejection(reason, text))
+            case Left():
+                text = "The participant left before it answered; check who is in the room, or try later."
+                self._fail(ProtocolError(Code.UNKNOWN_TARGET, text))
+
+    def drop(self, error: ProtocolError) -> None:
+        """Ends the exchange with an error."""
+        self._fail(error)
+
+    def _fail(self, error: ProtocolError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # looked at: the request may be gone before it waits for the answer
+
+
+async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
+    """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
+    offer = await _read_offer(request, hub.settings.limits.join_timeout)
+    caller = request.query.get("from", "http")
+    try:
+        check_label("from", caller)
+    except ValueError as error:
+        raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
+    guest = Guest()
+    guest_id, host = hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
+    logger.info("%s calls %s over HTTP", guest_id, host.id)
+    reason: ByeReason | None = "cancelled"
+    try:
+        message = DescriptionFrom(guest_id, guest.session, offer, trickle=False, name=caller)
+        hub.call_as_guest(guest_id, message)
+        answer = await _answer(request, guest, hub.settings.limits.answer_timeout)
+        reason = None
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    except ProtocolError as error:
+        ended_by_host = error.code in {Code.REJECTED, Code.UNKNOWN_TARGET}
+        reason = None if ended_by_host else "no-answer" if error.code is Code.NO_ANSWER else "cancelled"
+        raise
+    finally:
+        if reason is not None:
+            hub.call_as_guest(guest_id, ByeFrom(guest_id, guest.session, reason))
+        hub.dismiss_guest(guest_id)
+
+
+def error_response(error: ProtocolError) -> web.Response:
+    """The HTTP response of a refusal: its status, and its code and sentence as JSON."""
+    body = {"code": error.code.value, "message": error.message}
+    if isinstance(error, _Rejection):
+        body |= {"reason": error.reason, "text": error.text}
+    return web.json_response(body, status=effect(error.code).http_status)
+
+
+async def _read_offer(request: web.Request, timeout: float) -> SessionDescription:
+    if request.content_type != "application/json":
+        raise ProtocolError(Code.BAD_CONTENT_TYPE, "The body has another type; send Content-Type: application/json.")
+    try:
+        async with asyncio.timeout(timeout):
+            body = await request.read()
+        offer = _decoder.decode(body)
+    except TimeoutError:
+        raise ProtocolError(
+            Code.JOIN_TIMEOUT, f"The body did not come within {timeout:g} s; send it at once."
+        ) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise ProtocolError(Code.TOO_LARGE, "The body is over the limit; send one session description.") from None
+    except msgspec.ValidationError as error:
+        text = str(error).replace("`$.", "`")[:200]
+        raise ProtocolError(Code.BAD_MESSAGE, f"The body is no session description: {text}; correct it.") from error
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(Code.BAD_JSON, "The body is not JSON; send one object.") from error
+    if offer.type != "offer":
+        raise ProtocolError(Code.BAD_MESSAGE, "The body is an answer; send an offer.")
+    return offer
+
+
+async def _answer(request: web.Request, guest: Guest, timeout: float) -> SessionDescription:
+    """The answer. Raises ProtocolError: no-answer, or what ended the guest; ConnectionError: the client is gone."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not guest.answer.done():
+                await asyncio.wait([guest.answer], timeout=_GONE_CHECK)
+                if request.transport is None or request.transport.is_closing():
+                    raise ConnectionResetError("the HTTP client is gone")
+    except TimeoutError:
+        text = f"The participant did not answer within {timeout:g} s; try later."
+        raise ProtocolError(Code.NO_ANSWER, text) from None
+    return guest.answer.result()

@@ -1,0 +1,75 @@
+"""What can be set on a server, with its limits; frozen, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from signaling.ice_servers import BadIceServer, IceServer, parse_ice_servers
+from signaling.messages import MAX_MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_FILE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on what one client, one room and all of them may take; docs/protocol.md names the codes that follow.
+
+    Sizes are in bytes of UTF-8, times in seconds. A client that went silent is noticed after at most two `heartbeat`s.
+    """
+
+    room_size: int = 64
+    connections: int = 1024
+    exchanges: int = 1024  # unanswered offers over plain HTTP
+    message_bytes: int = MAX_MESSAGE_BYTES
+    messages_per_second: int = 100
+    burst: int = 500  # messages at once, after a quiet time: a newcomer calls everybody, with all its candidates
+    outbox_messages: int = 1024
+    outbox_bytes: int = 4 * 1024 * 1024
+    heartbeat: float = 10.0
+    join_timeout: float = 10.0
+    answer_timeout: float = 20.0
+    close_timeout: float = 1.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if getattr(self, one.name) <= 0:
+                raise ValueError(f"{one.name} has to be more than 0, not {getattr(self, one.name)!r}; raise it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to serve: the address, the ICE servers handed to every client, the user's own pages, the limits.
+
+    `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
+    (`https://example.org`) whose pages may connect; the server's own host and loopback always may.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    ice_servers: tuple[IceServer, ...] = ()
+    static: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
+
+
+def load_ice_servers(path: Path) -> tuple[IceServer, ...]:
+    """The ICE servers of the file `path`: JSON as in browsers, or one URL a line. Raises BadIceServer; blocks."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadIceServer(f"the ICE servers in {path} cannot be read ({error}); correct the file") from error
+    if len(text) > _MAX_FILE_BYTES:
+        raise BadIceServer(f"the file {path} is too long for a list of ICE servers; shorten it")
+    try:
+        return tuple(parse_ice_servers(text))
+    except BadIceServer as error:
+        raise BadIceServer(f"in {path}: {error}") from error
