@@ -1,0 +1,185 @@
+"""Decoding a file pass after pass on one timeline that never jumps."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from peer.errors import DeviceError
+from peer.media.container import Address, open_container
+from peer.media.resample import Resampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer
+
+    from peer.media.sound import Samples
+
+log = logging.getLogger(__name__)
+
+# Packets that cannot be decoded, in a row, before the file counts as broken.
+_BROKEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture or a piece of sound, and when it is due: seconds since the file began to play."""
+
+    due: float
+    content: av.VideoFrame | Samples
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Which kinds somebody listens to right now; the others are demuxed but not decoded."""
+
+    video: bool = True
+    audio: bool = True
+
+
+class Playing:
+    """All that `address` gives, in the order of the file; with `loop` from the start again, as if the file went on."""
+
+    def __init__(self, address: Address, wanted: Wanted, *, loop: bool = False, channels: int = 1) -> None:
+        self.length = 0.0
+        """Seconds of all passes so far; the end of the last one once the iteration is over."""
+        self._address = address
+        self._wanted = wanted
+        self._loop = loop
+        self._channels = channels
+
+    def decode(self, opened: InputContainer | None = None) -> Iterator[Decoded]:
+        """Everything, pass after pass; blocks. `opened` is used for the first pass. Raises `DeviceError`."""
+        while True:
+            # Opened anew for each pass: not every format can seek to its start, and decoders start clean.
+            container = opened if opened is not None else open_container(self._address)
+            opened = None
+            try:
+                one = _Pass(container, self._wanted, self.length, Resampler(self._channels), self._address.what)
+                yield from one.decode()
+            finally:
+                container.close()
+            if one.end <= self.length:
+                raise DeviceError(f"{self._address.what} holds nothing to play; {self._address.advice}")
+            self.length = one.end
+            if not self._loop:
+                return
+
+
+class _Pass:
+    """Once through the file, all times moved so that it starts at `offset`."""
+
+    def __init__(
+        self, container: InputContainer, wanted: Wanted, offset: float, resampler: Resampler, what: str
+    ) -> None:
+        self._container = container
+        self._wanted = wanted
+        self._offset = offset
+        self._resampler = resampler
+        self._what = what
+        self._errors = 0
+        self._skipped_video = False
+        self._sound_at = offset
+        start = container.start_time
+        self._start: float | None = None if start is None else start / 1_000_000
+        self.end = offset
+
+    def decode(self) -> Iterator[Decoded]:
+        streams = [*self._container.streams.video[:1], *self._container.streams.audio[:1]]
+        for packet in self._packets(streams):
+            self._measure(packet)
+            if packet.stream.type == "video":
+                yield from self._video(packet)
+            elif self._wanted.audio:
+                yield from self._audio(packet)
+        rest = self._resampler.flush()
+        if len(rest):
+            yield Decoded(self._sound_at, rest)
+
+    def _packets(self, streams: list[Any]) -> Iterator[Any]:
+        packets = self._container.demux(streams)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (OSError, ValueError) as error:
+                raise DeviceError(f"{self._what} broke off ({error}); check that it is complete") from error
+            yield packet
+
+    def _measure(self, packet: Any) -> None:
+        """The pass ends when the last packet of all streams, decoded or not, has been shown."""
+        if packet.pts is None:
+            return
+        time = float(packet.pts * packet.time_base)
+        if self._start is None:
+            self._start = time
+        length = float(packet.duration * packet.time_base) if packet.duration else _usual_duration(packet.stream)
+        self.end = max(self.end, self._offset + time - self._start + length)
+
+    def _video(self, packet: Any) -> Iterator[Decoded]:
+        if not self._wanted.video:
+            self._skipped_video = True
+            return
+        if self._skipped_video and not packet.is_keyframe:
+            return  # nobody watched until now, and this picture refers to those nobody decoded
+        self._skipped_video = False
+        for frame in self._frames(packet):
+            yield Decoded(self._due(frame), frame)
+
+    def _audio(self, packet: Any) -> Iterator[Decoded]:
+        for frame in self._frames(packet):
+            due = self._due(frame)
+            pcm = self._resampler.frame(frame)
+            if len(pcm):
+                yield Decoded(due, pcm)
+            self._sound_at = due + frame.samples / frame.sample_rate
+
+    def _frames(self, packet: Any) -> list[Any]:
+        try:
+            # The packet without data that ends each stream brings out what the decoder still holds.
+            frames: list[Any] = packet.decode()
+        except (OSError, ValueError) as error:
+            self._errors += 1
+            log.debug("%s: a packet cannot be decoded: %s", self._what, error)
+            if self._errors >= _BROKEN:
+                raise DeviceError(f"{self._what} cannot be decoded ({error}); convert it, e.g. with ffmpeg") from error
+            return []
+        if frames:
+            self._errors = 0
+        return frames
+
+    def _due(self, frame: Any) -> float:
+        if frame.pts is None:
+            return self.end
+        time = float(frame.pts * frame.time_base)
+        due = self._offset + max(0.0, time - (self._start or 0.0))
+        if isinstance(frame, av.AudioFrame):
+            self.end = max(self.end, due + frame.samples / frame.sample_rate)
+        return due
+
+
+def _usual_duration(stream: Any) -> float:
+    """How long one packet of `stream` lasts when it does not say so."""
+    if stream.type == "video":
+        rate = stream.average_rate or stream.guessed_rate
+        return 1 / float(rate) if rate else 0.04
+    context = stream.codec_context
+    return (context.frame_size or 960) / (context.sample_rate or 48_000)
+
+
+def open_for_play(address: Address, *needs: str) -> InputContainer:
+    """Open `address` and make sure that it has what `needs` names ("video", "audio"). Raises `DeviceError`."""
+    container = open_container(address)
+    kinds = {stream.type for stream in (*container.streams.video, *container.streams.audio)}
+    missing = [need for need in needs if need not in kinds]
+    if kinds and not missing:
+        return container
+    container.close()
+    lacks = {"video": "pictures", "audio": "sound"}[missing[0]] if missing else "pictures and no sound"
+    advice = f"use --{missing[0]} with another source, or none" if missing else "use another file"
+    raise DeviceError(f"{address.what} has no {lacks}; {advice}")
