@@ -60,6 +60,7 @@ class Counters:
     frames: int = 0
     """Frames handed out."""
     keyframes: int = 0
+    """Frames put together that decode by themselves."""
     frames_dropped: int = 0
     """Frames of which something arrived, and that were not handed out."""
 
@@ -78,27 +79,21 @@ class Assembler:
         self._timestamps = Unwrapper(32)
         self._epoch = 0
         self._gap = False
+        self._first = True
 
     def _hand_out(self, frame: FrameData, timestamp: int, arrival: float) -> None:
         if self.ready_bytes > MAX_READY_BYTES or len(self.ready) >= MAX_READY_FRAMES:
             # Nobody takes them: the newest matter.
             self._counters.frames_dropped += len(self.ready)
             self.ready, self.ready_bytes, self._gap = [], 0, True
-        whole = not self._gap
-        self._gap = False
-        self.ready_bytes += len(frame.data)
-        self.ready.append(
-            AssembledFrame(
-                frame.data,
-                self._timestamps.unwrap(timestamp),
-                arrival,
-                frame.keyframe,
-                frame.width,
-                frame.height,
-                whole,
-                self._epoch,
-            )
-        )
+        whole = self._first or not self._gap
+        self._first = self._gap = False
+        data, keyframe, width, height = frame
+        if keyframe:
+            self._counters.keyframes += 1
+        self.ready_bytes += len(data)
+        timestamp = self._timestamps.unwrap(timestamp)
+        self.ready.append(AssembledFrame(data, timestamp, arrival, keyframe, width, height, whole, self._epoch))
 
     def take(self) -> list[AssembledFrame]:
         """The frames that are ready, in order; they are the caller's then."""
@@ -107,7 +102,6 @@ class Assembler:
             self.ready = []
             self.ready_bytes = 0
             self._counters.frames += len(ready)
-            self._counters.keyframes += sum(frame.keyframe for frame in ready)
         return ready
 
     def lost(self) -> None:

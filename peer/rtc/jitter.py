@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from peer.rtc.assembly import AssembledFrame, AudioAssembler, Counters, VideoAssembler
-from peer.rtc.nack import MAX_MISSING, MissingPackets
+from peer.rtc.nack import MAX_MISSING, Missing, MissingPackets
 from peer.rtc.payload import Chunk, depacketiser_for
 from peer.rtc.rtp import MAX_DROPOUT, signed_difference
 
@@ -28,7 +28,7 @@ MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
 MAX_PLI_INTERVAL = 1.0
 REMEMBERED = 1024
-MALFORMED = Chunk(b"", False, False)
+MALFORMED = PADDING = Chunk(b"", False, False)
 
 
 class Feedback(NamedTuple):
@@ -75,13 +75,13 @@ class JitterBuffer:
         self._missing = MissingPackets()
         self._held: dict[int, _Held] = {}
         self._held_bytes = 0
-        self._given_up: dict[int, tuple[float, int]] = {}
+        self._given_up: dict[int, Missing] = {}
         self._highest = 0
         self._next = -1
         self._stray: tuple[int, int, bytes, float, bool] | None = None
         self._rtt = DEFAULT_RTT
         self._rtt_known = self._rtt_measured = False
-        self._pli_at = 0.0
+        self._pli_sent = float("-inf")
         self._pli_tries = 0
 
     @property
@@ -120,24 +120,24 @@ class JitterBuffer:
             return
         self._highest += 1
         self._next = (sequence_number + 1) & 0xFFFF
-        chunk: Chunk | None = None
-        if payload:
-            try:
-                chunk = self._parse(payload)
-            except ValueError:
-                chunk = self._malformed()
+        chunk = self._read(payload)
         if self._missing:
             self._missing.arrived()
             self._hold(self._highest, _Held(timestamp, chunk, now, marker))
             return
         self._assembler.put(timestamp, chunk, now, marker=marker)
 
-    def _malformed(self) -> Chunk:
-        self.counters.malformed += 1
-        return MALFORMED
+    def _read(self, payload: bytes) -> Chunk | None:
+        if not payload:
+            return None
+        try:
+            return self._parse(payload)
+        except ValueError:
+            self.counters.malformed += 1
+            return MALFORMED
 
     def _add_out_of_line(self, number: int, timestamp: int, payload: bytes, now: float, *, marker: bool) -> None:
-        """Place a packet that is not the next one: the first, one after a gap, one that was missing, or none of these."""
+        """Place a packet that is not the next one: the first, one after a gap, or a late one."""
         if self._next < 0:
             self._begin(number)
         ahead = signed_difference(number, self._highest, 16)
@@ -149,19 +149,14 @@ class JitterBuffer:
         if ahead <= 0 and sequence not in self._missing:
             self._count_useless(sequence, now)
             return
-        chunk: Chunk | None = None
-        if payload:
-            try:
-                chunk = self._parse(payload)
-            except ValueError:
-                chunk = self._malformed()
+        chunk = self._read(payload)
         packet = _Held(timestamp, chunk, now, marker)
         if ahead > 0:
             if len(self._missing) + ahead - 1 > MAX_MISSING:
                 self._give_up(self._missing.below(sequence))
                 self.counters.lost_given_up += ahead - 1
                 self._assembler.lost()
-            else:
+            elif ahead > 1:
                 self._missing.notice(self._highest + 1, sequence, now)
             self._highest, self._next = sequence, (number + 1) & 0xFFFF
         elif self._fill(sequence, packet, now):
@@ -177,7 +172,7 @@ class JitterBuffer:
         self._next = number
 
     def _add_stray(self, packet: tuple[int, int, bytes, float, bool]) -> None:
-        """A packet from far away: one alone is dropped, two in a row mean that the sender started anew (RFC 3550 A.1)."""
+        """One packet from far away is dropped, two in a row mean that the sender started anew (RFC 3550 A.1)."""
         before, self._stray = self._stray, packet
         if before is None or packet[0] != (before[0] + 1) & 0xFFFF:
             return
@@ -185,7 +180,6 @@ class JitterBuffer:
         for number, timestamp, payload, now, marker in (before, packet):
             self.counters.received -= 1
             self.add(number, timestamp, payload, now, marker=marker)
-        self.counters.received += 1
 
     def _count_useless(self, sequence: int, now: float) -> None:
         given_up = self._given_up.pop(sequence, None)
@@ -193,9 +187,10 @@ class JitterBuffer:
             self.counters.duplicates += 1
             return
         self.counters.late += 1
-        noticed, tries = given_up
-        if not tries and isinstance(self._assembler, AudioAssembler):
-            self._assembler.overdue(now - noticed)
+        if given_up.tries:
+            self._learn_rtt(now - given_up.asked, given_up.tries)
+        elif isinstance(self._assembler, AudioAssembler):
+            self._assembler.overdue(now - given_up.noticed)
 
     def _fill(self, sequence: int, packet: _Held, now: float) -> bool:
         """A missing packet came; True when it was the first missing one, and so what it held up is released."""
@@ -212,7 +207,7 @@ class JitterBuffer:
         return head
 
     def _learn_rtt(self, sample: float, tries: int) -> None:
-        """Karn's rule: an answer to the second asking may be one to the first; it only serves while nothing better does."""
+        """Karn's rule: what came after a second request says little; it serves while nothing better does."""
         if self._rtt_known or (tries > 1 and self._rtt_measured):
             return
         sample = min(sample, MAX_RTT)
@@ -221,9 +216,7 @@ class JitterBuffer:
 
     def _hold(self, sequence: int, packet: _Held) -> None:
         self._held[sequence] = packet
-        chunk = packet.chunk
-        if chunk is None:
-            return
+        chunk = packet.chunk or PADDING
         self._held_bytes += len(chunk.data)
         if self._skip_to_keyframe and self._assembler.waiting and chunk.keyframe and chunk.starts_frame:
             # Nothing before a keyframe can be decoded any more, so nothing before it is worth waiting for.
@@ -250,14 +243,14 @@ class JitterBuffer:
         return self._assembler.take()
 
     def _expire(self, now: float) -> None:
-        if now - self._missing.first_noticed() >= self.deadline:
-            self._give_up(self._missing.expired(now - self.deadline))
+        deadline = self.deadline
+        if self._missing.first_noticed() + deadline <= now:
+            self._give_up(self._missing.expired(now, deadline))
 
     def _give_up(self, sequences: list[int]) -> None:
         """Wait no longer for these, the lowest ones that are missing, and hand on what they held up."""
         for sequence in sequences:
-            missing = self._missing.found(sequence)
-            self._given_up[sequence] = (missing.noticed, missing.tries)
+            self._given_up[sequence] = self._missing.found(sequence)
             if len(self._given_up) > REMEMBERED:
                 del self._given_up[next(iter(self._given_up))]
             self._assembler.lost()
@@ -277,7 +270,7 @@ class JitterBuffer:
         pli = self._assembler.waiting and self._pli_due() <= now
         if pli:
             self.counters.plis += 1
-            self._pli_at = now + min(max(MIN_PLI_INTERVAL, 2 * self._rtt) * 2**self._pli_tries, MAX_PLI_INTERVAL)
+            self._pli_sent = now
             self._pli_tries = min(self._pli_tries + 1, 8)
         elif not self._assembler.waiting:
             self._pli_tries = 0
@@ -288,8 +281,11 @@ class JitterBuffer:
         if self._next < 0:
             return float("inf")
         assert isinstance(self._assembler, VideoAssembler)
+        interval = max(MIN_PLI_INTERVAL, 2 * self._rtt) * 2 ** max(self._pli_tries - 1, 0)
+        due = self._pli_sent + min(interval, MAX_PLI_INTERVAL)
+        # A keyframe that is arriving gets its time.
         began = self._assembler.keyframe_since
-        return self._pli_at if began is None else max(self._pli_at, began + MAX_PLI_INTERVAL)
+        return due if began is None else max(due, began + MAX_PLI_INTERVAL)
 
     def next_wakeup(self, now: float) -> float | None:
         """When `frames` or `feedback` will have something without a further packet (maybe now); None for never."""
@@ -310,6 +306,4 @@ class JitterBuffer:
         self._given_up.clear()
         self._stray = None
         self._next = -1
-        self._pli_at = 0.0
-        self._pli_tries = 0
         self.counters.resets += 1

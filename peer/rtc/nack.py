@@ -1,4 +1,4 @@
-"""The packets that are missing: which to ask for again, when, and when to stop waiting (RFC 4585 section 6.2.1). Pure."""
+"""The packets that are missing: which to ask for again, and when (generic NACK, RFC 4585 section 6.2.1). Pure."""
 
 from __future__ import annotations
 
@@ -63,17 +63,11 @@ class MissingPackets:
         """Take one off: it came, or it is given up."""
         return self._packets.pop(sequence)
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._packets.clear()
-        self._fresh = False
-        self._next_due = float("inf")
-
-    def expired(self, oldest: float) -> list[int]:
-        """The sequence numbers noticed at `oldest` or before."""
+    def expired(self, now: float, wait: float) -> list[int]:
+        """The sequence numbers that have been missing for `wait` seconds."""
         result = []
         for sequence, missing in self._packets.items():
-            if missing.noticed > oldest:
+            if missing.noticed + wait > now:
                 break
             result.append(sequence)
         return result

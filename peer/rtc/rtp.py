@@ -1,4 +1,4 @@
-"""RTP arithmetic and reception statistics (RFC 3550): counters that wrap made to grow, losses and jitter counted. Pure."""
+"""RTP arithmetic and reception statistics (RFC 3550): wrapping counters made to grow, loss and jitter counted. Pure."""
 
 from __future__ import annotations
 

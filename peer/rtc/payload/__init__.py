@@ -49,8 +49,8 @@ class Depacketiser(Protocol):
 def depacketiser_for(codec: Codec) -> Depacketiser | None:
     """A new depacketiser for `codec` (its name in any case), or None for a codec that is not known here."""
     # Imported here because the formats need the types above.
-    from peer.rtc.payload.opus import AudioDepacketiser
     from peer.rtc.payload.h264 import H264Depacketiser
+    from peer.rtc.payload.opus import AudioDepacketiser
     from peer.rtc.payload.vp8 import Vp8Depacketiser
 
     name = codec.name.upper()

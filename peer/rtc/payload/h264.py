@@ -123,7 +123,7 @@ def split_nal_units(data: bytes) -> Iterator[bytes]:
 
 
 def _begins_picture(nal_type: int, body: bytes) -> bool:
-    """Whether a NAL unit can only be the first of its access unit that matters: AUD, SPS, or the slice at macroblock 0."""
+    """Whether nothing that matters comes before it in its access unit: AUD, SPS, the slice at macroblock 0."""
     if nal_type in (SLICE, IDR):
         return bool(body and body[0] & 0x80)  # first_mb_in_slice is ue(v): a leading 1 says 0
     return nal_type in (AUD, SPS)
@@ -168,6 +168,8 @@ class H264Depacketiser:
                 raise ValueError("an FU-A without a fragment")
             indicator = payload[1]
             inner = indicator & 0x1F
+            if not 1 <= inner <= 23:
+                raise ValueError(f"an FU-A of a NAL unit of type {inner}")
             if not indicator & 0x80:  # S: not the first fragment
                 return Chunk(payload[2:], False, inner == IDR)
             unit = START_CODE + bytes(((header & 0xE0) | inner,)) + payload[2:]
@@ -201,6 +203,8 @@ class H264Depacketiser:
             return FrameData(data, False)
         missing: list[bytes] = []
         if SPS not in types:
+            if not self._sequence_sets:
+                raise ValueError("an IDR picture without parameter sets, none of which came before")
             missing += self._sequence_sets.values()
         if PPS not in types:
             missing += self._picture_sets.values()

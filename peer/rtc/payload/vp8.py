@@ -40,7 +40,7 @@ class Vp8Depacketiser:
         size = descriptor_size(payload)
         if len(payload) <= size:
             raise ValueError("a VP8 payload without VP8 in it")
-        # S with partition index 0 (section 4.2): the first packet of a frame. Its P bit is 0 in a keyframe (section 4.3).
+        # S with partition index 0 (section 4.2): the first packet of a frame; P is 0 in a keyframe (section 4.3).
         starts = payload[0] & 0x17 == 0x10
         return Chunk(payload[size:], starts, starts and not payload[size] & 0x01)
 
