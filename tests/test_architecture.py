@@ -12,16 +12,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 PURE = (
-    *("signaling/messages.py", "signaling/rooms.py", "signaling/credentials.py", "signaling/sdpfrag.py"),
-    *("peer/errors.py", "peer/events.py", "peer/negotiation.py"),
-    *("peer/rtc/sdp.py", "peer/rtc/rtp.py", "peer/rtc/jitter.py", "peer/rtc/clock.py", "peer/rtc/payload/*.py"),
-    *("peer/media/spec.py", "peer/recording/names.py"),
+    *("signaling/codes.py", "signaling/credentials.py", "signaling/ice_servers.py", "signaling/messages.py"),
+    *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py", "signaling/sdpfrag.py"),
+    *("peer/errors.py", "peer/events.py", "peer/negotiation.py", "peer/media/spec.py"),
+    *("peer/rtc/assembly.py", "peer/rtc/clock.py", "peer/rtc/jitter.py", "peer/rtc/nack.py"),
+    *("peer/rtc/payload/*.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py"),
+    *("peer/recording/avc.py", "peer/recording/names.py"),
 )
 """Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
 
 IMPURE = frozenset(
     "aiohttp aioice aiortc asyncio av concurrent cv2 http multiprocessing os pathlib queue random secrets select "
-    "selectors shutil signal socket ssl subprocess tempfile threading time urllib uvloop".split()
+    "selectors shutil signal socket ssl subprocess tempfile threading time urllib.request uvloop".split()
 )
 
 COMPOSITION = "peer/hosting.py"
