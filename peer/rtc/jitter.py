@@ -281,7 +281,7 @@ class JitterBuffer:
         if self._next < 0:
             return float("inf")
         assert isinstance(self._assembler, VideoAssembler)
-        interval = max(MIN_PLI_INTERVAL, 2 * self._rtt) * 2 ** max(self._pli_tries - 1, 0)
+        interval = max(MIN_PLI_INTERVAL, 2 * self._rtt) * (1 << max(self._pli_tries - 1, 0))
         due = self._pli_sent + min(interval, MAX_PLI_INTERVAL)
         # A keyframe that is arriving gets its time.
         began = self._assembler.keyframe_since

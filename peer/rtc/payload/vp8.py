@@ -15,20 +15,18 @@ START_CODE = b"\x9d\x01\x2a"
 
 def descriptor_size(payload: bytes) -> int:
     """Bytes of the payload descriptor (RFC 7741 section 4.2). Raises ValueError when it is cut short."""
-    try:
-        first = payload[0]
-        if not first & 0x80:  # X: no extension
-            return 1
-        extension = payload[1]
+    size = 1
+    if payload and payload[0] & 0x80:  # X: an extension
         size = 2
+        extension = payload[1] if len(payload) > 1 else 0
         if extension & 0x80:  # I: a picture id of 7 or, with M, 15 bits
-            size += 2 if payload[size] & 0x80 else 1
+            size = 4 if len(payload) > 2 and payload[2] & 0x80 else 3
         if extension & 0x40:  # L: TL0PICIDX
             size += 1
         if extension & 0x30:  # T or K: TID, Y and KEYIDX share a byte
             size += 1
-    except IndexError:
-        raise ValueError("a VP8 payload descriptor that is cut short") from None
+    if len(payload) < size:
+        raise ValueError("a VP8 payload descriptor that is cut short")
     return size
 
 
@@ -38,7 +36,7 @@ class Vp8Depacketiser:
     def parse(self, payload: bytes) -> Chunk:
         """Read one payload. Raises ValueError when there is no VP8 in it."""
         size = descriptor_size(payload)
-        if len(payload) <= size:
+        if len(payload) == size:
             raise ValueError("a VP8 payload without VP8 in it")
         # S with partition index 0 (section 4.2): the first packet of a frame; P is 0 in a keyframe (section 4.3).
         starts = payload[0] & 0x17 == 0x10
