@@ -34,7 +34,20 @@ logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT: Final = 2.0  # seconds for all connections to say goodbye
 _SHUTDOWN_TIMEOUT: Final = 0.3  # seconds that aiohttp gives, twice, to what is neither connection nor exchange
+
+
+HUB: Final = web.AppKey("hub", Hub)
 _CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; nginx's name for it
+
+
+def _version() -> str:
+    try:
+        return version("webrtc-peer")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+_VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -50,7 +63,7 @@ def create_app(settings: Settings) -> web.Application:
         _check_origin(request, settings)
         return await serve_offer(request, hub)
 
-    health = {"status": "ok", "version": _version()}
+    health = {"status": "ok", "version": _VERSION}
 
     async def get_health(request: web.Request) -> web.StreamResponse:
         return web.json_response({**health, "rooms": hub.rooms.room_count, "participants": hub.rooms.member_count})
@@ -62,6 +75,7 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
     add_pages(app, settings.static)
+    app[HUB] = hub
     app.on_shutdown.append(drain)
     return app
 
@@ -160,10 +174,3 @@ def _check_origin(request: web.Request, settings: Settings) -> None:
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _version() -> str:
-    try:
-        return version("webrtc-peer")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"

@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from signaling.codes import Code, ProtocolError
+from signaling.rate import RateLimit, Verdict
 from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Rooms
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Hub:
         self.settings = settings
         self.rooms = Rooms(settings.limits.room_size, settings.ice_servers)
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
+        self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
         self._connections: set[Recipient] = set()
         self._draining = False
         self._idle = asyncio.Event()
@@ -53,6 +55,9 @@ class Hub:
         new_id = secrets.token_hex(8)
         deliveries = self.rooms.join(new_id, join)
         self._recipients[new_id] = connection
+        limits = self.settings.limits
+        now = asyncio.get_running_loop().time()
+        self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, now)
         logger.info("%s joined as %r room %r", new_id, join.name, join.room)
         self._deliver(deliveries)
         return new_id
@@ -60,6 +65,7 @@ class Hub:
     def leave(self, member_id: str, reason: str) -> None:
         """Takes a participant out and tells the others why."""
         self._recipients.pop(member_id, None)
+        self._calls.pop(member_id, None)
         logger.info("%s gone: %s", member_id, reason)
         self._deliver(self.rooms.leave(member_id, reason))
 
@@ -70,9 +76,12 @@ class Hub:
     def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
         """Lets a caller over HTTP in; returns its id and whom it calls.
 
-        Raises ProtocolError: shutting-down, server-full, unknown-target.
+        Raises ProtocolError: shutting-down, server-full, rate-limited, unknown-target.
         """
         self._refuse_if(full=self.rooms.guest_count >= self.settings.limits.exchanges)
+        host = self.rooms.find(room, name)
+        if host is not None and self._calls[host.id].judge(asyncio.get_running_loop().time()) is not Verdict.TAKE:
+            raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
         host = self.rooms.admit_guest(guest_id, room, name)
         self._recipients[guest_id] = guest

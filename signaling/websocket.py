@@ -131,6 +131,7 @@ class Connection:
 
     async def _beat(self) -> None:
         """Pings; a client from which nothing came since the last ping, pongs included, is lost."""
+        await asyncio.sleep(self._limits.heartbeat)
         while self._heard:
             self._heard = False
             self._put(WSMsgType.PING, b"")
