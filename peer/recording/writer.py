@@ -219,7 +219,12 @@ class Writer:
         age = self._options.now() - layout.origin
         # Frame times are on our monotonic clock; should they be on another, the start of the file is about now.
         started = time.time() - (age if 0 <= age < 60 else 0.0)
-        muxer = Muxer(file, layout, started=started, flush_interval=self._options.flush_interval)
+        try:
+            muxer = Muxer(file, layout, started=started, flush_interval=self._options.flush_interval)
+        except OSError:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
         part = Part(path, self._name, strand, layout, muxer, Tally(tracks=tracks))
         self._parts.append(part)
         logger.info("recording %r to %s", self._name, path)

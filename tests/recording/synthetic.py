@@ -1,0 +1,148 @@
+"""Encoded frames as a receiver would hand them out, made with FFmpeg's encoders, and a track that plays them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+
+from peer.media.marks import stamp
+from peer.rtc.frames import Codec, EncodedFrame, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+VP8 = Codec("VP8", 90000, 1, 96)
+H264 = Codec("H264", 90000, 1, 102)
+OPUS = Codec("opus", 48000, 2, 111)
+PCMU = Codec("PCMU", 8000, 1, 0)
+PCMA = Codec("PCMA", 8000, 1, 8)
+G722 = Codec("G722", 8000, 1, 9)
+
+_ENCODERS = {
+    "VP8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+    "H264": ("libx264", {"profile": "baseline", "preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}),
+    "opus": ("libopus", {}),
+    "PCMU": ("pcm_mulaw", {}),
+    "PCMA": ("pcm_alaw", {}),
+    "G722": ("g722", {}),
+}
+FPS = 30
+
+
+def video(
+    seconds: float, codec: Codec = VP8, *, start: float = 0.0, size: tuple[int, int] = (320, 240), number: int = 0
+) -> list[EncodedFrame]:
+    """Pictures with numbers from `number` on, 30 a second, a keyframe each second."""
+    frames = []
+    for index, (data, keyframe) in enumerate(_encode_video(codec.name, round(seconds * FPS), size, number)):
+        width, height = size if keyframe else (0, 0)
+        frames.append(
+            EncodedFrame(codec, data, index * 3000, start + index / FPS, keyframe, width=width, height=height)
+        )
+    return frames
+
+
+def audio(seconds: float, codec: Codec = OPUS, *, start: float = 0.0) -> list[EncodedFrame]:
+    """A tone in packets of 20 ms."""
+    step = codec.clock_rate // 50
+    packets = _encode_audio(codec.name, round(seconds * 50))
+    return [EncodedFrame(codec, data, index * step, start + index / 50) for index, data in enumerate(packets)]
+
+
+def merged(*streams: list[EncodedFrame]) -> list[EncodedFrame]:
+    """All frames in the order of their time."""
+    return sorted((frame for stream in streams for frame in stream), key=lambda frame: frame.time)
+
+
+def shifted(frames: Iterable[EncodedFrame], seconds: float) -> list[EncodedFrame]:
+    """The same frames, that much later."""
+    return [replace(frame, time=frame.time + seconds) for frame in frames]
+
+
+def kind_of(frame: EncodedFrame) -> Kind:
+    return "video" if frame.codec.name in ("VP8", "H264") else "audio"
+
+
+class FakeTrack:
+    """A remote track: `feed` hands frames to the takers; requests for keyframes are counted."""
+
+    def __init__(self, kind: Kind, identifier: str = "") -> None:
+        self.kind: Kind = kind
+        self.id = identifier or kind
+        self.takers: list[Callable[[EncodedFrame], None]] = []
+        self.requests = 0
+        self.on_request: Callable[[], None] | None = None
+
+    def subscribe(self, taker: Callable[[EncodedFrame], None]) -> Callable[[], None]:
+        self.takers.append(taker)
+        return lambda: self.takers.remove(taker)
+
+    def request_keyframe(self) -> None:
+        self.requests += 1
+        if self.on_request is not None:
+            self.on_request()
+
+    def feed(self, *frames: EncodedFrame) -> None:
+        for frame in frames:
+            for taker in list(self.takers):
+                taker(frame)
+
+
+def feed(frames: Iterable[EncodedFrame], **tracks: FakeTrack) -> None:
+    """Hand each frame to the track of its kind: `feed(frames, audio=a, video=v)`."""
+    for frame in frames:
+        tracks[kind_of(frame)].feed(frame)
+
+
+@cache
+def _encode_video(codec: str, count: int, size: tuple[int, int], number: int) -> list[tuple[bytes, bool]]:
+    name, options = _ENCODERS[codec]
+    encoder = av.CodecContext.create(name, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height = size
+    encoder.pix_fmt = "yuv420p"
+    encoder.time_base = Fraction(1, FPS)
+    encoder.framerate = Fraction(FPS)
+    encoder.bit_rate = 500_000
+    encoder.gop_size = FPS
+    encoder.options = {"g": str(FPS), "keyint_min": str(FPS), **options}
+    packets = []
+    for index in range(count):
+        pixels = np.full((size[1], size[0], 3), (40, 90, (index * 4) % 255), np.uint8)
+        stamp(pixels, number + index)
+        frame = av.VideoFrame.from_ndarray(pixels)
+        frame.pts = index
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    return [(bytes(packet), packet.is_keyframe) for packet in packets]
+
+
+@cache
+def _encode_audio(codec: str, count: int) -> list[bytes]:
+    name, options = _ENCODERS[codec]
+    rate = {"opus": 48000, "G722": 16000}.get(codec, 8000)
+    encoder = av.CodecContext.create(name, "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.sample_rate = rate
+    encoder.layout = "stereo" if codec == "opus" else "mono"
+    encoder.format = "s16"
+    encoder.options = dict(options)
+    samples = rate // 50
+    packets: list[bytes] = []
+    for index in range(count):
+        moments = (np.arange(samples) + index * samples) / rate
+        tone = (8000 * np.sin(2 * np.pi * 440 * moments)).astype(np.int16)
+        channels = 2 if codec == "opus" else 1
+        frame = av.AudioFrame.from_ndarray(
+            np.repeat(tone, channels).reshape(1, -1), format="s16", layout=encoder.layout.name
+        )
+        frame.sample_rate = rate
+        frame.pts = index * samples
+        frame.time_base = Fraction(1, rate)
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets

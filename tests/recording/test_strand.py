@@ -1,0 +1,274 @@
+"""Which file a frame goes to, and when a file begins: nothing here touches a disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peer.recording.strand import Strand
+from peer.rtc.frames import Codec, EncodedFrame
+from tests.recording.synthetic import H264, OPUS, PCMU, VP8, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peer.recording.muxer import Layout
+    from peer.rtc.frames import Kind
+
+PARAMETER_SETS = b"\0\0\1\x67\x42\xc0\x1f\xaa\0\0\1\x68\xce\0\0\1"
+
+
+@dataclass
+class Kept:
+    """A sink that keeps what it is given, and insists on the rules of a file."""
+
+    layout: Layout
+    frames: list[tuple[Kind, EncodedFrame]] = field(default_factory=list)
+    closed: bool = False
+    dropped: int = 0
+
+    def write(self, kind: Kind, frame: EncodedFrame) -> None:
+        assert not self.closed
+        if kind == "video":
+            assert self.layout.video is not None and self.layout.video.codec.name == frame.codec.name
+            assert frame.keyframe or self.times("video"), "video begins with a keyframe"
+        else:
+            assert self.layout.audio == frame.codec
+        assert frame.time >= self.layout.origin
+        self.frames.append((kind, frame))
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+
+    def times(self, kind: Kind) -> list[float]:
+        return [frame.time for of, frame in self.frames if of == kind]
+
+
+def sound(time: float, codec: Codec = OPUS) -> EncodedFrame:
+    return EncodedFrame(codec, b"sound", 0, time)
+
+
+def picture(time: float, codec: Codec = VP8, *, key: bool = False, size: tuple[int, int] = (640, 480)) -> EncodedFrame:
+    data = (PARAMETER_SETS if key else b"\0\0\1") + b"\x65\x88" if codec is H264 else b"picture"
+    return EncodedFrame(codec, data, 0, time, key, *(size if key else (0, 0)))
+
+
+def strand(*expected: Kind) -> tuple[Strand, list[Kept]]:
+    files: list[Kept] = []
+
+    def open_file(layout: Layout) -> Kept:
+        assert all(file.closed for file in files)
+        files.append(Kept(layout))
+        return files[-1]
+
+    made = Strand(open_file)
+    for kind in expected:
+        made.add(kind)
+    return made, files
+
+
+def take(made: Strand, frames: Iterable[EncodedFrame]) -> None:
+    for frame in frames:
+        made.take(kind_of(frame), frame)
+
+
+def times(start: float, end: float, step: float) -> list[float]:
+    return [start + index * step for index in range(round((end - start) / step))]
+
+
+def test_both_streams_start_together_in_one_file() -> None:
+    made, files = strand("audio", "video")
+    take(made, [sound(1.0), picture(1.01), sound(1.02)])
+    assert files == [] and made.wants_keyframe
+    take(made, [picture(1.03, key=True), sound(1.04), picture(1.06)])
+    assert not made.wants_keyframe
+    made.end()
+    (file,) = files
+    assert file.layout.origin == 1.0 and file.closed
+    assert file.times("audio") == [1.0, 1.02, 1.04] and file.times("video") == [1.03, 1.06]
+
+
+def test_a_keyframe_waits_for_sound() -> None:
+    made, files = strand("audio", "video")
+    take(made, [picture(1.0, key=True), picture(1.03)])
+    assert files == []
+    take(made, [sound(1.05)])
+    assert files[0].times("video") == [1.0, 1.03] and files[0].layout.audio == OPUS
+
+
+def test_nobody_waits_for_what_is_not_there() -> None:
+    made, files = strand("video")
+    take(made, [picture(1.0), picture(1.03, key=True)])
+    assert files[0].layout.audio is None and files[0].times("video") == [1.03]
+    made, files = strand("audio")
+    take(made, [sound(1.0)])
+    assert files[0].layout.video is None
+
+
+def test_a_track_that_is_known_to_come_is_waited_for() -> None:
+    files: list[Kept] = []
+
+    def open_file(layout: Layout) -> Kept:
+        files.append(Kept(layout))
+        return files[-1]
+
+    made = Strand(open_file, expect=("audio", "video"))
+    made.add("audio")
+    take(made, [sound(1.0)])
+    assert files == []
+    made.add("video")
+    take(made, [picture(1.5, key=True)])
+    assert files[0].layout.video is not None and files[0].layout.origin == 1.0
+
+
+def test_video_after_two_seconds_begins_a_second_file_with_both() -> None:
+    made, files = strand("audio", "video")
+    take(made, [sound(time) for time in times(0, 5, 0.02)])
+    assert len(files) == 1 and files[0].layout.video is None
+    assert made.wants_keyframe
+    take(made, [picture(5.0, key=True), sound(4.99), sound(5.01), picture(5.03)])
+    made.end()
+    first, second = files
+    assert len(first.times("audio")) == 250 and first.closed
+    assert second.layout.video is not None and second.layout.audio == OPUS
+    assert second.times("audio") == [4.99, 5.01] and second.times("video") == [5.0, 5.03]
+    assert 4.9 < second.layout.origin <= 4.99, "sound that is older than the keyframe keeps its place"
+
+
+def test_sound_later_than_video_begins_a_file_at_the_next_keyframe() -> None:
+    made, files = strand("video")
+    take(made, [picture(0, key=True), picture(0.03)])
+    made.add("audio")
+    take(made, [sound(0.05), picture(0.06), sound(0.07)])
+    assert len(files) == 1 and made.wants_keyframe
+    assert files[0].times("video") == [0, 0.03, 0.06], "video goes on meanwhile"
+    take(made, [picture(0.1, key=True), sound(0.11)])
+    assert not made.wants_keyframe
+    assert files[1].times("audio") == [0.05, 0.07, 0.11] and files[1].times("video") == [0.1]
+    assert files[1].layout.origin == 0.05
+
+
+def test_no_keyframe_for_new_sound_is_waited_for_two_seconds() -> None:
+    made, files = strand("video")
+    take(made, [picture(0, key=True)])
+    made.add("audio")
+    take(made, [frame for time in times(0.1, 2.3, 0.1) for frame in (sound(time), picture(time + 0.01))])
+    assert [file.layout.video is not None for file in files] == [True, False]
+    assert made.wants_keyframe
+    take(made, [picture(2.4, key=True)])
+    assert files[2].layout.video is not None and files[2].layout.audio == OPUS
+
+
+def test_vp8_changes_its_size_within_a_file_and_h264_does_not() -> None:
+    made, files = strand("video")
+    take(made, [picture(0, key=True), picture(1, key=True, size=(320, 240)), picture(2)])
+    assert len(files) == 1
+    made, files = strand("video", "audio")
+    take(made, [sound(0), picture(0, H264, key=True), picture(0.5, H264), picture(1, H264, key=True), sound(1)])
+    assert len(files) == 1
+    take(made, [picture(2, H264, key=True, size=(320, 240)), sound(2.01), picture(2.03, H264)])
+    assert len(files) == 2
+    assert files[1].layout.video is not None and files[1].layout.video.width == 320
+    assert files[1].layout.audio == OPUS and files[1].times("audio") == [2.01]
+
+
+def test_another_codec_begins_another_file() -> None:
+    made, files = strand("video", "audio")
+    take(made, [sound(0), picture(0, key=True), picture(0.03, H264), picture(0.06, H264, key=True), sound(0.08)])
+    assert [file.layout.video.codec.name for file in files if file.layout.video] == ["VP8", "H264"]
+    assert files[0].dropped == 1
+    made, files = strand("audio")
+    take(made, [sound(0), sound(0.02, PCMU), sound(0.04, PCMU)])
+    assert [len(file.times("audio")) for file in files] == [1, 2]
+
+
+def test_a_replaced_track_goes_on_in_the_same_file_from_its_keyframe() -> None:
+    made, files = strand("video", "audio")
+    take(made, [sound(0), picture(0, key=True), picture(0.03)])
+    made.remove("video")
+    take(made, [sound(0.5)])
+    made.add("video")
+    assert made.wants_keyframe
+    take(made, [picture(1.0), picture(1.03, key=True), picture(1.06), sound(1.1)])
+    assert len(files) == 1 and files[0].times("video") == [0, 0.03, 1.03, 1.06]
+
+
+def test_a_pause_stays_in_the_file() -> None:
+    made, files = strand("video", "audio")
+    take(made, [sound(0), picture(0, key=True), picture(0.03), picture(60), sound(60), sound(60.02)])
+    assert len(files) == 1 and files[0].times("video") == [0, 0.03, 60]
+
+
+def test_sound_that_fell_silent_long_ago_gets_no_stream() -> None:
+    made, files = strand("video", "audio")
+    take(made, [sound(0), picture(0, H264, key=True), picture(60, H264, key=True, size=(320, 240))])
+    assert [file.layout.audio for file in files] == [OPUS, None]
+
+
+def test_what_was_held_back_is_written_at_the_end() -> None:
+    made, files = strand("audio", "video")
+    take(made, [sound(0), sound(0.02)])
+    made.end()
+    made.end()
+    assert files[0].times("audio") == [0, 0.02] and files[0].closed
+
+
+def test_a_track_that_leaves_is_not_waited_for() -> None:
+    made, files = strand("audio", "video")
+    take(made, [sound(0)])
+    made.remove("video")
+    assert len(files) == 1 and not made.wants_keyframe
+
+
+def test_no_media_no_file() -> None:
+    made, files = strand("audio", "video")
+    take(made, [picture(0), picture(1), replace(sound(1), data=b""), sound(1, Codec("telephone-event", 8000))])
+    made.end()
+    assert files == []
+
+
+def test_an_idr_without_parameter_sets_is_no_start() -> None:
+    made, files = strand("video")
+    take(made, [replace(picture(0, H264, key=True), data=b"\0\0\1\x65\x88")])
+    assert files == [] and made.wants_keyframe
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(("add", "remove", "frame", "frame", "frame", "frame")),
+        st.sampled_from((VP8, H264, OPUS, OPUS, PCMU)),
+        st.booleans(),
+        st.sampled_from(((640, 480), (320, 240))),
+        st.sampled_from((0.0, 0.02, 0.02, 0.02, 0.5, 3.0)),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS)
+def test_whatever_happens_files_keep_the_rules_and_lose_no_sound(
+    events: list[tuple[str, Codec, bool, tuple[int, int], float]],
+) -> None:
+    made, files = strand()
+    now, heard = 0.0, []
+    for what, codec, key, size, step in events:
+        now += step
+        frame = picture(now, codec, key=key, size=size) if codec in (VP8, H264) else sound(now, codec)
+        if what == "add":
+            made.add(kind_of(frame))
+        elif what == "remove":
+            made.remove(kind_of(frame))
+        else:
+            take(made, [frame])
+            heard += [frame] if kind_of(frame) == "audio" else []
+    made.end()
+    assert all(file.closed for file in files)
+    written = [frame for file in files for kind, frame in file.frames if kind == "audio"]
+    assert sorted(map(id, written)) == sorted(map(id, heard))
