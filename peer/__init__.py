@@ -1,0 +1,107 @@
+"""A headless WebRTC peer: call a browser, be called by one, keep a recording.
+
+Everything public is here; `import peer` itself loads next to nothing, each name its module when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peer.call import Call
+    from peer.channel import MemoryHub
+    from peer.errors import (
+        BadDescription,
+        CallEnded,
+        CallError,
+        CallLost,
+        DeviceError,
+        Error,
+        IceFailed,
+        NoAnswer,
+        NotHere,
+        Rejected,
+        SignalingError,
+        Unreachable,
+        UsageError,
+        retryable,
+    )
+    from peer.joining import join
+    from peer.media import PictureSource, SoundSource
+    from peer.playback import Playback
+    from peer.recording import RecordedFile, Recorder
+    from peer.room import Ring, Room
+    from peer.rtc.frames import Codec, EncodedFrame
+    from peer.running import run
+
+__all__ = [
+    "BadDescription",
+    "Call",
+    "CallEnded",
+    "CallError",
+    "CallLost",
+    "Codec",
+    "DeviceError",
+    "EncodedFrame",
+    "Error",
+    "IceFailed",
+    "MemoryHub",
+    "NoAnswer",
+    "NotHere",
+    "PictureSource",
+    "Playback",
+    "RecordedFile",
+    "Recorder",
+    "Rejected",
+    "Ring",
+    "Room",
+    "SignalingError",
+    "SoundSource",
+    "Unreachable",
+    "UsageError",
+    "join",
+    "retryable",
+    "run",
+]
+
+_HOMES = {
+    "peer.call": ["Call"],
+    "peer.channel": ["MemoryHub"],
+    "peer.errors": [
+        "BadDescription",
+        "CallEnded",
+        "CallError",
+        "CallLost",
+        "DeviceError",
+        "Error",
+        "IceFailed",
+        "NoAnswer",
+        "NotHere",
+        "Rejected",
+        "SignalingError",
+        "Unreachable",
+        "UsageError",
+        "retryable",
+    ],
+    "peer.joining": ["join"],
+    "peer.media": ["PictureSource", "SoundSource"],
+    "peer.playback": ["Playback"],
+    "peer.recording": ["RecordedFile", "Recorder"],
+    "peer.room": ["Ring", "Room"],
+    "peer.rtc.frames": ["Codec", "EncodedFrame"],
+    "peer.running": ["run"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'peer' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

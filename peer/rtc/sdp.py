@@ -201,7 +201,8 @@ def for_remote(text: str, standins: dict[str, str]) -> str:
             section.lines = ["c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
     accepted = [section.mid for section in description.media if section.mid not in standins]
     description.session = [
-        "a=group:BUNDLE " + " ".join(accepted) if line.startswith("a=group:BUNDLE") else line for line in description.session
+        "a=group:BUNDLE " + " ".join(accepted) if line.startswith("a=group:BUNDLE") else line
+        for line in description.session
     ]
     return str(description)
 

@@ -113,9 +113,7 @@ class RtcpOut:
 
     def remb(self, bitrate: int, ssrcs: list[int]) -> None:
         """Receiver estimated maximum bitrate, bits per second."""
-        packet = RtcpPsfbPacket(
-            fmt=RTCP_PSFB_APP, ssrc=self._ssrc, media_ssrc=0, fci=pack_remb_fci(bitrate, ssrcs)
-        )
+        packet = RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=self._ssrc, media_ssrc=0, fci=pack_remb_fci(bitrate, ssrcs))
         self._spawn(self._send(bytes(packet)))
 
     def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
@@ -188,3 +186,8 @@ def selected_pair(transport: RTCIceTransport) -> tuple[Any, Any] | None:
 def retire(transceiver: RTCRtpTransceiver) -> None:
     """Free the m-line of a transceiver that the remote stopped, so that the place can be used again by another mid."""
     transceiver._set_mline_index(-1)
+
+
+def sending_codec(transceiver: RTCRtpTransceiver) -> str:
+    """Name of the codec that the transceiver sends (the first negotiated), "" before there is one."""
+    return transceiver._codecs[0].name if transceiver._codecs else ""

@@ -1,0 +1,231 @@
+"""One call with one other participant: what is shown, played and written goes out; pictures, sound, messages come in.
+
+How a call comes about and ends is in `peer.lifetime`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from peer import events
+from peer.errors import CallEnded
+from peer.lifetime import CallLife, told
+from peer.taker import Broadcast, Taker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from os import PathLike
+    from types import TracebackType
+
+    from peer.lifetime import CallRoom, Remote
+    from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.media.picture import Picture
+    from peer.playback import Playable, Playback
+    from peer.recording.group import Recorder
+    from peer.recording.recorder import ParticipantRecorder
+    from peer.rtc.connection import Options
+    from peer.rtc.decode import Sound
+    from peer.rtc.receiver import RemoteTrack
+    from peer.rtc.stats import ConnectionStats
+    from peer.shelf import SourceShelf
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Call(CallLife):
+    """One call. Leaving its `async with`, or `hang_up()`, ends it; `ended()` tells how it ended.
+
+    Everything that goes out is a verb (`show`, `carry`, `play`, `write`), what comes in a noun (`pictures`, `sound`,
+    `messages`, `events`). Nothing blocks; what the other side does raises nothing but out of what is awaited.
+    """
+
+    def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options, shelf: SourceShelf) -> None:
+        super().__init__(room, remote, session, options)
+        self._shelf = shelf
+        self._messages: Broadcast[str] = Broadcast()
+        self._recorders: list[tuple[Recorder, ParticipantRecorder, bool]] = []
+        self._new_track = asyncio.Event()
+        self._playback: Playback | None = None
+
+    # What goes out
+
+    def show(self, source: str | PictureSourceBase | None) -> Awaitable[None]:
+        """Send these pictures from now on: a source, its name (`test`, `camera`, `file:PATH`), or None for none.
+
+        It need not be awaited; awaiting waits until a named source is open, and raises `UsageError` or `DeviceError`.
+        """
+        return self._switch(self._show(source))
+
+    def carry(self, source: str | SoundSourceBase | None) -> Awaitable[None]:
+        """Send this sound from now on, under whatever is played: a source, its name (`test`, `microphone`), or None."""
+        return self._switch(self._carry(source))
+
+    def play(self, what: Playable, *, rate: int = 48000) -> Playback:
+        """Play a sound into the call: a file's path, PCM (int16 or float32 at `rate`), or an async iterator of PCM.
+
+        Awaiting what is returned waits for its end; its `stop()` silences it. A new playback stops the one before.
+        """
+        from peer.playback import Playback
+
+        self._must_be_open()
+        self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
+        return self._playback
+
+    async def write(self, text: str) -> None:
+        """Send a text message over the data channel.
+
+        Raises:
+            CallEnded: the call is over.
+            UsageError: it is longer than 64 KiB.
+            Error: the other side has no data channel.
+        """
+        self._must_be_open()
+        await self._connection.write(text)
+
+    # What comes in
+
+    def pictures(self) -> _Main[Picture]:
+        """The other side's main video as decoded pictures, the newest wins: `.array` is HxWx3 uint8 RGB, `.time` is on
+        the sender's clock. Waits for the video if there is none yet, goes on after a hold, ends with the call."""
+        return _Main(self, "video", lambda track: track.pictures())
+
+    def sound(self, rate: int = 48000, channels: int = 1) -> _Main[Sound]:
+        """The other side's microphone as PCM: `.array` is samples x channels int16 at `rate` Hz."""
+        return _Main(self, "audio", lambda track: track.sound(rate, channels))
+
+    def messages(self) -> Taker[str]:
+        """The text messages that come over the data channel."""
+        return self._messages.take()
+
+    async def stats(self) -> ConnectionStats:
+        """Statistics of the connection, with W3C names."""
+        return await self._connection.stats()
+
+    def record(self, directory: str | PathLike[str] | Recorder) -> Recorder:
+        """Record what the other side sends into a file in `directory`, without decoding it.
+
+        The file is finished when the call ends, or when the returned recorder, an async context manager, is closed.
+        """
+        from peer.recording.group import Recorder
+
+        own = not isinstance(directory, Recorder)
+        recorder = directory if isinstance(directory, Recorder) else Recorder(directory)  # type: ignore[arg-type]
+        participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})
+        for track in self.remote.tracks:
+            participant.add(track)
+        self._recorders.append((recorder, participant, own))
+        return recorder
+
+    async def __aenter__(self) -> Call:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and isinstance(error, Exception):
+            await self.hang_up(reason="error", text=told(error))
+        else:
+            await self.hang_up()
+
+    # The connection tells (peer.rtc.connection.Observer)
+
+    def track_added(self, track: RemoteTrack) -> None:
+        logger.debug("%s sends %s", self.name, track.id)
+        self._new_track.set()
+        for _, participant, _ in self._recorders:
+            participant.add(track)
+        self._events.put(events.TrackAdded(track.id, track.kind))
+
+    def track_removed(self, track: RemoteTrack) -> None:
+        for _, participant, _ in self._recorders:
+            participant.remove(track)
+        self._events.put(events.TrackRemoved(track.id, track.kind))
+
+    def text_received(self, text: str | bytes) -> None:
+        self._messages.put(text if isinstance(text, str) else text.decode(errors="replace"))
+
+    async def _release(self) -> None:
+        self._new_track.set()
+        self._messages.end()
+        if self._playback is not None:
+            self._playback.stop()
+        for recorder, participant, own in self._recorders:
+            await recorder.finish(participant)
+            if own:
+                await recorder.close()
+        self._connection.pictures.show(None)
+        self._connection.sound.carry(None)
+        await self._shelf.release(self)
+
+    # Inside
+
+    def _must_be_open(self) -> None:
+        if self._ended.done():
+            raise CallEnded(f"the call with {self.name} is over; call again")
+
+    def _switch(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        if self._ended.done():
+            work.close()
+            raise CallEnded(f"the call with {self.name} is over; call again")
+        task = self._room.spawn(work, "switch source")
+        task.add_done_callback(_warned)
+        return task
+
+    async def _show(self, source: str | PictureSourceBase | None) -> None:
+        opened = await self._shelf.pictures(self, source)
+        if self._ended.done():
+            return
+        self._connection.pictures.show(opened.open() if opened is not None else None)
+        await self._shelf.settle(self, "video", opened)
+
+    async def _carry(self, source: str | SoundSourceBase | None) -> None:
+        opened = await self._shelf.sound(self, source)
+        if self._ended.done():
+            return
+        self._connection.sound.carry(opened.open() if opened is not None else None)
+        await self._shelf.settle(self, "audio", opened)
+
+    async def main_track(self, kind: str) -> RemoteTrack | None:
+        """The first track of `kind` that the other side sends; waits for one. None when the call ended first."""
+        while not self._ended.done():
+            for track in self.remote.tracks:
+                if track.kind == kind:
+                    return track
+            self._new_track.clear()
+            await self._new_track.wait()
+        return None
+
+
+class _Main(Generic[T]):
+    """Iterates over the main track of one kind, which may not be there yet."""
+
+    def __init__(self, call: Call, kind: str, take: Callable[[RemoteTrack], Taker[T]]) -> None:
+        self._call = call
+        self._kind = kind
+        self._take = take
+        self._taker: Taker[T] | None = None
+
+    def __aiter__(self) -> _Main[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._taker is None:
+            track = await self._call.main_track(self._kind)
+            if track is None:
+                raise StopAsyncIteration
+            self._taker = self._take(track)
+        return await self._taker.__anext__()
+
+    def close(self) -> None:
+        """Take no more; what is not taken is not decoded."""
+        if self._taker is not None:
+            self._taker.close()
+
+
+def _warned(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("%s", error)

@@ -1,0 +1,123 @@
+"""What a call and a room report: frozen, in the past tense. `call.events()` and `room.events()` yield them.
+
+Imports nothing of ours, so that everybody may import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(Event):
+    """Media can flow. `pair` says over which candidates, such as `host udp 192.0.2.2:41000 - prflx 192.0.2.7:5004`."""
+
+    pair: str
+    seconds: float
+    """Seconds from the start of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected(Event):
+    """Nothing has been heard of the other side for a few seconds; it may come back."""
+
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected(Event):
+    """The other side is heard again."""
+
+    outage: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrackAdded(Event):
+    """The other side began to send a track (also: resumed one that it had taken away)."""
+
+    track: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRemoved(Event):
+    """The other side took a track away, or put it on hold."""
+
+    track: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Event):
+    """The call is over.
+
+    `reason` is one of the protocol's: `hung up`, `declined`, `busy`, `cancelled`, `no answer`, `failed`, `lost`, `left`,
+    `error`; `text` is what the one who ended it added, such as the exception of its script.
+    """
+
+    by: str
+    """Name of the participant who ended it; "" when nobody did (the path broke)."""
+    reason: str
+    seconds: float
+    """Seconds from the moment media could flow, 0 if it never could."""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined(Event):
+    """Somebody came into the room."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft(Event):
+    """Somebody is gone: `left` by itself, `lost` when its connection broke."""
+
+    name: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberMessage(Event):
+    """An application message that a member sent over the signaling server, outside any call."""
+
+    name: str
+    data: object
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted(Event):
+    """A call of this room began: ours, or one that we answered."""
+
+    name: str
+    outgoing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished(Event):
+    """A call of this room is over, or did not come about."""
+
+    name: str
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class SignalingLost(Event):
+    """The signaling server cannot be reached; calls that run go on, new ones wait until it is back."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalingRestored(Event):
+    """Back in the room after the signaling server could not be reached."""
+
+    seconds: float

@@ -1,0 +1,94 @@
+"""`peer.join`: into a room of a signaling server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from peer.room import Room, RoomOptions
+from peer.websocket import WebSocketConnect
+from signaling.messages import BadIceServer, IceServer, parse_ice_server
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from types import TracebackType
+
+    from peer.channel import Connect
+    from peer.media.base import PictureSourceBase, SoundSourceBase
+
+
+@dataclass
+class Joining:
+    """What `join()` gives: await it for the room, or use it as an async context manager that leaves."""
+
+    connect: Connect
+    room: str
+    name: str
+    options: RoomOptions
+    joined: Room | None = field(default=None, init=False)
+
+    async def _join(self) -> Room:
+        channel = await self.connect(self.room, self.name)
+        self.joined = Room(self.connect, channel, self.options)
+        return self.joined
+
+    def __await__(self) -> Generator[Any, None, Room]:
+        return self._join().__await__()
+
+    async def __aenter__(self) -> Room:
+        return await self._join()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.joined is not None:
+            await self.joined.leave()
+
+
+def join(
+    url: str | Connect,
+    *,
+    room: str,
+    name: str,
+    video: str | PictureSourceBase | None = None,
+    audio: str | SoundSourceBase | None = None,
+    ice_servers: Sequence[str | IceServer] = (),
+    connect_timeout: float = 15.0,
+    timeout: float = 10.0,
+) -> Joining:
+    """Join a room under a name: `async with peer.join(url, room="lab", name="bot") as room`, or await it.
+
+    Args:
+        url: of the signaling server, or a `Connect` such as `MemoryHub().connect`.
+        room: the room's name, 1 to 64 characters.
+        name: ours, not taken by anybody in it.
+        video: what calls show unless they say otherwise: `test`, `camera`, `display`, `file:PATH[,loop]`, a source, None.
+        audio: what calls carry as sound: `test`, `microphone`, `file:PATH[,loop]`, a source, None.
+        ice_servers: besides those the server hands out: `stun:host:port`, `turn:user:password@host:port`, browser JSON.
+        connect_timeout: seconds that a call may take from its answer to flowing media.
+        timeout: seconds that the signaling server may take to answer.
+
+    Raises (when awaited or entered):
+        Unreachable: the signaling server does not answer.
+        SignalingError: it refused: name taken, room full.
+        UsageError: a bad URL, ICE server or name.
+    """
+    connect = WebSocketConnect(url, timeout=timeout) if isinstance(url, str) else url
+    servers = tuple(server for entry in ice_servers for server in ice_server(entry))
+    return Joining(connect, room, name, RoomOptions(video, audio, servers, connect_timeout))
+
+
+def ice_server(entry: str | IceServer) -> list[IceServer]:
+    """The ICE servers that a text describes.
+
+    Raises:
+        UsageError: it describes none.
+    """
+    from peer.errors import UsageError
+
+    if isinstance(entry, IceServer):
+        return [entry]
+    try:
+        return parse_ice_server(entry)
+    except BadIceServer as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,398 @@
+"""The life of a call: it is dialled or answered, connects, and ends; both sides learn how.
+
+A call belongs to a room (`peer.room`), which passes it the messages of its session and takes its own to the others.
+It runs its negotiation in one chain, so no two operations on the connection ever overlap. What goes through a call
+while it lives is in `peer.call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+from peer import events
+from peer.errors import BadDescription, CallEnded, CallLost, Error, IceFailed, NoAnswer, Rejected, Unreachable
+from peer.negotiation import Negotiation, Verdict
+from peer.taker import Broadcast, Taker
+from signaling.messages import ByeFrom, ByeTo, CandidateFrom, CandidateTo, DescriptionFrom, DescriptionTo
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from peer.rtc.connection import Options, PeerConnection
+    from peer.rtc.receiver import RemoteTrack
+    from signaling.messages import ClientMessage
+
+logger = logging.getLogger(__name__)
+
+CallMessage = DescriptionFrom | CandidateFrom | ByeFrom
+INBOX = 500
+"""Signaling messages that may wait for one call; a remote that sends more is hung up on."""
+BYE_GRACE = 1.0
+"""Seconds that a goodbye may come after the connection it belongs to was closed."""
+LEFT_GRACE = 3.0
+"""Seconds of silence after which the call with somebody who left the room is over."""
+
+
+class CallRoom(Protocol):
+    """What a call needs of its room."""
+
+    name: str
+
+    async def send(self, message: ClientMessage) -> None: ...
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
+    def call_ended(self, call: Any, ended: events.Ended) -> None: ...
+    def call_closed(self, call: Any) -> None: ...
+
+
+class Remote:
+    """The other side of a call."""
+
+    def __init__(self, name: str, member: str) -> None:
+        self.name = name
+        """Its name in the room."""
+        self.member = member
+        """Its id in the room; changes when it comes back after the signaling server was away."""
+        self.connection: PeerConnection | None = None
+
+    @property
+    def tracks(self) -> list[RemoteTrack]:
+        """What it sends at the moment: microphone, camera, screen shares; empty before the media flows."""
+        return self.connection.tracks if self.connection else []
+
+
+class CallLife(ABC):
+    """How a call comes about and ends; observes its connection (`peer.rtc.connection.Observer`)."""
+
+    def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options) -> None:
+        from peer.rtc.connection import PeerConnection
+
+        self.remote = remote
+        self.session = session
+        self._room = room
+        self._options = options
+        self._negotiation = Negotiation(session)
+        self._connection = PeerConnection(options, self)
+        remote.connection = self._connection
+        self._begun = time.monotonic()
+        self._open_at: float | None = None
+        loop = asyncio.get_running_loop()
+        self._answered: asyncio.Future[None] = loop.create_future()
+        self._connected: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[events.Ended] = loop.create_future()
+        for future in (self._answered, self._connected):
+            future.add_done_callback(_retrieved)
+        self._inbox: asyncio.Queue[CallMessage] = asyncio.Queue(INBOX)
+        self._chain: asyncio.Task[None] | None = None
+        self._cleaned: asyncio.Task[None] | None = None
+        self._outgoing = False
+        self._events: Broadcast[events.Event] = Broadcast()
+
+    @abstractmethod
+    async def _release(self) -> None:
+        """Give back everything that hangs on the call but the connection."""
+
+    @abstractmethod
+    def track_added(self, track: RemoteTrack) -> None: ...
+
+    @abstractmethod
+    def track_removed(self, track: RemoteTrack) -> None: ...
+
+    @abstractmethod
+    def text_received(self, text: str | bytes) -> None: ...
+
+    @property
+    def name(self) -> str:
+        """Name of the other participant."""
+        return self.remote.name
+
+    @property
+    def open(self) -> bool:
+        """Whether media can flow: connected, and not over (a short silence of the other side does not count)."""
+        return self._open_at is not None and not self._ended.done()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or never came about."""
+        return self._ended.done()
+
+    async def ended(self) -> events.Ended:
+        """Wait for the end, and learn who ended it and why."""
+        return await asyncio.shield(self._ended)
+
+    async def hang_up(self, *, reason: str = "hung up", text: str = "") -> None:
+        """End the call and wait until everything of it is closed. Idempotent, at most a few seconds.
+
+        `text` is shown to the other side.
+        """
+        if not self._ended.done():
+            await self._say_bye(reason, text)
+            self._finish(events.Ended(self._room.name, reason, self._seconds(), text))
+        await self._settled()
+
+    def events(self) -> Taker[events.Event]:
+        """What happens to the call, see `peer.events`; the last is `Ended`."""
+        return self._events.take()
+
+    # How it comes about; for the room
+
+    async def dial(self, timeout: float) -> None:
+        """Offer, wait for the answer, wait for the media path.
+
+        Raises:
+            Rejected, NoAnswer, IceFailed, BadDescription, Unreachable: it did not come about; it is over then.
+        """
+        self._outgoing = True
+        self._start()
+        try:
+            await self._offer()
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._answered)
+        except TimeoutError:
+            await self._give_up("no-answer")
+            raise NoAnswer(f"{self.name} did not answer within {timeout:g} s; try again later") from None
+        except asyncio.CancelledError:
+            await self._give_up("cancelled")
+            raise
+        except Error as error:
+            await self._give_up("failed", str(error))
+            raise
+        await self._until_connected()
+
+    async def accept(self) -> None:
+        """Answer the offer that waits in the inbox, wait for the media path. Raises as `dial`."""
+        self._start()
+        await self._until_connected()
+
+    async def reject(self, reason: str, text: str = "") -> None:
+        """Decline, without ever having opened anything."""
+        await self._say_bye(reason, text)
+        self._finish(events.Ended(self._room.name, reason, 0.0, text))
+        await self._settled()
+
+    def adopt(self, offer: DescriptionFrom) -> None:
+        """The other side's call crossed ours and stands: go on with its session instead of our own."""
+        from peer.rtc.connection import PeerConnection
+
+        previous = self._connection
+        self._room.spawn(previous.close(), "close crossed connection")
+        self._connection = self.remote.connection = PeerConnection(self._options, self)
+        previous.pictures.hand_over(self._connection.pictures)
+        previous.sound.hand_over(self._connection.sound)
+        self.session = offer.session
+        self._negotiation = Negotiation(offer.session)
+        self.deliver(offer)
+
+    @property
+    def dialling(self) -> bool:
+        """Whether we called and have not been answered yet."""
+        return self._outgoing and not self._answered.done() and not self._ended.done()
+
+    def cancelled(self, bye: ByeFrom) -> None:
+        """The caller gave up before we answered."""
+        self._hung_up_on(bye)
+
+    def deliver(self, message: CallMessage) -> None:
+        """A message of this session came."""
+        try:
+            self._inbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self._room.spawn(self.hang_up(reason="failed", text="too many signaling messages"), "hang up")
+
+    def member_left(self, reason: str) -> None:
+        """The other side left the room: over at once if nothing flows, else when it falls silent."""
+        if not self.open:
+            self._fail(CallLost(f"{self.name} left before the call came about; call again when it is back"), "left")
+        elif not self._ended.done():
+            self._room.spawn(self._watch_left(), "watch a member who left")
+
+    # The connection tells (peer.rtc.connection.Observer)
+
+    def connected(self) -> None:
+        self._open_at = time.monotonic()
+        if not self._connected.done():
+            self._connected.set_result(None)
+        self._events.put(events.Connected(str(self._connection.pair() or ""), self._open_at - self._begun))
+
+    def disconnected(self, silence: float) -> None:
+        logger.info("%s: nothing heard for %.0f s", self.name, silence)
+        self._events.put(events.Disconnected(silence))
+
+    def reconnected(self, outage: float) -> None:
+        logger.info("%s: heard again", self.name)
+        for track in self.remote.tracks:
+            track.request_keyframe()
+        self._events.put(events.Reconnected(outage))
+
+    def failed(self, error: Error) -> None:
+        reason = "failed" if isinstance(error, IceFailed) else "lost"
+        self._room.spawn(self._say_bye(reason, ""), "bye")
+        self._fail(error, reason)
+
+    def closed_by_remote(self) -> None:
+        self._room.spawn(self._after_close(), "wait for a goodbye")
+
+    # Inside: the chain
+
+    async def _offer(self) -> None:
+        connection = self._connection
+        try:
+            offer = await connection.offer()
+        except Exception:
+            if connection is self._connection:
+                raise
+        if connection is self._connection:  # else the other side's call crossed ours while candidates were gathered
+            self._negotiation.offered()
+            await self._room.send(DescriptionTo(self.remote.member, self.session, offer))
+            await self._room.send(CandidateTo(self.remote.member, self.session, None))
+
+    def _start(self) -> None:
+        if self._chain is None:
+            self._chain = self._room.spawn(self._run(), f"call {self.name}")
+
+    async def _run(self) -> None:
+        """Work off the session's messages, one after the other."""
+        while not self._ended.done():
+            message = await self._inbox.get()
+            try:
+                await self._take(message)
+            except BadDescription as error:
+                logger.warning("%s: %s", self.name, error)
+                await self._say_bye("failed", str(error))
+                self._fail(error, "failed")
+            except Unreachable as error:
+                logger.warning("%s: %s", self.name, error)
+
+    async def _take(self, message: CallMessage) -> None:
+        if message.session != self.session:
+            return
+        if isinstance(message, ByeFrom):
+            self._hung_up_on(message)
+        elif isinstance(message, CandidateFrom):
+            if self._negotiation.candidate(message.candidate):
+                await self._connection.add_candidate(message.candidate)
+        else:
+            await self._describe(message)
+
+    async def _describe(self, message: DescriptionFrom) -> None:
+        verdict = self._negotiation.description(message.description.type)
+        if verdict is Verdict.IGNORE:
+            logger.debug("%s: a crossed %s is passed over", self.name, message.description.type)
+            return
+        if verdict is Verdict.ANSWER:
+            answer = await self._connection.answer(message.description)
+            await self._room.send(DescriptionTo(self.remote.member, self.session, answer))
+            await self._room.send(CandidateTo(self.remote.member, self.session, None))
+        else:
+            await self._connection.apply_answer(message.description)
+        for candidate in self._negotiation.settled():
+            await self._connection.add_candidate(candidate)
+        if not self._answered.done():
+            self._answered.set_result(None)
+
+    # Inside: the end
+
+    def _hung_up_on(self, bye: ByeFrom) -> None:
+        text = f": {bye.text}" if bye.text else ""
+        if bye.reason in ("declined", "busy") and not self._answered.done():
+            error: Error = Rejected(f"{self.name} is busy{text}; try again later", "busy", bye.text)
+            if bye.reason == "declined":
+                error = Rejected(f"{self.name} declined the call{text}; ask them first", "declined", bye.text)
+            self._fail(error, bye.reason, by=self.name, text=bye.text)
+        elif bye.reason == "no-answer" and not self._answered.done():
+            self._fail(NoAnswer(f"nobody answered at {self.name}; try again later"), bye.reason, by=self.name)
+        else:
+            self._fail(CallEnded(f"{self.name} ended the call{text}"), bye.reason, by=self.name, text=bye.text)
+
+    def _fail(self, error: Error, reason: str, *, by: str = "", text: str = "") -> None:
+        """It is over: whoever waits for it to come about gets `error`."""
+        for future in (self._answered, self._connected):
+            if not future.done():
+                future.set_exception(error)
+        self._finish(events.Ended(by, _spoken(reason), self._seconds(), text))
+
+    def _finish(self, ended: events.Ended) -> None:
+        if self._ended.done():
+            return
+        self._negotiation.close()
+        for future in (self._answered, self._connected):
+            if not future.done():
+                future.set_exception(CallEnded(f"the call with {self.name} is over: {ended.reason}"))
+        self._ended.set_result(ended)
+        self._events.put(ended)
+        self._events.end()
+        self._room.call_ended(self, ended)
+        self._cleaned = self._room.spawn(self._clean(), f"end call {self.name}")
+
+    async def _clean(self) -> None:
+        """Close everything that is the call's, in the order of docs/closing.md."""
+        await self._release()
+        await self._connection.close()
+        if self._chain is not None:
+            self._chain.cancel()
+        self._room.call_closed(self)
+
+    async def _settled(self) -> None:
+        if self._cleaned is not None:
+            await asyncio.shield(self._cleaned)
+
+    async def _give_up(self, reason: str, text: str = "") -> None:
+        if not self._ended.done():
+            await self._say_bye(reason, text)
+            self._finish(events.Ended(self._room.name, _spoken(reason), 0.0, text))
+        await self._settled()
+
+    async def _until_connected(self) -> None:
+        try:
+            await asyncio.shield(self._connected)
+        except asyncio.CancelledError:
+            await self._give_up("cancelled")
+            raise
+        except Error:
+            await self._settled()
+            raise
+
+    async def _say_bye(self, reason: str, text: str) -> None:
+        try:
+            await self._room.send(ByeTo(self.remote.member, self.session, _wire(reason), text[:500]))
+        except Error as error:
+            logger.debug("the goodbye could not be sent: %s", error)
+
+    async def _after_close(self) -> None:
+        """The other side closed the connection: its goodbye says why, if it comes; it may have left without one."""
+        await asyncio.wait([self._ended], timeout=BYE_GRACE)
+        self._fail(CallLost(f"{self.name} closed the connection"), "left", by=self.name)
+
+    async def _watch_left(self) -> None:
+        while not self._ended.done():
+            if self._connection.silence > LEFT_GRACE:
+                self._fail(CallLost(f"{self.name} left"), "left", by=self.name)
+                return
+            await asyncio.wait([self._ended], timeout=0.5)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._open_at if self._open_at is not None else 0.0
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line, as the other side is shown it."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _spoken(reason: str) -> str:
+    return reason.replace("-", " ")
+
+
+def _wire(reason: str) -> Any:
+    wire = reason.replace(" ", "-")
+    known = ("hung-up", "declined", "busy", "cancelled", "no-answer", "failed", "lost", "left", "error")
+    return wire if wire in known else "hung-up"
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,429 @@
+"""One connection to one other side: stock `aiortc.RTCPeerConnection` behind the interface that a call needs.
+
+What it adds to stock: one bundle, explicit ICE servers, descriptions that survive rejected and unknown m-lines, receivers
+of our own (encoded frames, no thread), a deadline to connect, a watch over the other side's liveness, and a close that is
+bounded. Offer and answer carry all candidates, since aiortc gathers before it speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.exceptions import InvalidAccessError, InvalidStateError
+from aiortc.exceptions import OperationError as AiortcOperationError
+from aiortc.sdp import candidate_from_sdp
+
+from peer.errors import BadDescription, CallEnded, CallLost, Error, IceFailed, UsageError
+from peer.rtc import sdp, stock
+from peer.rtc.clock import ParticipantClock
+from peer.rtc.receiver import RemoteTrack
+from peer.rtc.sender import OutboundPictures, OutboundSound
+from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
+from signaling.messages import SessionDescription
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from aiortc import RTCDataChannel, RTCIceTransport, RTCRtpTransceiver
+
+    from peer.rtc.frames import Kind
+    from signaling.messages import IceCandidate, IceServer
+
+logger = logging.getLogger(__name__)
+
+CODECS = {"audio": {"opus", "pcmu", "pcma", "g722"}, "video": {"vp8", "h264"}}
+CHANNEL = "chat"
+DISCONNECTED_AFTER = 4.0
+"""Seconds of silence after which the other side counts as disconnected."""
+LOST_AFTER = 15.0
+"""Seconds of silence after which the call is over."""
+WATCH_INTERVAL = 0.25
+CLOSE_TIMEOUT = 2.0
+MAX_TEXT = 64 * 1024
+"""Bytes of one text message: what every data channel implementation takes (RFC 8841 section 6.1)."""
+MAX_BUFFERED = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to connect."""
+
+    ice_servers: Sequence[IceServer] = ()
+    connect_timeout: float = 15.0
+    """Seconds from having both descriptions to flowing media."""
+    disconnected_after: float = DISCONNECTED_AFTER
+    lost_after: float = LOST_AFTER
+
+
+class Observer(Protocol):
+    """Who is told what happens; plain calls on the event loop, which must not raise."""
+
+    def connected(self) -> None: ...
+    def disconnected(self, silence: float) -> None: ...
+    def reconnected(self, outage: float) -> None: ...
+    def failed(self, error: Error) -> None: ...
+    def closed_by_remote(self) -> None: ...
+    def track_added(self, track: RemoteTrack) -> None: ...
+    def track_removed(self, track: RemoteTrack) -> None: ...
+    def text_received(self, text: str | bytes) -> None: ...
+
+
+class PeerConnection:
+    """A connection: made by `offer()` and `apply_answer()`, or by `answer()`; ended by `close()`.
+
+    Operations must not overlap; the call runs them in one chain.
+    """
+
+    def __init__(self, options: Options, observer: Observer) -> None:
+        self._options = options
+        self._observer = observer
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[RTCIceServer(s.urls, s.username, s.credential) for s in options.ice_servers],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
+        )
+        self._watch = stock.ConsentWatch()
+        self._clock = ParticipantClock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tracks: dict[int, RemoteTrack] = {}
+        self._channel: RTCDataChannel | None = None
+        self._channel_open = asyncio.Event()
+        self._sent_offer: str | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.state = "new"
+        self.pictures = OutboundPictures()
+        self.sound = OutboundSound()
+        self._pc.on("datachannel", self._on_channel)
+        self._pc.on("connectionstatechange", self._on_state)
+
+    # Negotiation
+
+    async def offer(self) -> SessionDescription:
+        """The first offer: one audio and one video m-line, both ways, and a data channel, so that neither side ever has
+        to offer again to begin to speak or to be seen."""
+        for track in (self.sound, self.pictures):
+            self._adopt(self._pc.addTransceiver(track, direction="sendrecv"))
+        self._use_channel(self._pc.createDataChannel(CHANNEL))
+        self._tune_ice()
+        await self._pc.setLocalDescription(await self._pc.createOffer())
+        self._sent_offer = self._pc.localDescription.sdp
+        return SessionDescription("offer", self._sent_offer)
+
+    async def apply_answer(self, answer: SessionDescription) -> None:
+        """Take the answer to our offer.
+
+        Raises:
+            BadDescription: it cannot be used.
+        """
+        text, _ = self._understood(answer.sdp, self._sent_offer)
+        await self._set_remote("answer", text)
+        self._follow(answer.sdp)
+        self._start_watch()
+
+    async def answer(self, offer: SessionDescription) -> SessionDescription:
+        """Take an offer, the first or a later one, and answer it.
+
+        Raises:
+            BadDescription: it cannot be used.
+        """
+        text, standins = self._understood(offer.sdp, None)
+        mids = set(sdp.directions(text))
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.mid is not None and transceiver.mid not in mids:
+                stock.retire(transceiver)
+        await self._set_remote("offer", text)
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.mid not in standins:
+                self._adopt(transceiver)
+        self._attach_senders(standins)
+        self._tune_ice()
+        try:
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except (ValueError, InvalidStateError, AiortcOperationError) as error:
+            raise BadDescription(f"the offer cannot be answered ({error}); report it with the offer") from error
+        self._follow(offer.sdp)
+        self._start_watch()
+        return SessionDescription("answer", sdp.for_remote(self._pc.localDescription.sdp, standins))
+
+    async def add_candidate(self, candidate: IceCandidate | None) -> None:
+        """Take a candidate of the other side; one that cannot be used is passed over.
+
+        The end of candidates (None) is not passed on: aioice gives up for good when nothing usable came until then, while
+        a browser behind an mDNS name still sends checks of its own. Our deadline decides instead.
+        """
+        transport = self._ice_transport()
+        if candidate is None or transport is None or not sdp.usable_candidate(candidate.candidate):
+            return
+        try:
+            parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
+            parsed.sdpMid = candidate.sdp_mid
+            await transport.addRemoteCandidate(parsed)
+        except (ValueError, AssertionError, IndexError) as error:
+            logger.debug("a candidate cannot be used: %s", error)
+
+    # Tracks and messages
+
+    @property
+    def tracks(self) -> list[RemoteTrack]:
+        """What the other side sends at the moment, in the order of the m-lines."""
+        return [track for track in self._tracks.values() if track.active]
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the other side negotiated a data channel."""
+        return self._channel is not None or self._pc.sctp is not None
+
+    async def write(self, text: str | bytes, timeout: float = 10.0) -> None:
+        """Send one message over the data channel; waits while too much is on its way already.
+
+        Raises:
+            UsageError: longer than 64 KiB.
+            Error: the other side has no data channel, or does not open it.
+        """
+        if len(text.encode() if isinstance(text, str) else text) > MAX_TEXT:
+            raise UsageError(f"a message of more than {MAX_TEXT} bytes cannot be sent; split it")
+        if not self.takes_text:
+            raise Error("the other side has no data channel; have it create one (any label)")
+        try:
+            async with asyncio.timeout(timeout):
+                await self._channel_open.wait()
+                while self._channel is not None and self._channel.bufferedAmount > MAX_BUFFERED:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise Error(f"the data channel did not take the message within {timeout:g} s; try again") from None
+        try:
+            assert self._channel is not None
+            self._channel.send(text)
+        except (InvalidStateError, ValueError) as error:
+            raise CallEnded("the data channel is closed; call again") from error
+
+    async def stats(self) -> ConnectionStats:
+        """Statistics at this moment."""
+        inbound = tuple(track.stats() for track in self._tracks.values())
+        outbound = []
+        for transceiver in self._pc.getTransceivers():
+            track = transceiver.sender.track
+            if track is self.pictures or track is self.sound:
+                outbound.append(await self._outbound(transceiver, track.frames))
+        return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
+
+    def pair(self) -> PairStats | None:
+        """The selected candidate pair."""
+        transport = self._ice_transport()
+        chosen = stock.selected_pair(transport) if transport else None
+        if chosen is None:
+            return None
+        local, remote = chosen
+        return PairStats(
+            local.type,
+            f"{local.host}:{local.port}",
+            remote.type,
+            f"{remote.host}:{remote.port}",
+            local.transport,
+            self._watch.round_trip_time,
+        )
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the other side was heard of last, 0 before the media flows."""
+        heard = self._watch.last_heard
+        return 0.0 if heard is None else time.monotonic() - heard
+
+    # The end
+
+    async def close(self) -> None:
+        """End it: idempotent, done within two seconds, never raises. Joins nothing on the event loop."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="peer-connection-close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.state = "closed"
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+        for track in self._tracks.values():
+            track.end()
+        self.pictures.stop()
+        self.sound.stop()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._pc.close()
+        except TimeoutError:
+            logger.warning("the connection did not close within %g s", CLOSE_TIMEOUT)
+        except Exception:
+            logger.debug("closing the connection failed", exc_info=True)
+        for track in self._tracks.values():
+            await track.finish()
+
+    # Inside
+
+    def _understood(self, text: str, offer: str | None) -> tuple[str, dict[str, str]]:
+        try:
+            return sdp.for_engine(text, CODECS, offer)
+        except sdp.SdpError as error:
+            raise BadDescription(f"the other side's session description cannot be used: {error}") from error
+
+    async def _set_remote(self, kind: str, text: str) -> None:
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(text, kind))
+        except (ValueError, AssertionError, IndexError, KeyError, StopIteration) as error:
+            raise BadDescription(
+                f"the other side's {kind} cannot be used: {error}; report it with the {kind}"
+            ) from error
+        except (InvalidStateError, InvalidAccessError, AiortcOperationError) as error:
+            raise BadDescription(f"the other side's {kind} cannot be used now: {error}; call again") from error
+
+    def _adopt(self, transceiver: RTCRtpTransceiver) -> None:
+        """Put a receiver of ours in the place of aiortc's, before it starts."""
+        if id(transceiver) in self._tracks:
+            return
+        kind: Kind = transceiver.kind
+        track = RemoteTrack(kind, stock.RtcpOut(transceiver, self._spawn), self._clock, self._watch.heard)
+        self._tracks[id(transceiver)] = track
+        stock.take_over(transceiver.receiver, track)
+
+    def _attach_senders(self, standins: dict[str, str]) -> None:
+        """Send on the first m-line of each kind, as far as the offer lets us."""
+        taken = {t.sender.track for t in self._pc.getTransceivers()}
+        for track in (self.sound, self.pictures):
+            if track in taken:
+                continue
+            for transceiver in self._pc.getTransceivers():
+                if transceiver.kind == track.kind and transceiver.mid not in standins:
+                    transceiver.sender.replaceTrack(track)
+                    transceiver.direction = "sendrecv"
+                    break
+
+    def _follow(self, remote: str) -> None:
+        """Tell which tracks the other side began or ceased to send with this description."""
+        directions = sdp.directions(remote)
+        for transceiver in self._pc.getTransceivers():
+            track = self._tracks.get(id(transceiver))
+            if track is None:
+                continue
+            track.mid = transceiver.mid or ""
+            sends = directions.get(track.mid, "stopped") in ("sendrecv", "sendonly")
+            if sends and not track.active:
+                track.active = True
+                self._observer.track_added(track)
+            elif track.active and not sends:
+                track.active = False
+                self._observer.track_removed(track)
+
+    def _ice_transport(self) -> RTCIceTransport | None:
+        for transceiver in self._pc.getTransceivers():
+            return transceiver.receiver.transport.transport
+        return self._pc.sctp.transport.transport if self._pc.sctp else None
+
+    def _tune_ice(self) -> None:
+        transport = self._ice_transport()
+        if transport is not None:
+            stock.tune_ice(transport, self._watch)
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if self._channel is None:
+            self._use_channel(channel)
+        else:  # further channels of the other side are heard, we speak on the first
+            channel.on("message", self._on_text)
+
+    def _use_channel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("open", self._channel_open.set)
+        channel.on("message", self._on_text)
+        if channel.readyState == "open":
+            self._channel_open.set()
+
+    def _on_text(self, message: str | bytes) -> None:
+        # An exception out of here would end aiortc's connection, not only the message.
+        try:
+            self._observer.text_received(message)
+        except Exception:
+            logger.exception("a message could not be handed on")
+
+    def _on_state(self) -> None:
+        state = self._pc.connectionState
+        logger.debug("connection state %s", state)
+        if self._closing is not None or self.state == "closed":
+            return
+        if state == "connected" and self.state in ("new", "connecting"):
+            self.state = "connected"
+            self._watch.heard(time.monotonic())
+            self._observer.connected()
+        elif state in ("closed", "failed") and self.state in ("connected", "disconnected"):
+            self.state = "closed"
+            self._observer.closed_by_remote()
+
+    def _start_watch(self) -> None:
+        if self.state == "new":
+            self.state = "connecting"
+            self._spawn(self._watch_over())
+            if self._pc.connectionState == "connected":
+                self._on_state()
+
+    async def _watch_over(self) -> None:
+        """Hold the connection to its deadlines: to connect, and to be heard of."""
+        started = time.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            now = time.monotonic()
+            if self.state == "connecting" and now - started > self._options.connect_timeout:
+                self.state = "failed"
+                self._observer.failed(self._connect_error())
+            elif self.state in ("connected", "disconnected"):
+                self._judge(self.silence)
+
+    def _judge(self, silence: float) -> None:
+        if silence > self._options.lost_after:
+            self.state = "failed"
+            self._observer.failed(CallLost(f"nothing was heard of the other side for {silence:.0f} s; call again"))
+        elif silence > self._options.disconnected_after:
+            if self.state == "connected":
+                self.state = "disconnected"
+                self._observer.disconnected(silence)
+        elif self.state == "disconnected":
+            self.state = "connected"
+            self._observer.reconnected(silence)
+
+    def _connect_error(self) -> IceFailed:
+        transport = self._ice_transport()
+        seconds = self._options.connect_timeout
+        if transport is not None and transport.state == "completed":
+            return IceFailed(
+                f"the path is open but the DTLS handshake did not end within {seconds:g} s; call again", "dtls"
+            )
+        local = {c.type for c in transport.iceGatherer.getLocalCandidates()} if transport else set()
+        remote = len(transport.getRemoteCandidates()) if transport else 0
+        return IceFailed(
+            f"no path to the other side within {seconds:g} s (own candidates: {', '.join(sorted(local)) or 'none'}; "
+            f"{remote} of the other side); if one of you is behind a strict NAT or firewall, "
+            "add a TURN server with --ice-server turn:USER:PASSWORD@HOST",
+            "ice",
+        )
+
+    async def _outbound(self, transceiver: RTCRtpTransceiver, frames: int) -> OutboundStats:
+        packets = size = lost = 0
+        round_trip = None
+        for entry in (await transceiver.sender.getStats()).values():
+            if entry.type == "outbound-rtp":
+                packets, size = entry.packetsSent, entry.bytesSent
+            elif entry.type == "remote-inbound-rtp":
+                lost, round_trip = entry.packetsLost, entry.roundTripTime
+        return OutboundStats(
+            transceiver.kind, stock.sending_codec(transceiver), packets, size, frames, lost, round_trip
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        if self._closing is not None:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,136 @@
+"""Decoding for those who ask: pictures as numpy arrays, sound as PCM. Nothing is decoded while nobody takes it.
+
+Decoding runs on a small shared pool of threads, in order per track.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from peer.rtc.frames import Codec, EncodedFrame
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 60
+"""Encoded frames that may wait for the decoder: two seconds of video; beyond, they are dropped up to the next keyframe."""
+_DECODERS = {
+    "vp8": "libvpx",
+    "h264": "h264",
+    "opus": "libopus",
+    "pcmu": "pcm_mulaw",
+    "pcma": "pcm_alaw",
+    "g722": "g722",
+}
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def pool() -> ThreadPoolExecutor:
+    """The threads that decode, made when first needed."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(2, thread_name_prefix="peer-decode")
+    return _pool
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A stretch of received sound."""
+
+    array: NDArray[np.int16]
+    """Samples x channels, int16."""
+    rate: int
+    """Samples per second."""
+    time: float
+    """Seconds on the sender's timeline at the first sample."""
+
+
+class Decoder:
+    """Decodes one track, in order, on the pool, while it has takers."""
+
+    def __init__(
+        self, deliver: Callable[[list[Any], EncodedFrame], None], request_keyframe: Callable[[], None]
+    ) -> None:
+        self._deliver = deliver
+        self._request_keyframe = request_keyframe
+        self._waiting: deque[EncodedFrame] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._context: Any = None
+        self._codec: Codec | None = None
+        self._need_keyframe = True
+        self.frames = 0
+        self.dropped = 0
+        self.errors = 0
+
+    def push(self, frame: EncodedFrame) -> None:
+        """Take one encoded frame; never blocks."""
+        if frame.codec != self._codec:
+            self._codec, self._context, self._need_keyframe = frame.codec, None, True
+        if self._need_keyframe and not frame.keyframe:
+            self.dropped += 1
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += len(self._waiting) + 1
+            self._waiting.clear()
+            self._need_keyframe = True
+            self._request_keyframe()
+            return
+        self._need_keyframe = False
+        self._waiting.append(frame)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="peer-decode")
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                frame = self._waiting.popleft()
+                try:
+                    decoded = await loop.run_in_executor(pool(), self._decode, frame)
+                except (av.FFmpegError, ValueError) as error:
+                    self.errors += 1
+                    logger.debug("a %s frame could not be decoded: %s", frame.codec.name, error)
+                    self._need_keyframe = True
+                    self._request_keyframe()
+                    continue
+                self.frames += len(decoded)
+                self._deliver(decoded, frame)
+        finally:
+            self._task = None
+
+    def _decode(self, frame: EncodedFrame) -> list[Any]:
+        if self._context is None:
+            self._context = _open_decoder(frame.codec)
+        packet = av.Packet(frame.data)
+        return list(self._context.decode(packet))
+
+    async def close(self) -> None:
+        self._waiting.clear()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=2)
+
+
+def _open_decoder(codec: Codec) -> Any:
+    name = _DECODERS.get(codec.name.lower())
+    if name is None:
+        raise ValueError(f"{codec.name} cannot be decoded here")
+    context: Any = av.CodecContext.create(name, "r")
+    if name in ("libopus", "pcm_mulaw", "pcm_alaw", "g722"):
+        context.sample_rate = 48000 if name == "libopus" else 16000 if name == "g722" else 8000
+        context.layout = "stereo" if name == "libopus" else "mono"
+    else:
+        context.thread_count = 1  # the pool is what runs in parallel
+    return context

@@ -1,0 +1,91 @@
+"""What an `async for` over live things iterates over, and how many of them share one stream. Bounded, oldest dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+from weakref import WeakSet
+
+T = TypeVar("T")
+
+
+class Taker(Generic[T]):
+    """An async iterator over what arrives, bounded: when it is full, the oldest goes. Ends when its stream ends.
+
+    Whoever feeds it holds it weakly, so a loop that is left takes nothing more; `close()` says so at once.
+    """
+
+    def __init__(self, size: int, registry: WeakSet[Taker[T]] | None = None) -> None:
+        self._items: deque[T] = deque(maxlen=size)
+        self._ready = asyncio.Event()
+        self._over = False
+        self._registry = registry
+        self.dropped = 0
+        """How many items went because nobody took them in time."""
+        if registry is not None:
+            registry.add(self)
+
+    def put(self, item: T) -> None:
+        if self._over:
+            return
+        if len(self._items) == self._items.maxlen:
+            self.dropped += 1
+        self._items.append(item)
+        self._ready.set()
+
+    def end(self) -> None:
+        """No more will come; what is waiting can still be taken."""
+        self._over = True
+        self._ready.set()
+
+    def close(self) -> None:
+        """Take no more, and forget what is waiting. Idempotent."""
+        self.end()
+        self._items.clear()
+        if self._registry is not None:
+            self._registry.discard(self)
+
+    def __aiter__(self) -> Taker[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._over:
+                self.close()
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()
+        return self._items.popleft()
+
+
+class Broadcast(Generic[T]):
+    """Items put in come out of every taker; what came before the first taker waits for it."""
+
+    def __init__(self, size: int = 1000) -> None:
+        self._size = size
+        self._takers: WeakSet[Taker[T]] = WeakSet()
+        self._backlog: deque[T] | None = deque(maxlen=size)
+        self._over = False
+
+    def put(self, item: T) -> None:
+        if self._backlog is not None:
+            self._backlog.append(item)
+        for taker in list(self._takers):
+            taker.put(item)
+
+    def take(self) -> Taker[T]:
+        """A new iterator; the first one also gets what came before it."""
+        taker = Taker(self._size, self._takers)
+        backlog, self._backlog = self._backlog, None
+        for item in backlog or ():
+            taker.put(item)
+        if self._over:
+            taker.end()
+        return taker
+
+    def end(self) -> None:
+        """No more will come: every taker ends after what it has."""
+        self._over = True
+        for taker in list(self._takers):
+            taker.end()

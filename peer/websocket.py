@@ -1,0 +1,128 @@
+"""A signaling channel over the WebSocket of our server (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from peer.errors import SignalingError, Unreachable, UsageError
+from signaling.messages import (
+    MAX_RELAYED_BYTES,
+    VERSION,
+    ErrorMessage,
+    Join,
+    Leave,
+    ProtocolError,
+    Welcome,
+    encode,
+    parse_server,
+)
+
+if TYPE_CHECKING:
+    from peer.channel import SignalingChannel
+    from signaling.messages import ClientMessage, ServerMessage
+
+HEARTBEAT = 10.0
+"""Seconds between pings of ours; a server that does not answer one within half of it counts as gone."""
+
+
+class WebSocketConnect:
+    """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`)."""
+
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+        self.url = url
+        self._endpoint = endpoint(url)
+        self._timeout = timeout
+
+    async def __call__(self, room: str, name: str) -> SignalingChannel:
+        session = aiohttp.ClientSession()
+        try:
+            async with asyncio.timeout(self._timeout):
+                socket = await session.ws_connect(
+                    self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, autoclose=True
+                )
+                await socket.send_str(encode(Join(room, name, VERSION)))
+                welcome = _parse(await socket.receive())
+        except TimeoutError as error:
+            await session.close()
+            raise Unreachable(
+                f"{self.url} does not answer within {self._timeout:g} s; is it the signaling server?"
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            await session.close()
+            raise Unreachable(f"{self.url} cannot be reached ({_cause(error)}); start it with: peer serve") from error
+        except BaseException:
+            await session.close()
+            raise
+        if isinstance(welcome, Welcome):
+            return WebSocketChannel(session, socket, welcome)
+        await socket.close()
+        await session.close()
+        if isinstance(welcome, ErrorMessage):
+            raise SignalingError(welcome.message, welcome.code)
+        raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")
+
+
+class WebSocketChannel:
+    """One joined WebSocket."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, welcome: Welcome
+    ) -> None:
+        self.welcome = welcome
+        self._session = session
+        self._socket = socket
+
+    async def send(self, message: ClientMessage) -> None:
+        try:
+            await self._socket.send_str(encode(message))
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise Unreachable("the signaling server is gone; it is tried again") from error
+
+    async def receive(self) -> ServerMessage:
+        return _parse(await self._socket.receive())
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(1):
+                if not self._socket.closed:
+                    await self._socket.send_str(encode(Leave()))
+                await self._socket.close()
+        except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
+            pass  # it is gone already, which is what was wanted
+        finally:
+            await self._session.close()
+
+
+def endpoint(url: str) -> str:
+    """The WebSocket address of the signaling server at `url`.
+
+    Raises:
+        UsageError: not a URL of one.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise UsageError(f"{url!r} is not the URL of a signaling server; write one like http://localhost:8080")
+    path = parts.path.rstrip("/")
+    return urlunsplit((scheme, parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", ""))
+
+
+def _parse(message: aiohttp.WSMessage) -> ServerMessage:
+    if message.type is not aiohttp.WSMsgType.TEXT:
+        raise Unreachable("the signaling server closed the connection; it is tried again")
+    try:
+        return parse_server(message.data)
+    except ProtocolError as error:
+        raise SignalingError(f"the signaling server sent what cannot be read: {error}", str(error.code)) from error
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__
