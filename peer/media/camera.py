@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peer.errors import DeviceError
 from peer.media.base import PictureReader, PictureSourceBase, Reader, SoundSourceBase
-from peer.media.container import Address, open_container
+from peer.media.container import MEDIA_ERRORS, Address, open_container
 from peer.media.picture import Picture
 from peer.media.playing import open_for_play
 from peer.media.resample import Resampler
@@ -103,7 +103,7 @@ class Device(Generic[R]):
         try:
             for packet in container.demux(*streams[:1]):
                 yield from packet.decode()
-        except (OSError, ValueError) as error:
+        except MEDIA_ERRORS as error:
             advice = "check that it is still plugged in"
             raise DeviceError(f"{self.address.what} cannot be read any more ({error}); {advice}") from error
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 # PyAV's wheels bring their own libasound, which looks for its configuration where the wheel was built.
 _ALSA_CONFIG = "/usr/share/alsa/alsa.conf"
+# What PyAV raises: its own errors, most of which are an OSError or a ValueError as well, but not all.
+MEDIA_ERRORS = (av.error.FFmpegError, OSError, ValueError)
+# Errors that other options would not change.
+_FINAL = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ENODEV, errno.ENXIO)
 # Seconds that FFmpeg may spend in opening and in one read, where the protocol can be interrupted at all.
 _PATIENCE = (10.0, 5.0)
 
@@ -45,13 +49,13 @@ def open_container(address: Address) -> InputContainer:
     for options in choices[:-1]:
         try:
             return _open(address, options)
-        except OSError as error:
+        except MEDIA_ERRORS as error:
             # Only a refusal of the options is worth another try.
-            if error.errno not in (errno.EINVAL, errno.EIO, errno.ENOTSUP):
+            if getattr(error, "errno", None) in _FINAL:
                 raise _explained(address, error) from error
     try:
         return _open(address, choices[-1])
-    except (OSError, ValueError) as error:  # all of PyAV's errors are one or the other
+    except MEDIA_ERRORS as error:
         raise _explained(address, error) from error
 
 

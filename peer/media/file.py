@@ -46,6 +46,7 @@ class FileSource:
         self._lock = threading.RLock()
         self._ready: InputContainer | None = None
         self._wanted = Wanted()
+        self._needs: tuple[str, ...] = ()
         self._worker = Worker(address.what, self._work, self._over, self._lock)
 
     @classmethod
@@ -53,6 +54,8 @@ class FileSource:
         cls, address: Address | str, *needs: str, loop: bool = False, channels: int = 1, clock: Clock = CLOCK
     ) -> FileSource:
         """A source whose file could be opened and has what `needs` names: "video", "audio".
+
+        What is named is decoded from the start on, even if its reader opens a little after the other.
 
         `address` may be a path. Opening happens off the event loop. Raises `DeviceError`.
         """
@@ -68,6 +71,7 @@ class FileSource:
         container = await off_loop(
             lambda: open_for_play(address, *needs), name=f"opening {address.what}", undo=lambda late: late.close()
         )
+        self._needs = needs
         self.pictures.learn(container)
         with self._lock:
             unused, self._ready = self._ready, container
@@ -94,14 +98,14 @@ class FileSource:
     def left(self) -> None:
         """For the sides: a reader went."""
         self._want()
-        if not (self._wanted.video or self._wanted.audio):
+        if not self.used:
             self._worker.stop()
 
     async def released(self) -> None:
         """For the sides: one was closed. The last one to be closed waits for the thread."""
         with self._lock:
             self.left()
-            used = self._wanted.video or self._wanted.audio
+            used = self.used
             ready = None if used else self._ready
             if not used:
                 self._ready = None
@@ -115,9 +119,16 @@ class FileSource:
         """For the sides: guards who reads."""
         return self._lock
 
+    @property
+    def used(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self.pictures.readers.all or self.sound.readers.all)
+
     def _want(self) -> None:
-        self._wanted.video = bool(self.pictures.readers.all)
-        self._wanted.audio = bool(self.sound.readers.all)
+        # A side that was asked for is decoded before its reader comes: decoding runs ahead of what is given out, and
+        # what was left out cannot be made up for.
+        self._wanted.video = bool(self.pictures.readers.all) or "video" in self._needs
+        self._wanted.audio = bool(self.sound.readers.all) or "audio" in self._needs
 
     def _over(self, failure: Exception | None) -> None:
         for reader in (*self.pictures.readers.take(), *self.sound.readers.take()):

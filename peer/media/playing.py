@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from peer.errors import DeviceError
-from peer.media.container import Address, open_container
+from peer.media.container import MEDIA_ERRORS, Address, open_container
 from peer.media.resample import Resampler
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class _Pass:
                 packet = next(packets)
             except StopIteration:
                 return
-            except (OSError, ValueError) as error:
+            except MEDIA_ERRORS as error:
                 raise DeviceError(f"{self._what} broke off ({error}); check that it is complete") from error
             yield packet
 
@@ -143,7 +143,7 @@ class _Pass:
         try:
             # The packet without data that ends each stream brings out what the decoder still holds.
             frames: list[Any] = packet.decode()
-        except (OSError, ValueError) as error:
+        except MEDIA_ERRORS as error:
             self._errors += 1
             log.debug("%s: a packet cannot be decoded: %s", self._what, error)
             if self._errors >= _BROKEN:
