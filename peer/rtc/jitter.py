@@ -79,6 +79,7 @@ class JitterBuffer:
         self._highest = 0
         self._next = -1
         self._stray: tuple[int, int, bytes, float, bool] | None = None
+        self._stray_count = 0
         self._rtt = DEFAULT_RTT
         self._rtt_known = self._rtt_measured = False
         self._pli_sent = float("-inf")
@@ -144,7 +145,6 @@ class JitterBuffer:
         if not -MAX_DROPOUT < ahead <= MAX_DROPOUT:
             self._add_stray((number, timestamp, payload, now, marker))
             return
-        self._stray = None
         sequence = self._highest + ahead
         if ahead <= 0 and sequence not in self._missing:
             self._count_useless(sequence, now)
@@ -174,7 +174,9 @@ class JitterBuffer:
     def _add_stray(self, packet: tuple[int, int, bytes, float, bool]) -> None:
         """One packet from far away is dropped, two in a row mean that the sender started anew (RFC 3550 A.1)."""
         before, self._stray = self._stray, packet
-        if before is None or packet[0] != (before[0] + 1) & 0xFFFF:
+        in_a_row = self.counters.received == self._stray_count + 1
+        self._stray_count = self.counters.received
+        if before is None or not in_a_row or packet[0] != (before[0] + 1) & 0xFFFF:
             return
         self.reset()
         for number, timestamp, payload, now, marker in (before, packet):
@@ -211,7 +213,9 @@ class JitterBuffer:
         if self._rtt_known or (tries > 1 and self._rtt_measured):
             return
         sample = min(sample, MAX_RTT)
-        self._rtt = sample if not self._rtt_measured else self._rtt + (sample - self._rtt) / 8
+        # Slowly down: a packet that was only late seems to answer at once.
+        gain = (1 / 4 if sample > self._rtt else 1 / 16) if self._rtt_measured else 1
+        self._rtt += (sample - self._rtt) * gain
         self._rtt_measured = True
 
     def _hold(self, sequence: int, packet: _Held) -> None:
