@@ -34,8 +34,7 @@ logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT: Final = 2.0  # seconds for all connections to say goodbye
 _SHUTDOWN_TIMEOUT: Final = 0.3  # seconds that aiohttp gives, twice, to what is neither connection nor exchange
-
-
+_LINGERING_TIME: Final = 1.0  # seconds to read on and ignore, so that who sends a refused body sees the refusal
 HUB: Final = web.AppKey("hub", Hub)
 _CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; nginx's name for it
 
@@ -98,7 +97,10 @@ class Server:
             raise RuntimeError("a server starts once; make another one")
         sockets = await asyncio.to_thread(listen, self.settings.host, self.settings.port)
         self._runner = web.AppRunner(
-            create_app(self.settings), access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT, handle_signals=False
+            create_app(self.settings),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
+            lingering_time=_LINGERING_TIME,
         )
         try:
             await self._runner.setup()

@@ -86,7 +86,7 @@ def parse_ice_servers(text: str) -> list[IceServer]:
 def mask(text: str) -> str:
     """`text`, shortened, with what may be a password replaced by `***`."""
     text = re.sub(r'("credential"\s*:\s*)"(?:[^"\\]|\\.)*"?', r'\1"***"', text)
-    text = re.sub(r"(\b(?:stun|turn)s?:[^:@\s]*):.*@", r"\1:***@", text, flags=re.IGNORECASE)
+    text = re.sub(r'((?:stun|turn)s?:)[^"]*@', r"\1***@", text, flags=re.IGNORECASE)
     return text if len(text) <= 200 else text[:200] + "..."
 
 

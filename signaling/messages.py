@@ -335,7 +335,7 @@ def _check_depth(raw: bytes, data: Any) -> None:
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     level = [data]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             child
             for item in level

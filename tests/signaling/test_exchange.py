@@ -224,6 +224,7 @@ async def test_a_body_that_never_comes(serve: Serve, join: Connect) -> None:
     head = "POST /rooms/lab/participants/bot/offer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: 10\r\n\r\n".encode())
     assert b" 408 " in await reader.readline()
+    await reader.read()  # to the end, which the server makes
     writer.close()
     await writer.wait_closed()
 
