@@ -4,10 +4,12 @@ import { makeTabs } from "./panels.js";
 
 const find = (id) => document.getElementById(id);
 
-function show(button, { pressed, icon, label }) {
-  button.setAttribute("aria-pressed", String(pressed));
+// The label says what the button will do, so there is no aria-pressed beside it: "Unmute, pressed" would say it twice.
+function show(button, { active, icon, label, name = label }) {
+  button.classList.toggle("active", active);
   button.querySelector("use").setAttribute("href", `#${icon}`);
   button.querySelector("span").textContent = label;
+  button.setAttribute("aria-label", name);
 }
 
 export class Controls {
@@ -61,18 +63,18 @@ export class Controls {
     const mute = find("mute");
     mute.disabled = media.track("audio") === null;
     show(mute, media.muted
-      ? { pressed: true, icon: "microphone-off", label: "Unmute" }
-      : { pressed: false, icon: "microphone", label: "Mute" });
+      ? { active: true, icon: "microphone-off", label: "Unmute" }
+      : { active: false, icon: "microphone", label: "Mute" });
     const camera = find("camera-toggle");
     camera.disabled = media.track("video") === null;
     show(camera, media.cameraOff
-      ? { pressed: true, icon: "camera-off", label: "Camera on" }
-      : { pressed: false, icon: "camera", label: "Camera off" });
+      ? { active: true, icon: "camera-off", label: "Camera on" }
+      : { active: false, icon: "camera", label: "Camera off" });
     const share = find("share");
     share.hidden = !media.canShare && !media.share;
     show(share, media.share
-      ? { pressed: true, icon: "screen-off", label: "Stop sharing" }
-      : { pressed: false, icon: "screen", label: "Share screen" });
+      ? { active: true, icon: "screen-off", label: "Stop", name: "Stop sharing the screen" }
+      : { active: false, icon: "screen", label: "Share", name: "Share screen" });
     find("hang-up-all").disabled = ![...room.participants.values()].some(({ inCall }) => inCall);
   }
 }

@@ -117,7 +117,9 @@ class Page {
     find("title").textContent = this.options.room;
     document.title = `${this.options.room} – ${this.options.name}`;
     const link = new URL(`?${new URLSearchParams({ room: this.options.room })}`, location.href).href;
-    this.#tiles = new Tiles(find("tiles"), {
+    this.#tiles = new Tiles({
+      root: find("tiles"),
+      ownRoot: find("own"),
       link,
       actions: {
         call: (key) => this.room.call(key),
@@ -139,7 +141,7 @@ class Page {
     this.state = state;
     const words = {
       connecting: "connecting to the server",
-      joined: `as ${this.options.name}`,
+      joined: `joined as ${this.options.name}`,
       lost: "server away, trying again",
       refused: "",
     };
@@ -194,7 +196,7 @@ class Page {
       this.notices.set("share", null);
     } catch (error) {
       const sentence = error.name === "NotAllowedError"
-        ? "No screen was chosen, so nothing is shared. Press “Share screen” again to choose one."
+        ? "No screen was chosen, so nothing is shared. Press “Share” again to choose one."
         : `The screen cannot be shared (${error.message}). Try another window or screen.`;
       this.notices.set("share", sentence);
       this.log.add("You", sentence, "error");

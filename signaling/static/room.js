@@ -202,7 +202,7 @@ export class Room {
     this.#forget(call.session);
     if (participant.call !== call) return;
     const broken = ["error", "failed", "lost"].includes(call.ended.reason);
-    this.#on.log(participant.name, endedSentence(call.ended), broken ? "error" : "info");
+    this.#on.log(participant.name, `call ended: ${endedSentence(call.ended)}`, broken ? "error" : "info");
     if (participant.id?.startsWith("http-") && participant.key !== participant.name) participant.id = null;
     this.#forgetGone();
     this.#on.change();

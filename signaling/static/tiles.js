@@ -83,7 +83,6 @@ class Tile {
   }
 
   setEnded(sentence) {
-    this.#find(".ended").hidden = !sentence;
     this.setText(".ended-text", sentence);
   }
 
@@ -105,14 +104,19 @@ class Tile {
 
 export class Tiles {
   #root;
+  #ownRoot;
   #tiles = new Map();
   #actions;
   #onSilenced;
   #empty = document.createElement("article");
 
-  /** `actions`: { call(key), hangUp(key), dismiss(key) }. `onSilenced()`: the browser wants a click before it plays sound. */
-  constructor(root, { actions, onSilenced, link }) {
+  /**
+   * `root` takes the tiles of the others, `ownRoot` ours. `link`: where to meet us.
+   * `actions`: { call(key), hangUp(key), dismiss(key) }. `onSilenced()`: the browser wants a click before it plays sound.
+   */
+  constructor({ root, ownRoot, actions, onSilenced, link }) {
     this.#root = root;
+    this.#ownRoot = ownRoot;
     this.#actions = actions;
     this.#onSilenced = onSilenced;
     this.#fillEmpty(link);
@@ -159,8 +163,7 @@ export class Tiles {
       tile = make();
       tile.onSilenced = this.#onSilenced;
       this.#tiles.set(id, tile);
-      const own = this.#tiles.get("own")?.element;
-      this.#root.insertBefore(tile.element, id.startsWith("own") ? null : (own ?? null));
+      (id.startsWith("own") ? this.#ownRoot : this.#root).append(tile.element);
     }
     return tile;
   }
@@ -199,7 +202,7 @@ export class Tiles {
     const screen = this.#tile("own screen", wanted, () => new Tile(`${name}, screen`, { silent: true }));
     screen.setTracks(media.share.getVideoTracks());
     screen.setState("own", { picture: true });
-    screen.setText(".state", "you are sharing this");
+    screen.setText(".state", "your screen");
   }
 
   #numbers(video, reading) {

@@ -98,6 +98,23 @@ class Chromium(Browser):
         """Presses keys one after another, at what has the focus; see selenium.webdriver.common.keys."""
         await self._run(lambda: webdriver.ActionChains(self._page).send_keys(*keys).perform())
 
+    async def before_each_page(self, script: str) -> None:
+        """Runs a script in every page that is opened from now on, before its own."""
+        await self._run(self._devtools, "Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
+    async def accessibility(self) -> list[tuple[str, str]]:
+        """Role and name of everything that a screen reader finds in the page."""
+        tree = await self._run(self._devtools, "Accessibility.getFullAXTree", {})
+        return [
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in tree["nodes"]
+            if not node["ignored"]
+        ]
+
+    async def console(self) -> list[str]:
+        """What the browser and the page complained about since the last call."""
+        return [entry["message"] for entry in await self._run(self._page.get_log, "browser")]
+
     async def _evaluate_text(self, expression: str) -> str:
         try:
             text: str = await self._run(self._page.execute_script, f"return {expression}")
@@ -107,7 +124,7 @@ class Chromium(Browser):
 
     async def screenshot(self, path: Path) -> None:
         shot = await self._run(self._devtools, "Page.captureScreenshot", {"format": "png"})
-        path.write_bytes(base64.b64decode(shot["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
     @property
     def _page(self) -> webdriver.Chrome:

@@ -100,7 +100,7 @@ class Firefox(Browser):
 
     async def screenshot(self, path: Path) -> None:
         shot = await self._bidi.command("browsingContext.captureScreenshot", context=self._context)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
     async def close(self) -> None:
         await super().close()
