@@ -60,6 +60,7 @@ class Strand:
         self._held: list[tuple[Kind, EncodedFrame]] = []
         self._held_bytes = 0
         self._held_video: VideoFormat | None = None
+        self._held_audio: Codec | None = None
         self._heard: EncodedFrame | None = None
         self._newest = float("-inf")
         self._needs_keyframe = True
@@ -132,18 +133,20 @@ class Strand:
             self._start()
 
     def _take_audio(self, frame: EncodedFrame) -> None:
-        before, self._heard = self._heard, frame
-        if self._held and before is not None and not _same(before.codec, frame.codec):
-            self._heard = before
+        if self._held_audio is not None and not _same(self._held_audio, frame.codec):
             self._start()
-            self._heard = frame
+        self._heard = frame
         if self._sink is None:
-            self._hold("audio", frame)
+            self._hold_audio(frame)
         elif not self._held and self._layout.audio is not None and _same(self._layout.audio, frame.codec):
             self._sink.write("audio", frame)
         else:
             # The next file has to begin with a keyframe; until it comes, video goes on in this one.
-            self._hold("audio", frame)
+            self._hold_audio(frame)
+
+    def _hold_audio(self, frame: EncodedFrame) -> None:
+        self._held_audio = frame.codec
+        self._hold("audio", frame)
 
     def _hold(self, kind: Kind, frame: EncodedFrame) -> None:
         self._held.append((kind, frame))
@@ -162,18 +165,19 @@ class Strand:
         """Finish the present file, and begin the next with what was held back."""
         held = sorted(self._held, key=lambda entry: entry[1].time)
         video, self._held_video = self._held_video, None
+        audio, self._held_audio = self._held_audio, None
         self._held, self._held_bytes = [], 0
-        heard = next((frame for kind, frame in reversed(held) if kind == "audio"), self._heard)
-        if heard is not None and self._newest - heard.time > 2 * self._patience:
-            heard = None  # Silent for so long that it may well stay so: no stream for it.
         origin = held[0][1].time
+        lead = origin
+        if audio is None and self._heard is not None and self._newest - self._heard.time < 2 * self._patience:
+            # Silent for longer, sound may well stay away: then there is no stream for it.
+            audio, lead = self._heard.codec, max(self._heard.time, origin - _MAX_LEAD)
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.close()
-            if heard is not None:
-                # Sound that is still on its way may be older than the keyframe that made this cut.
-                origin = min(origin, max(heard.time, origin - _MAX_LEAD))
-        self._layout = Layout(video, heard.codec if heard is not None else None, origin)
+            # Sound that is still on its way may be older than the keyframe that made this cut.
+            origin = min(origin, lead)
+        self._layout = Layout(video, audio, origin)
         if video is None and "video" in self._expected:
             self._needs_keyframe = True
         self._sink = self._open_file(self._layout)

@@ -32,26 +32,41 @@ _ENCODERS = {
     "G722": ("g722", {}),
 }
 FPS = 30
+SIZE = (320, 240)
+SMALL = (160, 120)
 
 
 def video(
-    seconds: float, codec: Codec = VP8, *, start: float = 0.0, size: tuple[int, int] = (320, 240), number: int = 0
+    seconds: float, codec: Codec = VP8, *, start: float = 0.0, size: tuple[int, int] = SIZE, first: int = 0
 ) -> list[EncodedFrame]:
-    """Pictures with numbers from `number` on, 30 a second, a keyframe each second."""
+    """Pictures numbered from `first` on, 30 a second, a keyframe each second; `first` / 30 + `seconds` is 3 at most."""
+    wanted = _encode_video(codec.name, size)[first : first + round(seconds * FPS)]
+    assert len(wanted) == round(seconds * FPS)
     frames = []
-    for index, (data, keyframe) in enumerate(_encode_video(codec.name, round(seconds * FPS), size, number)):
+    for index, (data, keyframe) in enumerate(wanted):
         width, height = size if keyframe else (0, 0)
         frames.append(
             EncodedFrame(codec, data, index * 3000, start + index / FPS, keyframe, width=width, height=height)
         )
+    assert frames[0].keyframe
     return frames
 
 
 def audio(seconds: float, codec: Codec = OPUS, *, start: float = 0.0) -> list[EncodedFrame]:
-    """A tone in packets of 20 ms."""
+    """A tone in packets of 20 ms, up to 5 s of it."""
     step = codec.clock_rate // 50
-    packets = _encode_audio(codec.name, round(seconds * 50))
+    packets = _encode_audio(codec.name)[: round(seconds * 50)]
+    assert len(packets) == round(seconds * 50)
     return [EncodedFrame(codec, data, index * step, start + index / 50) for index, data in enumerate(packets)]
+
+
+def encode_all() -> None:
+    """Make everything now that `video` and `audio` give out: it takes a second, which no event loop should spend."""
+    for codec in (VP8, H264):
+        for size in (SIZE, SMALL):
+            _encode_video(codec.name, size)
+    for codec in (OPUS, PCMU, PCMA, G722):
+        _encode_audio(codec.name)
 
 
 def merged(*streams: list[EncodedFrame]) -> list[EncodedFrame]:
@@ -100,7 +115,7 @@ def feed(frames: Iterable[EncodedFrame], **tracks: FakeTrack) -> None:
 
 
 @cache
-def _encode_video(codec: str, count: int, size: tuple[int, int], number: int) -> list[tuple[bytes, bool]]:
+def _encode_video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]:
     name, options = _ENCODERS[codec]
     encoder = av.CodecContext.create(name, "w")
     assert isinstance(encoder, av.VideoCodecContext)
@@ -112,9 +127,9 @@ def _encode_video(codec: str, count: int, size: tuple[int, int], number: int) ->
     encoder.gop_size = FPS
     encoder.options = {"g": str(FPS), "keyint_min": str(FPS), **options}
     packets = []
-    for index in range(count):
+    for index in range(3 * FPS):
         pixels = np.full((size[1], size[0], 3), (40, 90, (index * 4) % 255), np.uint8)
-        stamp(pixels, number + index)
+        stamp(pixels, index)
         frame = av.VideoFrame.from_ndarray(pixels)
         frame.pts = index
         packets += encoder.encode(frame)
@@ -123,7 +138,7 @@ def _encode_video(codec: str, count: int, size: tuple[int, int], number: int) ->
 
 
 @cache
-def _encode_audio(codec: str, count: int) -> list[bytes]:
+def _encode_audio(codec: str) -> list[bytes]:
     name, options = _ENCODERS[codec]
     rate = {"opus": 48000, "G722": 16000}.get(codec, 8000)
     encoder = av.CodecContext.create(name, "w")
@@ -134,7 +149,7 @@ def _encode_audio(codec: str, count: int) -> list[bytes]:
     encoder.options = dict(options)
     samples = rate // 50
     packets: list[bytes] = []
-    for index in range(count):
+    for index in range(5 * 50):
         moments = (np.arange(samples) + index * samples) / rate
         tone = (8000 * np.sin(2 * np.pi * 440 * moments)).astype(np.int16)
         channels = 2 if codec == "opus" else 1

@@ -272,3 +272,9 @@ def test_whatever_happens_files_keep_the_rules_and_lose_no_sound(
     assert all(file.closed for file in files)
     written = [frame for file in files for kind, frame in file.frames if kind == "audio"]
     assert sorted(map(id, written)) == sorted(map(id, heard))
+
+
+def test_sound_that_was_held_back_long_is_still_written() -> None:
+    made, files = strand("video")
+    take(made, [sound(0), picture(6)])
+    assert [file.times("audio") for file in files] == [[0]]
