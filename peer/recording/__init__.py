@@ -5,7 +5,6 @@ from __future__ import annotations
 from peer.recording.files import Gap, RecordedFile
 from peer.recording.group import Recorder
 from peer.recording.recorder import EncodedTrack, ParticipantRecorder
-from peer.recording.verify import Verification, verify
 from peer.recording.writer import Options
 
 __all__ = [
@@ -15,6 +14,4 @@ __all__ = [
     "ParticipantRecorder",
     "RecordedFile",
     "Recorder",
-    "Verification",
-    "verify",
 ]

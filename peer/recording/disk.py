@@ -11,6 +11,7 @@ from peer.errors import DeviceError
 
 if TYPE_CHECKING:
     from io import RawIOBase
+    from os import PathLike
 
 
 def open_exclusive(path: Path) -> RawIOBase:
@@ -18,7 +19,7 @@ def open_exclusive(path: Path) -> RawIOBase:
     return cast("RawIOBase", path.open("xb", buffering=0))
 
 
-def prepare(directory: Path | str) -> Path:
+def prepare(directory: str | PathLike[str]) -> Path:
     """Make sure that recordings can be written to `directory`, which is created where missing. Blocks.
 
     Raises DeviceError with a sentence that says what is wrong.

@@ -12,6 +12,7 @@ from peer.recording.recorder import ParticipantRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from os import PathLike
     from types import TracebackType
 
     from peer.recording.files import RecordedFile
@@ -31,7 +32,7 @@ class Recorder:
 
     def __init__(
         self,
-        directory: Path | str,
+        directory: str | PathLike[str],
         *,
         options: Options | None = None,
         on_error: Callable[[str, str], None] | None = None,

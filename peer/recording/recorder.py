@@ -13,6 +13,7 @@ from peer.recording.writer import MAIN, Change, Options, Slot, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from os import PathLike
 
     from peer.recording.files import RecordedFile
     from peer.rtc.frames import EncodedFrame, Kind
@@ -66,7 +67,7 @@ class ParticipantRecorder:
 
     def __init__(
         self,
-        directory: Path | str,
+        directory: str | PathLike[str],
         name: str,
         *,
         options: Options | None = None,

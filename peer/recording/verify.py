@@ -6,11 +6,12 @@ Blocks for as long as decoding takes; on an event loop call it with `asyncio.to_
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import fspath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
+    from os import PathLike
 
     import av.container
     import av.packet
@@ -70,7 +71,7 @@ class _Count:
 
 
 def verify(
-    path: Path | str, *, expect: Collection[Kind] = ("audio", "video"), tolerance: float = TOLERANCE
+    path: str | PathLike[str], *, expect: Collection[Kind] = ("audio", "video"), tolerance: float = TOLERANCE
 ) -> Verification:
     """Decode the whole of the file at `path` and judge it.
 
@@ -82,7 +83,7 @@ def verify(
     problems: list[str] = []
     counts: dict[Kind, _Count] = {}
     try:
-        with av.open(str(path), "r") as container:
+        with av.open(fspath(path), "r") as container:
             problems += _streams(container, expect)
             counts = _decode(container)
     except (OSError, ValueError, av.FFmpegError) as error:

@@ -107,6 +107,7 @@ class Writer:
         self._strands: dict[int, Strand] = {}
         self._ids: dict[tuple[int, Kind], str] = {}
         self._expect: tuple[Kind, ...] = ()
+        self._wanted: dict[int, float] = {}
         self._parts: list[Part] = []
         self._thread = threading.Thread(target=self._run, name=f"recording {name[:40]!r}", daemon=True)
 
@@ -244,7 +245,10 @@ class Writer:
             if part.open:
                 part.tick(now, self._options.flush_interval)
         for number, strand in self._strands.items():
-            if strand.wants_keyframe:
+            if not strand.wants_keyframe:
+                self._wanted.pop(number, None)
+            elif now - self._wanted.get(number, float("-inf")) >= self._options.keyframe_interval:
+                self._wanted[number] = now
                 self._on_want(number)
 
     def _fail(self, sentence: str) -> None:
