@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STEP = 0.100
 TRACK_SLEW = 0.004
 COMMON_SLEW = 0.001
+REPORT_GAIN = 1 / 8
 MINIMUM_WINDOW = 10.0
 IMPOSSIBLE = 2.0
 STALE_REPORT = 60.0
@@ -120,6 +121,7 @@ class TrackClock:
         """Local time at RTP timestamp 0, as it should be."""
         self._error = 0.0
         """Seconds by which the times given out are ahead of that."""
+        self._reports = 0
         self._pending: tuple[float, int] | None = None
         self._timestamp = 0
         self._arrival = 0.0
@@ -186,8 +188,14 @@ class TrackClock:
         wall = ntp_seconds - sender.epoch - (self._timestamp + ahead) / self.clock_rate - self._ignored
         if sender.offset is None:
             sender.anchor(self._base + self._error - wall, now)
-        elif self._wall is not None and abs(wall - self._wall) > STEP:
+        elif self._wall is None:
+            self._reports = 0
+        elif abs(wall - self._wall) > STEP:
             wall = self._judge(wall, self._wall, sender.offset)
+        else:
+            # Senders take the two timestamps at slightly different moments, so single reports are not exact.
+            wall = self._wall + (wall - self._wall) * max(REPORT_GAIN, 1 / (self._reports + 1))
+        self._reports += 1
         self._tie(wall)
 
     def _judge(self, wall: float, before: float, offset: float) -> float:

@@ -1,0 +1,79 @@
+"""Which missing packets are asked for, and when."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from peer.rtc.nack import MAX_TRIES, MissingPackets
+
+
+def test_nothing_missing_asks_for_nothing() -> None:
+    missing = MissingPackets()
+    assert not missing
+    assert missing.due(100.0, 0.1) == []
+    assert missing.wakeup(100.0) == math.inf
+
+
+def test_gaps_are_kept_in_order() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 8, 1.0)
+    missing.notice(10, 11, 2.0)
+    assert len(missing) == 4
+    assert 6 in missing
+    assert 8 not in missing
+    assert (missing.first(), missing.first_noticed()) == (5, 1.0)
+    assert missing.below(7) == [5, 6]
+    assert missing.expired(1.2, 0.2) == [5, 6, 7]
+    assert missing.expired(1.19, 0.2) == []
+    assert missing.expired(2.2, 0.2) == [5, 6, 7, 10]
+    assert missing.found(5).tries == 0
+    assert missing.first() == 6
+
+
+def test_time_makes_them_due() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 6, 1.0)
+    assert missing.wakeup(1.0) == pytest.approx(1.01)
+    assert missing.due(1.005, 0.1) == []
+    assert missing.due(1.01, 0.1) == [5]
+    assert missing.wakeup(1.01) == pytest.approx(1.11)
+    assert missing.due(1.1, 0.1) == []
+    assert missing.due(1.111, 0.1) == [5]
+    found = missing.found(5)
+    assert (found.tries, found.asked) == (2, 1.01)
+
+
+def test_being_overtaken_makes_them_due() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 7, 1.0)
+    missing.arrived()
+    assert missing.due(1.0, 0.1) == []
+    missing.notice(8, 9, 1.0)
+    missing.arrived()
+    assert missing.wakeup(1.0) == 1.0
+    assert missing.due(1.0, 0.1) == [5, 6]
+    assert missing.wakeup(1.0) == pytest.approx(1.01)
+    missing.arrived()
+    assert missing.due(1.0, 0.1) == [8]
+
+
+def test_intervals_have_a_floor_and_tries_an_end() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 6, 0.0)
+    asked = [step for step in range(1000) if missing.due(step / 1000, 0.0)]
+    assert asked[:3] == [10, 30, 50]
+    assert len(asked) == MAX_TRIES
+    assert missing.wakeup(1.0) == math.inf
+    missing.notice(6, 7, 1.0)
+    assert missing.due(1.01, 0.0) == [6]
+
+
+def test_found_ones_are_not_asked_for() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 7, 1.0)
+    missing.found(5)
+    assert missing.due(1.01, 0.1) == [6]
+    missing.found(6)
+    assert missing.due(2.0, 0.1) == []
