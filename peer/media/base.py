@@ -11,7 +11,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from peer.errors import Error
 
@@ -184,11 +184,3 @@ class SoundSourceBase(ABC):
     @abstractmethod
     async def close(self) -> None:
         """End every reader and the work behind them; waits for threads off the event loop, with a deadline."""
-
-
-class Source(Protocol):
-    """What the two kinds of sources share."""
-
-    label: str
-
-    async def close(self) -> None: ...

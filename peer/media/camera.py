@@ -19,7 +19,7 @@ from peer.media.picture import Picture
 from peer.media.playing import open_for_play
 from peer.media.resample import Resampler
 from peer.media.sound import SoundReader
-from peer.media.work import CLOCK, Clock, Readers, Worker, off_loop
+from peer.media.work import CLOCK, Clock, Readers, Worker, close_off_loop, off_loop
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,7 +55,7 @@ class Device(Generic[R]):
         with self._lock:
             unused, self._ready = self._ready, container
         if unused is not None:
-            unused.close()
+            await close_off_loop(unused, address)
 
     async def close(self) -> None:
         """End every reader and the thread, and give the device back."""
@@ -65,7 +65,7 @@ class Device(Generic[R]):
         for reader in readers:
             reader.end()
         if ready is not None:
-            ready.close()
+            await close_off_loop(ready, self.address)
         await self._worker.join()
 
     def _join(self, reader: R) -> R:

@@ -11,10 +11,10 @@ import av
 
 from peer.media.base import PictureReader, PictureSourceBase, Reader, SoundSourceBase
 from peer.media.container import Address
-from peer.media.picture import Picture
+from peer.media.picture import upright
 from peer.media.playing import Decoded, Playing, Wanted, open_for_play
 from peer.media.sound import SoundReader
-from peer.media.work import CLOCK, Clock, Readers, Worker, off_loop
+from peer.media.work import CLOCK, Clock, Readers, Worker, close_off_loop, off_loop
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOUND_LEAD = 0.15
 # How far decoding runs ahead of the clock: enough for the usual interleaving, bounded in seconds and in items.
 _AHEAD = 0.5
-_AHEAD_ITEMS = 120
+_AHEAD_ITEMS = 64
 # Decoding that is later than this starts the clock anew instead of hurrying after it.
 _LATE = 1.0
 
@@ -76,7 +76,7 @@ class FileSource:
         with self._lock:
             unused, self._ready = self._ready, container
         if unused is not None:
-            unused.close()
+            await close_off_loop(unused, address)
 
     @property
     def has(self) -> frozenset[str]:
@@ -110,7 +110,7 @@ class FileSource:
             if not used:
                 self._ready = None
         if ready is not None:
-            ready.close()
+            await close_off_loop(ready, self.address)
         if not used:
             await self._worker.join()
 
@@ -151,7 +151,7 @@ class FileSource:
 
     def _give(self, item: Decoded, due: float) -> None:
         if isinstance(item.content, av.VideoFrame):
-            picture = Picture(item.content, due)
+            picture = upright(item.content, due)
             for viewer in self.pictures.readers.all:
                 viewer.offer(picture)
         else:

@@ -88,6 +88,14 @@ class Picture:
         return _pixels(self.image.to_ndarray(format="yuv420p"))
 
 
+def upright(frame: av.VideoFrame, time: float) -> Picture:
+    """The picture of a decoded `frame`, turned as the file says: telephones film sideways and note it."""
+    turns = round(frame.rotation / 90) % 4
+    if not turns:
+        return Picture(frame, time)
+    return Picture(_pixels(np.rot90(Picture(frame, time).array, turns)), time)
+
+
 def _even(array: Pixels) -> Pixels:
     """`array` without an odd last row or column, contiguous."""
     return np.ascontiguousarray(array[: array.shape[0] & ~1, : array.shape[1] & ~1])

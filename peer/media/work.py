@@ -14,6 +14,10 @@ from peer.media.base import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from av.container import InputContainer
+
+    from peer.media.container import Address
+
 log = logging.getLogger(__name__)
 
 # A device that answers neither an opening nor a closing within this is left to its (daemon) thread.
@@ -176,3 +180,8 @@ async def off_loop(
             return await result
     except TimeoutError:
         raise DeviceError(f"{name} took more than {deadline:.0f} s; check that no other program holds it") from None
+
+
+async def close_off_loop(container: InputContainer, address: Address) -> None:
+    """Close what no thread has taken over: giving a device back can take its driver a while."""
+    await off_loop(container.close, name=f"closing {address.what}", undo=lambda nothing: None, deadline=DEADLINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import av
+import av.bitstream
 import numpy as np
 
 from peer.media.marks import stamp
@@ -31,6 +32,19 @@ def webm(path: Path, pictures: int = 25, *, sound: bool = True, video: bool = Tr
 def mp4(path: Path, pictures: int = 25) -> Path:
     """H.264 with B-frames, so that pictures are stored out of order, and AAC."""
     return _clip(path, pictures, "libx264", "aac", {"preset": "ultrafast", "bf": "2", "b-pyramid": "none"}, video=True)
+
+
+def turned(path: Path, original: Path) -> Path:
+    """`original` (H.264) with the note that it is to be turned by a quarter, as telephones write it."""
+    with av.open(str(original)) as source, av.open(str(path), "w") as container:
+        given = source.streams.video[0]
+        stream = container.add_stream_from_template(given)
+        note = av.bitstream.BitStreamFilterContext("h264_metadata=display_orientation=insert:rotate=90", given)
+        for packet in source.demux(given):
+            for noted in note.filter(packet if packet.size else None):
+                noted.stream = stream
+                container.mux(noted)
+    return path
 
 
 def _clip(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import av
@@ -16,7 +17,7 @@ from peer.media.base import PictureReader, PictureSourceBase, SoundSourceBase, S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peer.media.sound import Samples
+    from peer.media.sound import Samples, SoundReader
 
 DEADLINE = 10.0
 
@@ -63,6 +64,16 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def fed_until(condition: Callable[[], bool], feed: Callable[[], None]) -> None:
+    """Like `eventually`, giving the source something each time."""
+
+    def step() -> bool:
+        feed()
+        return condition()
+
+    await eventually(step)
+
+
 async def take(reader: PictureReader, count: int) -> list[float]:
     """The times of the next `count` pictures."""
     async with asyncio.timeout(DEADLINE):
@@ -88,7 +99,7 @@ async def check_picture_source(source: PictureSourceBase, feed: Callable[[], Non
     _check_picture(picture)
     assert times == sorted(times), "times go forward"
     assert abs(times[-1] - time.monotonic()) < DEADLINE, "times are those of the monotonic clock"
-    await eventually(lambda: (feed(), slow.dropped > 0)[1])
+    await fed_until(lambda: slow.dropped > 0, feed)
     kept = [await slow.next(), await slow.next()]
     assert kept[0].time >= times[0] and kept[0].time <= kept[1].time, "the newest are kept"
 
@@ -142,29 +153,31 @@ async def check_sound_source(source: SoundSourceBase, feed: Callable[[], None] =
     assert source.label
     one, other = source.open(), source.open()
     for reader in (one, other):
-        await eventually(lambda reader=reader: (feed(), _loud(_checked(reader.read(960), source.channels)))[1])  # type: ignore[misc]
-    assert not one.ended
+        await fed_until(partial(_loud_read, reader), feed)
+    assert not one.ended and one.channels == source.channels
     assert one.read(441).shape == (441, source.channels), "any number of samples can be read"
 
     other.close()
     other.close()
     assert other.ended and not _loud(other.read(960))
-    await eventually(lambda: (feed(), _loud(one.read(960)))[1])
+    await fed_until(partial(_loud_read, one), feed)
 
     one.close()
     again = source.open()
-    await eventually(lambda: (feed(), _loud(again.read(960)))[1])
+    await fed_until(partial(_loud_read, again), feed)
     await source.close()
     await source.close()
-    await eventually(lambda: (again.read(48_000), again.ended)[1])
+    again.read(48_000)
+    assert again.ended
     async with asyncio.timeout(DEADLINE):
         await again.finished()
     assert threads() <= before, "closing leaves no thread"
 
 
-def _checked(pcm: Samples, channels: int) -> Samples:
-    assert pcm.shape == (960, channels) and pcm.dtype == np.int16
-    return pcm
+def _loud_read(reader: SoundReader) -> bool:
+    pcm = reader.read(960)
+    assert pcm.shape == (960, reader.channels) and pcm.dtype == np.int16
+    return _loud(pcm)
 
 
 def _loud(pcm: Samples) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import wave
 from typing import TYPE_CHECKING
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from peer.media.camera import lavfi_address
 from peer.media.container import Address
 from peer.media.file import SOUND_LEAD, FileSource
 from peer.media.marks import read_number
+from peer.media.picture import upright
 from peer.media.playing import Playing, Wanted
 from tests.media import clips
 from tests.media.contract import (
@@ -26,7 +28,6 @@ from tests.media.contract import (
     take,
     threads,
 )
-
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +260,13 @@ async def test_odd_sizes_are_made_even(folder: Path) -> None:
     assert (picture.frame().width, picture.frame().height) == (80, 60)
     assert np.abs(picture.array[5, 5].astype(int) - (200, 20, 10)).max() < 8
     await source.close()
+
+
+def test_what_was_filmed_sideways_is_shown_upright(folder: Path, mp4: Path) -> None:
+    path = clips.turned(folder / "turned.mp4", mp4)
+    frame = next(item.content for item in Playing(Address(str(path), "clip"), Wanted(audio=False)).decode())
+    assert isinstance(frame, av.VideoFrame)
+    picture = upright(frame, 1.0)
+    assert (picture.width, picture.height) == (240, 320)
+    assert read_number(picture.array) is None
+    assert read_number(np.rot90(picture.array, -1)) == 0
