@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from peer.joining import join
     from peer.media import PictureSource, SoundSource
     from peer.playback import Playback
-    from peer.recording import RecordedFile, Recorder
-    from peer.room import Ring, Room
+    from peer.recording.files import RecordedFile
+    from peer.recording.group import Recorder
+    from peer.ring import Ring
+    from peer.room import Room
     from peer.rtc.frames import Codec, EncodedFrame
     from peer.running import run
 
@@ -87,8 +89,10 @@ _HOMES = {
     "peer.joining": ["join"],
     "peer.media": ["PictureSource", "SoundSource"],
     "peer.playback": ["Playback"],
-    "peer.recording": ["RecordedFile", "Recorder"],
-    "peer.room": ["Ring", "Room"],
+    "peer.recording.files": ["RecordedFile"],
+    "peer.recording.group": ["Recorder"],
+    "peer.ring": ["Ring"],
+    "peer.room": ["Room"],
     "peer.rtc.frames": ["Codec", "EncodedFrame"],
     "peer.running": ["run"],
 }

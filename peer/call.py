@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from peer import events
+from peer import events as happened
 from peer.errors import CallEnded
 from peer.lifetime import CallLife, told
 from peer.taker import Broadcast, Taker
@@ -113,7 +113,7 @@ class Call(CallLife):
         from peer.recording.group import Recorder
 
         own = not isinstance(directory, Recorder)
-        recorder = directory if isinstance(directory, Recorder) else Recorder(directory)  # type: ignore[arg-type]
+        recorder = directory if isinstance(directory, Recorder) else Recorder(directory)
         participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})
         for track in self.remote.tracks:
             participant.add(track)
@@ -138,12 +138,12 @@ class Call(CallLife):
         self._new_track.set()
         for _, participant, _ in self._recorders:
             participant.add(track)
-        self._events.put(events.TrackAdded(track.id, track.kind))
+        self._events.put(happened.TrackAdded(track.id, track.kind))
 
     def track_removed(self, track: RemoteTrack) -> None:
         for _, participant, _ in self._recorders:
             participant.remove(track)
-        self._events.put(events.TrackRemoved(track.id, track.kind))
+        self._events.put(happened.TrackRemoved(track.id, track.kind))
 
     def text_received(self, text: str | bytes) -> None:
         self._messages.put(text if isinstance(text, str) else text.decode(errors="replace"))

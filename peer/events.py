@@ -56,8 +56,8 @@ class TrackRemoved(Event):
 class Ended(Event):
     """The call is over.
 
-    `reason` is one of the protocol's: `hung up`, `declined`, `busy`, `cancelled`, `no answer`, `failed`, `lost`, `left`,
-    `error`; `text` is what the one who ended it added, such as the exception of its script.
+    `reason` is one of the protocol's: `hung up`, `declined`, `busy`, `cancelled`, `no answer`, `failed`, `lost`,
+    `left`, `error`; `text` is what the one who ended it added, such as the exception of its script.
     """
 
     by: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from peer.room import Room, RoomOptions
@@ -28,7 +30,12 @@ class Joining:
     joined: Room | None = field(default=None, init=False)
 
     async def _join(self) -> Room:
-        channel = await self.connect(self.room, self.name)
+        # aiortc and FFmpeg take half a second to load: here, beside the wait for the server, not in the first call.
+        loading = asyncio.ensure_future(asyncio.to_thread(import_module, "peer.rtc.connection"))
+        try:
+            channel = await self.connect(self.room, self.name)
+        finally:
+            await loading
         self.joined = Room(self.connect, channel, self.options)
         return self.joined
 
@@ -62,9 +69,11 @@ def join(
         url: of the signaling server, or a `Connect` such as `MemoryHub().connect`.
         room: the room's name, 1 to 64 characters.
         name: ours, not taken by anybody in it.
-        video: what calls show unless they say otherwise: `test`, `camera`, `display`, `file:PATH[,loop]`, a source, None.
-        audio: what calls carry as sound: `test`, `microphone`, `file:PATH[,loop]`, a source, None.
-        ice_servers: besides those the server hands out: `stun:host:port`, `turn:user:password@host:port`, browser JSON.
+        video: what calls show unless they say otherwise: `test`, `camera`, `display`, `file:PATH[,loop]`, None, or a
+            source such as `PictureSource`.
+        audio: what calls carry as sound: `test`, `microphone`, `file:PATH[,loop]`, None, or a source.
+        ice_servers: besides those the server hands out: `stun:HOST[:PORT]`, `turn:USER:PASSWORD@HOST[:PORT]`, or JSON
+            as in browsers.
         connect_timeout: seconds that a call may take from its answer to flowing media.
         timeout: seconds that the signaling server may take to answer.
 

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from peer import events
+from peer import events as happened
 from peer.errors import BadDescription, CallEnded, CallLost, Error, IceFailed, NoAnswer, Rejected, Unreachable
 from peer.negotiation import Negotiation, Verdict
 from peer.taker import Broadcast, Taker
@@ -44,7 +44,7 @@ class CallRoom(Protocol):
 
     async def send(self, message: ClientMessage) -> None: ...
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
-    def call_ended(self, call: Any, ended: events.Ended) -> None: ...
+    def call_ended(self, call: Any, ended: happened.Ended) -> None: ...
     def call_closed(self, call: Any) -> None: ...
 
 
@@ -82,14 +82,14 @@ class CallLife(ABC):
         loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[None] = loop.create_future()
         self._connected: asyncio.Future[None] = loop.create_future()
-        self._ended: asyncio.Future[events.Ended] = loop.create_future()
+        self._ended: asyncio.Future[happened.Ended] = loop.create_future()
         for future in (self._answered, self._connected):
             future.add_done_callback(_retrieved)
         self._inbox: asyncio.Queue[CallMessage] = asyncio.Queue(INBOX)
         self._chain: asyncio.Task[None] | None = None
         self._cleaned: asyncio.Task[None] | None = None
         self._outgoing = False
-        self._events: Broadcast[events.Event] = Broadcast()
+        self._events: Broadcast[happened.Event] = Broadcast()
 
     @abstractmethod
     async def _release(self) -> None:
@@ -119,7 +119,7 @@ class CallLife(ABC):
         """Whether it has ended, or never came about."""
         return self._ended.done()
 
-    async def ended(self) -> events.Ended:
+    async def ended(self) -> happened.Ended:
         """Wait for the end, and learn who ended it and why."""
         return await asyncio.shield(self._ended)
 
@@ -130,10 +130,10 @@ class CallLife(ABC):
         """
         if not self._ended.done():
             await self._say_bye(reason, text)
-            self._finish(events.Ended(self._room.name, reason, self._seconds(), text))
+            self._finish(happened.Ended(self._room.name, reason, self._seconds(), text))
         await self._settled()
 
-    def events(self) -> Taker[events.Event]:
+    def events(self) -> Taker[happened.Event]:
         """What happens to the call, see `peer.events`; the last is `Ended`."""
         return self._events.take()
 
@@ -170,7 +170,7 @@ class CallLife(ABC):
     async def reject(self, reason: str, text: str = "") -> None:
         """Decline, without ever having opened anything."""
         await self._say_bye(reason, text)
-        self._finish(events.Ended(self._room.name, reason, 0.0, text))
+        self._finish(happened.Ended(self._room.name, reason, 0.0, text))
         await self._settled()
 
     def adopt(self, offer: DescriptionFrom) -> None:
@@ -215,17 +215,17 @@ class CallLife(ABC):
         self._open_at = time.monotonic()
         if not self._connected.done():
             self._connected.set_result(None)
-        self._events.put(events.Connected(str(self._connection.pair() or ""), self._open_at - self._begun))
+        self._events.put(happened.Connected(str(self._connection.pair() or ""), self._open_at - self._begun))
 
     def disconnected(self, silence: float) -> None:
         logger.info("%s: nothing heard for %.0f s", self.name, silence)
-        self._events.put(events.Disconnected(silence))
+        self._events.put(happened.Disconnected(silence))
 
     def reconnected(self, outage: float) -> None:
         logger.info("%s: heard again", self.name)
         for track in self.remote.tracks:
             track.request_keyframe()
-        self._events.put(events.Reconnected(outage))
+        self._events.put(happened.Reconnected(outage))
 
     def failed(self, error: Error) -> None:
         reason = "failed" if isinstance(error, IceFailed) else "lost"
@@ -312,9 +312,9 @@ class CallLife(ABC):
         for future in (self._answered, self._connected):
             if not future.done():
                 future.set_exception(error)
-        self._finish(events.Ended(by, _spoken(reason), self._seconds(), text))
+        self._finish(happened.Ended(by, _spoken(reason), self._seconds(), text))
 
-    def _finish(self, ended: events.Ended) -> None:
+    def _finish(self, ended: happened.Ended) -> None:
         if self._ended.done():
             return
         self._negotiation.close()
@@ -342,7 +342,7 @@ class CallLife(ABC):
     async def _give_up(self, reason: str, text: str = "") -> None:
         if not self._ended.done():
             await self._say_bye(reason, text)
-            self._finish(events.Ended(self._room.name, _spoken(reason), 0.0, text))
+            self._finish(happened.Ended(self._room.name, _spoken(reason), 0.0, text))
         await self._settled()
 
     async def _until_connected(self) -> None:

@@ -1,8 +1,8 @@
 """Who offers, who answers, who gives way: the state of one call's negotiation. Pure.
 
-The rules are those of docs/protocol.md and of W3C "perfect negotiation" (webrtc-pc section 10.7): of two offers that cross,
-the impolite side's stands. Candidates that come before the description they belong to wait; those of an offer that was
-ignored are dropped with it.
+The rules are those of docs/protocol.md and of W3C "perfect negotiation" (webrtc-pc section 10.7): of two offers that
+cross, the impolite side's stands. Candidates that come before the description they belong to wait; those of an offer
+that was ignored are dropped with it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Negotiation:
         if self.state is State.CLOSED:
             return Verdict.IGNORE
         if kind == "offer":
-            # A second offer before the first is answered replaces it; one that meets an offer of ours is ignored: giving
-            # way inside a session needs a rollback, which is for the side that says `polite`, a browser.
+            # A second offer before the first is answered replaces it; one that meets an offer of ours is ignored:
+            # giving way inside a session needs a rollback, which is for the side that says `polite`, a browser.
             self._ignoring = self.state is State.HAVE_LOCAL_OFFER
             if self._ignoring:
                 return Verdict.IGNORE

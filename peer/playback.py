@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from peer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import Callable, Generator
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -101,7 +102,7 @@ async def _open(what: Playable, rate: int) -> tuple[Any, AsyncIterator[NDArray[A
 
     if isinstance(what, np.ndarray):
         return SoundSource(rate), _single(what)
-    if hasattr(what, "__aiter__"):
+    if isinstance(what, AsyncIterator):
         return SoundSource(rate), what
     text = str(what)
     opened = await open_sound(text if text.startswith("file:") or text == "test" else f"file:{text}")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from peer import events
+from peer import events as happened
 from peer.call import Call
-from peer.errors import CallEnded, Error, NotHere, SignalingError, Unreachable
+from peer.errors import CallEnded, Error, NotHere
 from peer.lifetime import Remote, told
+from peer.membership import Membership
 from peer.negotiation import gives_way
+from peer.ring import Dialing, Ring
 from peer.shelf import SourceShelf
 from peer.taker import Broadcast, Taker
 from signaling.messages import (
@@ -24,26 +24,21 @@ from signaling.messages import (
     CandidateFrom,
     DescriptionFrom,
     ErrorMessage,
-    Joined,
-    Left,
     Member,
     MessageFrom,
     MessageTo,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from os import PathLike
-    from types import TracebackType
+    from types import EllipsisType, TracebackType
 
     from peer.channel import Connect, SignalingChannel
-    from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.recording.group import Recorder
+    from peer.ring import Pictures, Sounds
     from peer.rtc.connection import Options
     from signaling.messages import ClientMessage, IceServer, ServerMessage
-
-    Pictures = str | PictureSourceBase | None
-    Sounds = str | SoundSourceBase | None
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +46,6 @@ RING_SECONDS = 30.0
 """Seconds that a call rings before the caller is told that nobody answered."""
 MAX_RINGS = 100
 """Calls that may ring at once; further callers are told that we are busy."""
-RETRY_FIRST, RETRY_LAST = 0.25, 10.0
-"""Seconds between attempts to reach a signaling server that went away: doubled each time, with jitter."""
 LEAVE_TIMEOUT = 2.5
 
 
@@ -69,62 +62,6 @@ class RoomOptions:
     connect_timeout: float = 15.0
 
 
-class Ring:
-    """Somebody calls: `accept()` or `reject()`. Not answered within 30 s, the caller is told so."""
-
-    def __init__(self, room: Room, call: Call) -> None:
-        self._room = room
-        self._call = call
-
-    @property
-    def caller(self) -> str:
-        """Name of who calls."""
-        return self._call.name
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing to answer any more: answered, rejected, or the caller gave up."""
-        return self._call.over or self._call.session not in self._room.ringing
-
-    async def accept(self, *, video: Pictures = ..., audio: Sounds = ...) -> Call:  # type: ignore[assignment]
-        """Answer; what is shown and heard are the room's unless said here. Returns when media can flow.
-
-        Raises:
-            CallEnded: the caller gave up first.
-            IceFailed: no media path.
-        """
-        if self.over:
-            raise CallEnded(f"{self.caller} does not call any more; wait for the next ring")
-        return await self._room.take_ring(self._call, video, audio)
-
-    async def reject(self, reason: str = "declined", text: str = "") -> None:
-        """Decline: `reason` is `declined` or `busy`, `text` is shown to the caller."""
-        if not self.over:
-            self._room.ringing.pop(self._call.session, None)
-            await self._call.reject(reason, text)
-
-
-@dataclass
-class Dialing:
-    """What `room.call()` gives: await it for the call, or use it as an async context manager that hangs up."""
-
-    work: Callable[[], Awaitable[Call]]
-    call: Call | None = field(default=None, init=False)
-
-    def __await__(self) -> Generator[Any, None, Call]:
-        return self.work().__await__()
-
-    async def __aenter__(self) -> Call:
-        self.call = await self.work()
-        return self.call
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.call is not None:
-            await self.call.__aexit__(kind, error, trace)
-
-
 class Room:
     """One membership. Made by `peer.join`; leaving its `async with`, or `leave()`, ends its calls and tasks.
 
@@ -132,34 +69,30 @@ class Room:
     """
 
     def __init__(self, connect: Connect, channel: SignalingChannel, options: RoomOptions) -> None:
-        welcome = channel.welcome
-        self.room = welcome.room
+        self._membership = Membership(connect, channel, self)
+        self.room = self._membership.room
         """The room's name."""
-        self.name = welcome.name
+        self.name = self._membership.own.name
         """Our own name in it."""
-        self._connect = connect
-        self._channel = channel
         self._options = options
         self._shelf = SourceShelf()
-        self._members: dict[str, Member] = {member.id: member for member in welcome.members}
-        self._own = Member(welcome.id, welcome.name)
         self._calls: dict[str, Call] = {}
         self.ringing: dict[str, Call] = {}
         self._rings: Broadcast[Ring] = Broadcast(MAX_RINGS)
         self._over: deque[str] = deque(maxlen=200)
-        self._events: Broadcast[events.Event] = Broadcast()
+        self._events: Broadcast[happened.Event] = Broadcast()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recorders: list[Recorder] = []
         self._changed = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
-        self._reader = self.spawn(self._read(), f"room {self.room}")
+        self.spawn(self._membership.run(), f"room {self.room}")
 
     # Who is there
 
     @property
     def members(self) -> list[str]:
         """Names of the others in the room."""
-        return sorted(member.name for member in self._members.values())
+        return sorted(member.name for member in self._membership.members.values())
 
     @property
     def calls(self) -> list[Call]:
@@ -169,9 +102,9 @@ class Room:
     @property
     def ice_servers(self) -> list[IceServer]:
         """What calls use to find a path: the signaling server's and our own."""
-        return [*self._options.ice_servers, *self._channel.welcome.ice_servers]
+        return [*self._options.ice_servers, *self._membership.ice_servers]
 
-    def events(self) -> Taker[events.Event]:
+    def events(self) -> Taker[happened.Event]:
         """Who comes and goes, calls that begin and end, messages, the signaling server's absences."""
         return self._events.take()
 
@@ -182,17 +115,24 @@ class Room:
     async def empty(self, *, after: float = 0.0) -> None:
         """Wait until nobody else has been here, and no call has run, for `after` seconds."""
         while True:
-            await self._until(lambda: not self._members and not self.calls)
+            await self._until(lambda: not self.members and not self.calls)
             try:
                 async with asyncio.timeout(after):
-                    await self._until(lambda: bool(self._members or self.calls))
+                    await self._until(lambda: bool(self.members or self.calls))
             except TimeoutError:
                 return
 
     # Calls
 
-    def call(self, name: str, *, video: Pictures = ..., audio: Sounds = ..., timeout: float = 20.0) -> Dialing:  # type: ignore[assignment]
-        """Call the member `name`; await it, or `async with` it. What is shown and heard are the room's unless said here.
+    def call(
+        self,
+        name: str,
+        *,
+        video: Pictures | EllipsisType = ...,
+        audio: Sounds | EllipsisType = ...,
+        timeout: float = 20.0,
+    ) -> Dialing:
+        """Call the member `name`; await it, or `async with` it. Sources are the room's unless said here.
 
         Raises:
             NotHere, Rejected, NoAnswer, IceFailed: it did not come about.
@@ -205,8 +145,10 @@ class Room:
         return self._rings.take()
 
     def start(self, script: Callable[[Call], Awaitable[None]], call: Call) -> asyncio.Task[None]:
-        """Run a coroutine over a call, owned by the room: when it returns the call is hung up; what it raises is logged,
-        told to the other side, and ends that call only."""
+        """Run a coroutine over a call, owned by the room: when it returns the call is hung up.
+
+        What it raises is logged, told to the other side, and ends that call only.
+        """
         return self.spawn(self._script(script, call), f"script with {call.name}")
 
     def record(self, directory: str | PathLike[str]) -> Recorder:
@@ -216,7 +158,7 @@ class Room:
         """
         from peer.recording.group import Recorder
 
-        recorder = Recorder(directory)  # type: ignore[arg-type]
+        recorder = Recorder(directory)
         self._recorders.append(recorder)
         for call in self.calls:
             if call.open:
@@ -248,8 +190,7 @@ class Room:
     # For calls (peer.lifetime.CallRoom) and rings
 
     async def send(self, message: ClientMessage) -> None:
-        logger.debug("> %s", type(message).__name__)
-        await self._channel.send(message)
+        await self._membership.send(message)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -257,17 +198,18 @@ class Room:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def call_ended(self, call: Call, ended: events.Ended) -> None:
+    def call_ended(self, call: Call, ended: happened.Ended) -> None:
         self.ringing.pop(call.session, None)
         self._over.append(call.session)
         logger.info("call with %s over: %s%s", call.name, ended.reason, f" ({ended.text})" if ended.text else "")
-        self._events.put(events.CallFinished(call.name, ended))
+        self._events.put(happened.CallFinished(call.name, ended))
 
     def call_closed(self, call: Call) -> None:
         self._calls.pop(call.session, None)
         self._changed.set()
 
-    async def take_ring(self, call: Call, video: Pictures, audio: Sounds) -> Call:
+    async def take_ring(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> Call:
+        """Answer a call that rings."""
         self.ringing.pop(call.session, None)
         await self._provide(call, video, audio)
         await call.accept()
@@ -276,7 +218,9 @@ class Room:
 
     # Inside: dialling
 
-    async def _dial(self, name: str, video: Pictures, audio: Sounds, timeout: float) -> Call:
+    async def _dial(
+        self, name: str, video: Pictures | EllipsisType, audio: Sounds | EllipsisType, timeout: float
+    ) -> Call:
         member = self._member(name)
         waiting = next((call for call in self.ringing.values() if call.remote.member == member.id), None)
         if waiting is not None:  # they call us already: answering is what both want
@@ -292,7 +236,7 @@ class Room:
         self._begun(call, outgoing=True)
         return call
 
-    async def _provide(self, call: Call, video: Pictures, audio: Sounds) -> None:
+    async def _provide(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> None:
         video = self._options.video if video is ... else video
         audio = self._options.audio if audio is ... else audio
         await self._shelf.prepare(call, video, audio)
@@ -304,7 +248,7 @@ class Room:
         for recorder in self._recorders:
             if not recorder.closed:
                 call.record(recorder)
-        self._events.put(events.CallStarted(call.name, outgoing))
+        self._events.put(happened.CallStarted(call.name, outgoing))
 
     def _new_call(self, remote: Remote, session: str) -> Call:
         from peer.rtc.connection import Options
@@ -323,31 +267,40 @@ class Room:
         else:
             await call.hang_up()
 
-    # Inside: what comes
+    # What the membership tells (peer.membership.Listener)
 
-    async def _read(self) -> None:
-        while True:
-            try:
-                self._dispatch(await self._channel.receive())
-            except Unreachable as error:
-                await self._come_back(error)
-
-    def _dispatch(self, message: ServerMessage) -> None:
-        logger.debug("< %s", type(message).__name__)
+    def message_received(self, message: ServerMessage) -> None:
         match message:
             case DescriptionFrom() | CandidateFrom() | ByeFrom():
                 self._route(message)
-            case Joined():
-                self._joined(message.member)
-            case Left():
-                self._gone(message.member, message.reason)
             case MessageFrom():
-                sender = self._members.get(message.sender)
-                self._events.put(events.MemberMessage(sender.name if sender else message.sender, message.data))
+                sender = self._membership.members.get(message.sender)
+                self._events.put(happened.MemberMessage(sender.name if sender else message.sender, message.data))
             case ErrorMessage():
                 self._refused(message)
             case _:
                 logger.debug("an unexpected %s is passed over", type(message).__name__)
+
+    def member_joined(self, member: Member) -> None:
+        for call in self._calls.values():
+            if call.name == member.name and call.remote.member not in self._membership.members:
+                call.remote.member = member.id  # back after the signaling server was away
+        self._changed.set()
+        self._events.put(happened.MemberJoined(member.name, member.id))
+
+    def member_left(self, member: Member, reason: str) -> None:
+        self._changed.set()
+        self._events.put(happened.MemberLeft(member.name, member.id, reason))
+        for call in [call for call in self._calls.values() if call.remote.member == member.id]:
+            call.member_left(reason)
+
+    def signaling_lost(self, text: str) -> None:
+        self._events.put(happened.SignalingLost(text))
+
+    def signaling_restored(self, seconds: float) -> None:
+        self._events.put(happened.SignalingRestored(seconds))
+
+    # Inside: calls that come
 
     def _route(self, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
         call = self._calls.get(message.session)
@@ -362,10 +315,10 @@ class Room:
                 self._ring(message)
 
     def _ring(self, message: DescriptionFrom) -> None:
-        member = self._members.get(message.sender) or Member(message.sender, message.name or message.sender)
+        member = self._membership.members.get(message.sender) or Member(message.sender, message.name or message.sender)
         crossed = next((c for c in self._calls.values() if c.remote.member == member.id and c.dialling), None)
         if crossed is not None:
-            if gives_way(self._own, member):
+            if gives_way(self._membership.own, member):
                 del self._calls[crossed.session]
                 self._calls[message.session] = crossed
                 crossed.adopt(message)
@@ -388,56 +341,11 @@ class Room:
             if self.ringing.pop(call.session, None) is not None:
                 await call.reject("no-answer")
 
-    def _joined(self, member: Member) -> None:
-        self._members[member.id] = member
-        for call in self._calls.values():
-            if call.name == member.name and call.remote.member not in self._members:
-                call.remote.member = member.id  # back after the signaling server was away
-        self._changed.set()
-        self._events.put(events.MemberJoined(member.name, member.id))
-
-    def _gone(self, member: Member, reason: str) -> None:
-        self._members.pop(member.id, None)
-        self._changed.set()
-        self._events.put(events.MemberLeft(member.name, member.id, reason))
-        for call in [call for call in self._calls.values() if call.remote.member == member.id]:
-            call.member_left(reason)
-
     def _refused(self, message: ErrorMessage) -> None:
         logger.warning("the signaling server says: %s", message.message)
         call = self._calls.get(message.session or "")
         if call is not None and message.code == "unknown-target" and not call.open:
             call.member_left("left")
-
-    # Inside: the signaling server's absences
-
-    async def _come_back(self, error: Unreachable) -> None:
-        """Join again, under the same name, until it works."""
-        lost, delay = time.monotonic(), RETRY_FIRST
-        logger.warning("%s; calls that run go on", error)
-        self._events.put(events.SignalingLost(str(error)))
-        await self._channel.close()
-        while True:
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, RETRY_LAST)
-            try:
-                self._channel = await self._connect(self.room, self.name)
-                break
-            except (Unreachable, SignalingError) as failure:
-                logger.debug("not back yet: %s", failure)
-        welcome = self._channel.welcome
-        self._own = Member(welcome.id, welcome.name)
-        gone = set(self._members)
-        for member in welcome.members:
-            if member.id in gone:
-                gone.discard(member.id)
-            else:
-                self._members = {k: m for k, m in self._members.items() if m.name != member.name}
-                self._joined(member)
-        for member_id in gone & set(self._members):
-            self._gone(self._members[member_id], "lost")
-        self._events.put(events.SignalingRestored(time.monotonic() - lost))
-        logger.info("back in room %s", self.room)
 
     # Inside: the end
 
@@ -455,17 +363,17 @@ class Room:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=1)
-        await self._channel.close()
+        await self._membership.close()
         await self._shelf.close()
         self._rings.end()
         self._events.end()
 
     def _member(self, name: str) -> Member:
-        for member in self._members.values():
-            if member.name == name:
-                return member
-        here = ", ".join(self.members) or "nobody else"
-        raise NotHere(f"{name} is not in room {self.room} ({here} is); wait for them or check the name")
+        member = self._membership.named(name)
+        if member is None:
+            here = ", ".join(self.members) or "nobody else"
+            raise NotHere(f"{name} is not in room {self.room} ({here} is); wait for them or check the name")
+        return member
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():

@@ -1,4 +1,4 @@
-"""What an `async for` over live things iterates over, and how many of them share one stream. Bounded, oldest dropped."""
+"""What an `async for` over live things iterates over, and how many share one stream: bounded, the oldest dropped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One connection to one other side: stock `aiortc.RTCPeerConnection` behind the interface that a call needs.
 
-What it adds to stock: one bundle, explicit ICE servers, descriptions that survive rejected and unknown m-lines, receivers
-of our own (encoded frames, no thread), a deadline to connect, a watch over the other side's liveness, and a close that is
-bounded. Offer and answer carry all candidates, since aiortc gathers before it speaks.
+What it adds to stock: one bundle, explicit ICE servers, descriptions that survive rejected and unknown m-lines,
+receivers of our own (encoded frames, no thread), a deadline to connect, a watch over the other side's liveness, and a
+close that is bounded. Offer and answer carry all candidates, since aiortc gathers before it speaks.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError
 from aiortc.exceptions import OperationError as AiortcOperationError
 from aiortc.sdp import candidate_from_sdp
 
-from peer.errors import BadDescription, CallEnded, CallLost, Error, IceFailed, UsageError
+from peer.errors import BadDescription, CallLost, Error, IceFailed
 from peer.rtc import sdp, stock
 from peer.rtc.clock import ParticipantClock
+from peer.rtc.liveness import Liveness, Turn
 from peer.rtc.receiver import RemoteTrack
 from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
+from peer.rtc.textchannel import TextChannel
 from signaling.messages import SessionDescription
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from aiortc import RTCDataChannel, RTCIceTransport, RTCRtpTransceiver
+    from aiortc import RTCIceTransport, RTCRtpTransceiver
 
     from peer.rtc.frames import Kind
     from signaling.messages import IceCandidate, IceServer
@@ -37,16 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CODECS = {"audio": {"opus", "pcmu", "pcma", "g722"}, "video": {"vp8", "h264"}}
-CHANNEL = "chat"
-DISCONNECTED_AFTER = 4.0
-"""Seconds of silence after which the other side counts as disconnected."""
-LOST_AFTER = 15.0
-"""Seconds of silence after which the call is over."""
 WATCH_INTERVAL = 0.25
 CLOSE_TIMEOUT = 2.0
-MAX_TEXT = 64 * 1024
-"""Bytes of one text message: what every data channel implementation takes (RFC 8841 section 6.1)."""
-MAX_BUFFERED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +50,10 @@ class Options:
     ice_servers: Sequence[IceServer] = ()
     connect_timeout: float = 15.0
     """Seconds from having both descriptions to flowing media."""
-    disconnected_after: float = DISCONNECTED_AFTER
-    lost_after: float = LOST_AFTER
+    disconnected_after: float = 4.0
+    """Seconds of silence after which the other side counts as disconnected."""
+    lost_after: float = 14.0
+    """Seconds of silence after which the call is over."""
 
 
 class Observer(Protocol):
@@ -88,28 +84,32 @@ class PeerConnection:
                 bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
             )
         )
-        self._watch = stock.ConsentWatch()
+        self._liveness = Liveness(
+            connect_timeout=options.connect_timeout,
+            disconnected_after=options.disconnected_after,
+            lost_after=options.lost_after,
+        )
         self._clock = ParticipantClock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tracks: dict[int, RemoteTrack] = {}
-        self._channel: RTCDataChannel | None = None
-        self._channel_open = asyncio.Event()
         self._sent_offer: str | None = None
         self._closing: asyncio.Task[None] | None = None
         self.state = "new"
         self.pictures = OutboundPictures()
         self.sound = OutboundSound()
-        self._pc.on("datachannel", self._on_channel)
+        self._text = TextChannel(self._pc, observer.text_received)
         self._pc.on("connectionstatechange", self._on_state)
 
     # Negotiation
 
     async def offer(self) -> SessionDescription:
-        """The first offer: one audio and one video m-line, both ways, and a data channel, so that neither side ever has
-        to offer again to begin to speak or to be seen."""
+        """The first offer: one audio and one video m-line, both ways, and a data channel.
+
+        So neither side ever has to offer again to begin to speak or to be seen.
+        """
         for track in (self.sound, self.pictures):
             self._adopt(self._pc.addTransceiver(track, direction="sendrecv"))
-        self._use_channel(self._pc.createDataChannel(CHANNEL))
+        self._text.create()
         self._tune_ice()
         await self._pc.setLocalDescription(await self._pc.createOffer())
         self._sent_offer = self._pc.localDescription.sdp
@@ -154,8 +154,8 @@ class PeerConnection:
     async def add_candidate(self, candidate: IceCandidate | None) -> None:
         """Take a candidate of the other side; one that cannot be used is passed over.
 
-        The end of candidates (None) is not passed on: aioice gives up for good when nothing usable came until then, while
-        a browser behind an mDNS name still sends checks of its own. Our deadline decides instead.
+        The end of candidates (None) is not passed on: aioice gives up for good when nothing usable came until then,
+        while a browser behind an mDNS name still sends checks of its own. Our deadline decides instead.
         """
         transport = self._ice_transport()
         if candidate is None or transport is None or not sdp.usable_candidate(candidate.candidate):
@@ -174,34 +174,9 @@ class PeerConnection:
         """What the other side sends at the moment, in the order of the m-lines."""
         return [track for track in self._tracks.values() if track.active]
 
-    @property
-    def takes_text(self) -> bool:
-        """Whether the other side negotiated a data channel."""
-        return self._channel is not None or self._pc.sctp is not None
-
-    async def write(self, text: str | bytes, timeout: float = 10.0) -> None:
-        """Send one message over the data channel; waits while too much is on its way already.
-
-        Raises:
-            UsageError: longer than 64 KiB.
-            Error: the other side has no data channel, or does not open it.
-        """
-        if len(text.encode() if isinstance(text, str) else text) > MAX_TEXT:
-            raise UsageError(f"a message of more than {MAX_TEXT} bytes cannot be sent; split it")
-        if not self.takes_text:
-            raise Error("the other side has no data channel; have it create one (any label)")
-        try:
-            async with asyncio.timeout(timeout):
-                await self._channel_open.wait()
-                while self._channel is not None and self._channel.bufferedAmount > MAX_BUFFERED:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise Error(f"the data channel did not take the message within {timeout:g} s; try again") from None
-        try:
-            assert self._channel is not None
-            self._channel.send(text)
-        except (InvalidStateError, ValueError) as error:
-            raise CallEnded("the data channel is closed; call again") from error
+    async def write(self, text: str, timeout: float = 10.0) -> None:
+        """Send one message over the data channel; raises as `TextChannel.write`."""
+        await self._text.write(text, timeout)
 
     async def stats(self) -> ConnectionStats:
         """Statistics at this moment."""
@@ -226,14 +201,13 @@ class PeerConnection:
             remote.type,
             f"{remote.host}:{remote.port}",
             local.transport,
-            self._watch.round_trip_time,
+            self._liveness.round_trip_time,
         )
 
     @property
     def silence(self) -> float:
         """Seconds since the other side was heard of last, 0 before the media flows."""
-        heard = self._watch.last_heard
-        return 0.0 if heard is None else time.monotonic() - heard
+        return self._liveness.silence(time.monotonic())
 
     # The end
 
@@ -285,8 +259,8 @@ class PeerConnection:
         """Put a receiver of ours in the place of aiortc's, before it starts."""
         if id(transceiver) in self._tracks:
             return
-        kind: Kind = transceiver.kind
-        track = RemoteTrack(kind, stock.RtcpOut(transceiver, self._spawn), self._clock, self._watch.heard)
+        kind: Kind = "video" if transceiver.kind == "video" else "audio"
+        track = RemoteTrack(kind, stock.RtcpOut(transceiver, self._spawn), self._clock, self._liveness.heard)
         self._tracks[id(transceiver)] = track
         stock.take_over(transceiver.receiver, track)
 
@@ -326,27 +300,7 @@ class PeerConnection:
     def _tune_ice(self) -> None:
         transport = self._ice_transport()
         if transport is not None:
-            stock.tune_ice(transport, self._watch)
-
-    def _on_channel(self, channel: RTCDataChannel) -> None:
-        if self._channel is None:
-            self._use_channel(channel)
-        else:  # further channels of the other side are heard, we speak on the first
-            channel.on("message", self._on_text)
-
-    def _use_channel(self, channel: RTCDataChannel) -> None:
-        self._channel = channel
-        channel.on("open", self._channel_open.set)
-        channel.on("message", self._on_text)
-        if channel.readyState == "open":
-            self._channel_open.set()
-
-    def _on_text(self, message: str | bytes) -> None:
-        # An exception out of here would end aiortc's connection, not only the message.
-        try:
-            self._observer.text_received(message)
-        except Exception:
-            logger.exception("a message could not be handed on")
+            stock.tune_ice(transport, self._liveness)
 
     def _on_state(self) -> None:
         state = self._pc.connectionState
@@ -355,7 +309,7 @@ class PeerConnection:
             return
         if state == "connected" and self.state in ("new", "connecting"):
             self.state = "connected"
-            self._watch.heard(time.monotonic())
+            self._liveness.connected(time.monotonic())
             self._observer.connected()
         elif state in ("closed", "failed") and self.state in ("connected", "disconnected"):
             self.state = "closed"
@@ -364,33 +318,30 @@ class PeerConnection:
     def _start_watch(self) -> None:
         if self.state == "new":
             self.state = "connecting"
+            self._liveness.start(time.monotonic())
             self._spawn(self._watch_over())
             if self._pc.connectionState == "connected":
                 self._on_state()
 
     async def _watch_over(self) -> None:
         """Hold the connection to its deadlines: to connect, and to be heard of."""
-        started = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            now = time.monotonic()
-            if self.state == "connecting" and now - started > self._options.connect_timeout:
-                self.state = "failed"
-                self._observer.failed(self._connect_error())
-            elif self.state in ("connected", "disconnected"):
-                self._judge(self.silence)
-
-    def _judge(self, silence: float) -> None:
-        if silence > self._options.lost_after:
-            self.state = "failed"
-            self._observer.failed(CallLost(f"nothing was heard of the other side for {silence:.0f} s; call again"))
-        elif silence > self._options.disconnected_after:
-            if self.state == "connected":
-                self.state = "disconnected"
-                self._observer.disconnected(silence)
-        elif self.state == "disconnected":
-            self.state = "connected"
-            self._observer.reconnected(silence)
+            match self._liveness.look(time.monotonic()):
+                case Turn.TOO_LATE:
+                    self.state = "failed"
+                    self._observer.failed(self._connect_error())
+                case Turn.LOST:
+                    self.state = "failed"
+                    self._observer.failed(
+                        CallLost(f"nothing was heard of the other side for {self.silence:.0f} s; call again")
+                    )
+                case Turn.DISCONNECTED:
+                    self.state = "disconnected"
+                    self._observer.disconnected(self.silence)
+                case Turn.RECONNECTED:
+                    self.state = "connected"
+                    self._observer.reconnected(self._liveness.outage)
 
     def _connect_error(self) -> IceFailed:
         transport = self._ice_transport()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from peer.rtc.frames import Codec, EncodedFrame
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 60
-"""Encoded frames that may wait for the decoder: two seconds of video; beyond, they are dropped up to the next keyframe."""
+"""Encoded frames that may wait for the decoder, two seconds of video; beyond, they go up to the next keyframe."""
 _DECODERS = {
     "vp8": "libvpx",
     "h264": "h264",

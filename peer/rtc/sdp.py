@@ -1,12 +1,13 @@
-"""Session descriptions (RFC 8866), as text in and text out: what a remote sent is made safe for the engine, nothing is guessed.
+"""Session descriptions (RFC 8866): what a remote sent is made safe for the engine, nothing is guessed. Pure.
 
 Two directions:
 
-- `for_engine()` takes a remote description and keeps, of every m-line, only the attributes that are understood. An m-line
-  that cannot be used (rejected, stopped, of an unknown kind, without a codec in common, outside the bundle) is replaced by an
-  inactive stand-in with the same place and mid, since m-lines are addressed by their place for the life of a session
-  (RFC 9429 section 5.2.2).
-- `for_remote()` takes the engine's answer and turns the stand-ins back into rejected m-lines (port 0, RFC 9429 section 5.3.1).
+- `for_engine()` takes a remote description and keeps, of every m-line, only the attributes that are understood. An
+  m-line that cannot be used (rejected, stopped, of an unknown kind, without a codec in common, outside the bundle) is
+  replaced by an inactive stand-in with the same place and mid, since m-lines are addressed by their place for the life
+  of a session (RFC 9429 section 5.2.2).
+- `for_remote()` takes the engine's answer and turns the stand-ins back into rejected m-lines (port 0, RFC 9429 section
+  5.3.1).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ MAX_CANDIDATES = 100
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 _KEPT_ATTRIBUTES = frozenset(
-    "group msid-semantic mid rtcp-mux rtcp ice-ufrag ice-pwd ice-lite ice-options candidate fingerprint setup sendrecv sendonly "
-    "recvonly inactive msid rtpmap fmtp rtcp-fb extmap ssrc ssrc-group sctp-port max-message-size sctpmap".split()
+    "group msid-semantic mid rtcp-mux rtcp ice-ufrag ice-pwd ice-lite ice-options candidate fingerprint setup sendrecv "
+    "sendonly recvonly inactive msid rtpmap fmtp rtcp-fb extmap ssrc ssrc-group sctp-port max-message-size "
+    "sctpmap".split()
 )
 _INHERITED = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")
 _SHAPES = {
@@ -94,7 +96,7 @@ class MediaSection:
         return self.port == 0 and self.value("bundle-only") is None
 
     def codec_names(self) -> set[str]:
-        """Lower-case encoding names of all formats, H.264 only where it can be received (packetization mode 1, baseline)."""
+        """Lower-case encoding names of all formats; H.264 only as packetization mode 1, baseline."""
         fmtp = dict(value.split(" ", 1) for value in self.values("fmtp") if " " in value)
         names = set()
         for value in self.values("rtpmap"):
@@ -161,7 +163,7 @@ def for_engine(text: str, codecs: dict[str, set[str]], offer: str | None = None)
         offer: our own offer, when `text` is the answer to it: stand-ins take kind and mid from there.
 
     Returns:
-        The text for the engine, and for each m-line that is only a stand-in its mid and the m-line as the remote wrote it.
+        The text for the engine, and for each m-line that is only a stand-in its mid and what the remote wrote.
 
     Raises:
         SdpError: not a description, or no m-line of it can be used.
@@ -215,8 +217,8 @@ def directions(text: str) -> dict[str, str]:
 def usable_candidate(candidate: str) -> bool:
     """Whether a candidate line can be paired: UDP to a literal address.
 
-    A `.local` name (mDNS) is not resolved: the browser behind it sends checks of its own, from which its address is learned
-    (peer reflexive, RFC 8445 section 7.3.1.3) without a wait of a second.
+    A `.local` name (mDNS) is not resolved: the browser behind it sends checks of its own, from which its address is
+    learned (peer reflexive, RFC 8445 section 7.3.1.3) without a wait of a second.
     """
     parts = candidate.removeprefix("a=").removeprefix("candidate:").split()
     return len(parts) >= 8 and parts[2].lower() == "udp" and not parts[4].lower().endswith(".local")

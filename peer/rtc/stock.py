@@ -1,4 +1,4 @@
-"""The only file that touches private names of aiortc and aioice: what the stock connection lacks and cannot be had otherwise.
+"""The only file that touches private names of aiortc and aioice: what is lacking there and cannot be had otherwise.
 
 Each function is one seam; tests/rtc/test_stock.py holds every name used here against the pinned versions.
 """
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONSENT_INTERVAL = 1.0
-"""Seconds between consent checks. RFC 7675 section 5.1 says 4 to 6; a vanished peer is to be seen sooner than that allows."""
+"""Seconds between consent checks; RFC 7675 section 5.1 says 4 to 6, which would see a vanished peer too late."""
 GATHER_TIMEOUT = 1
 """Seconds that a silent STUN or TURN server may hold an offer up (aioice waits five)."""
 
-__all__ = ["ConsentWatch", "InboundStream", "RtcpOut", "retire", "selected_pair", "take_over", "tune_ice", "unwrap_rtx"]
+__all__ = ["InboundStream", "RtcpOut", "retire", "selected_pair", "take_over", "tune_ice", "unwrap_rtx"]
 
 
 class InboundStream(Protocol):
@@ -63,13 +63,13 @@ class _Registered:
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         """In the place of `RTCRtpReceiver.receive`: called after each negotiation, so parameters may change."""
-        self._transport._unregister_rtp_receiver(self)  # type: ignore[arg-type]
-        self._transport._register_rtp_receiver(self, parameters)  # type: ignore[arg-type]
+        self._transport._unregister_rtp_receiver(self)
+        self._transport._register_rtp_receiver(self, parameters)
         self._stream.configure(parameters)
 
     async def stop(self) -> None:
         """In the place of `RTCRtpReceiver.stop`: no thread to join."""
-        self._transport._unregister_rtp_receiver(self)  # type: ignore[arg-type]
+        self._transport._unregister_rtp_receiver(self)
         self._stream.close()
 
     def _handle_disconnect(self) -> None:
@@ -87,7 +87,7 @@ class _Registered:
 
 
 def take_over(receiver: RTCRtpReceiver, stream: InboundStream) -> None:
-    """Let `stream` receive what aiortc's receiver would: no decoder thread, no unbounded queue, no end at the first BYE."""
+    """Let `stream` receive what aiortc's receiver would: no decoder thread, no endless queue, no end at a BYE."""
     registered = _Registered(stream, receiver.transport)
     receiver.receive = registered.receive  # type: ignore[method-assign]
     receiver.stop = registered.stop  # type: ignore[method-assign]
@@ -128,19 +128,16 @@ class RtcpOut:
             logger.debug("feedback not sent: no path")
 
 
-class ConsentWatch:
-    """When the other side was last heard of: its answers to our consent checks (RFC 7675) and its media."""
+class Watch(Protocol):
+    """Who is told that the other side answered."""
 
-    def __init__(self) -> None:
-        self.last_heard: float | None = None
-        self.round_trip_time: float | None = None
+    round_trip_time: float | None
 
-    def heard(self, now: float) -> None:
-        self.last_heard = now
+    def heard(self, now: float) -> None: ...
 
 
-def tune_ice(transport: RTCIceTransport, watch: ConsentWatch) -> None:
-    """Give aioice's connection a short gathering deadline, loopback where there is nothing else, and quick consent checks.
+def tune_ice(transport: RTCIceTransport, watch: Watch) -> None:
+    """Give aioice's connection a short gathering deadline, loopback where there is nothing else, quick consent checks.
 
     Lost consent never closes it: whether a silence ends the call is for the call to decide.
     """
@@ -154,7 +151,6 @@ def tune_ice(transport: RTCIceTransport, watch: ConsentWatch) -> None:
         return await gather(component, addresses or ["127.0.0.1"], min(timeout, GATHER_TIMEOUT))
 
     async def query_consent() -> None:
-        watch.heard(time.monotonic())
         async with asyncio.TaskGroup() as checks:  # several in flight: a round trip may take longer than the interval
             while True:
                 await asyncio.sleep(CONSENT_INTERVAL * (0.8 + 0.4 * random.random()))
@@ -164,7 +160,7 @@ def tune_ice(transport: RTCIceTransport, watch: ConsentWatch) -> None:
     connection.query_consent = query_consent  # type: ignore[method-assign]
 
 
-async def _consent_check(connection: aioice.Connection, watch: ConsentWatch) -> None:
+async def _consent_check(connection: aioice.Connection, watch: Watch) -> None:
     for pair in list(connection._nominated.values()):
         request = connection.build_request(pair, nominate=False)
         key = (connection.remote_password or "").encode()

@@ -1,0 +1,90 @@
+"""The signaling server and its page inside our own process: for `peer serve`, `peer demo` and `peer.run`.
+
+The only module of `peer` that imports the server; everything else talks to it over its protocol.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from peer.errors import UsageError
+from signaling.app import CannotListen, Limits, PortTaken, Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from signaling.messages import IceServer
+
+__all__ = ["Hosted", "Limits", "PortInUse", "serve"]
+
+
+class PortInUse(UsageError):
+    """The port is taken; the message says by whom, and which to use instead."""
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A server that runs."""
+
+    server: Server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def url(self) -> str:
+        """The address for programs on this machine."""
+        return self.server.url
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses for people, the local one first."""
+        return self.server.urls
+
+    def page(self, room: str, name: str | None = None) -> str:
+        """The address to open in a browser: with a name the page joins without a click."""
+        query = {"room": room} | ({"name": name} if name else {})
+        return f"{self.urls[0]}/?{urlencode(query)}"
+
+
+@asynccontextmanager
+async def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    ice_servers: Sequence[IceServer] = (),
+    static: Path | None = None,
+    limits: Limits | None = None,
+    allowed_origins: Sequence[str] = (),
+) -> AsyncIterator[Hosted]:
+    """Serve until the `async with` is left, which takes less than 3 s.
+
+    Raises:
+        PortInUse: the port is taken.
+        UsageError: the address cannot be listened on.
+    """
+    server = Server(
+        Settings(
+            host=host,
+            port=port,
+            ice_servers=tuple(ice_servers),
+            static=static,
+            limits=limits or Limits(),
+            allowed_origins=tuple(allowed_origins),
+        )
+    )
+    try:
+        await server.start()
+    except PortTaken as error:
+        raise PortInUse(str(error)) from error
+    except CannotListen as error:
+        raise UsageError(str(error)) from error
+    try:
+        yield Hosted(server)
+    finally:
+        await server.close()

@@ -1,0 +1,110 @@
+"""Being in a room of the signaling server, also across its absences: who is there, messages in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from peer.errors import SignalingError, Unreachable
+from signaling.messages import Joined, Left, Member
+
+if TYPE_CHECKING:
+    from peer.channel import Connect, SignalingChannel
+    from signaling.messages import ClientMessage, IceServer, ServerMessage
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST, RETRY_LAST = 0.25, 10.0
+"""Seconds between attempts to reach a signaling server that went away: doubled each time, with jitter."""
+
+
+class Listener(Protocol):
+    """Who is told; plain calls on the event loop."""
+
+    def member_joined(self, member: Member) -> None: ...
+    def member_left(self, member: Member, reason: str) -> None: ...
+    def message_received(self, message: ServerMessage) -> None: ...
+    def signaling_lost(self, text: str) -> None: ...
+    def signaling_restored(self, seconds: float) -> None: ...
+
+
+class Membership:
+    """One place in one room. When the server goes away it is joined again, under the same name, until it works."""
+
+    def __init__(self, connect: Connect, channel: SignalingChannel, listener: Listener) -> None:
+        self._connect = connect
+        self._channel = channel
+        self._listener = listener
+        welcome = channel.welcome
+        self.room = welcome.room
+        self.own = Member(welcome.id, welcome.name)
+        self.members: dict[str, Member] = {member.id: member for member in welcome.members}
+
+    @property
+    def ice_servers(self) -> list[IceServer]:
+        """What the server hands out."""
+        return self._channel.welcome.ice_servers
+
+    def named(self, name: str) -> Member | None:
+        """The member of that name."""
+        return next((member for member in self.members.values() if member.name == name), None)
+
+    async def send(self, message: ClientMessage) -> None:
+        """Raises Unreachable while the server is away."""
+        logger.debug("> %s", type(message).__name__)
+        await self._channel.send(message)
+
+    async def run(self) -> None:
+        """Take what comes, for ever."""
+        while True:
+            try:
+                self._take(await self._channel.receive())
+            except Unreachable as error:
+                await self._come_back(error)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    def _take(self, message: ServerMessage) -> None:
+        logger.debug("< %s", type(message).__name__)
+        if isinstance(message, Joined):
+            self.members[message.member.id] = message.member
+            self._listener.member_joined(message.member)
+        elif isinstance(message, Left):
+            self.members.pop(message.member.id, None)
+            self._listener.member_left(message.member, message.reason)
+        else:
+            self._listener.message_received(message)
+
+    async def _come_back(self, error: Unreachable) -> None:
+        lost, delay = time.monotonic(), RETRY_FIRST
+        logger.warning("%s; calls that run go on", error)
+        self._listener.signaling_lost(str(error))
+        await self._channel.close()
+        while True:
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, RETRY_LAST)
+            try:
+                self._channel = await self._connect(self.room, self.own.name)
+                break
+            except (Unreachable, SignalingError) as failure:
+                logger.debug("not back yet: %s", failure)
+        self._compare()
+        self._listener.signaling_restored(time.monotonic() - lost)
+
+    def _compare(self) -> None:
+        """Everybody has a new id after the server was away: who is back counts as joined, who is not as lost."""
+        welcome = self._channel.welcome
+        self.own = Member(welcome.id, welcome.name)
+        before = self.members
+        self.members = {member.id: member for member in welcome.members}
+        names = {member.name for member in welcome.members}
+        for member in before.values():
+            if member.name not in names:
+                self._listener.member_left(member, "lost")
+        for member in welcome.members:
+            if member.id not in before:
+                self._listener.member_joined(member)

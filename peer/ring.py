@@ -1,0 +1,75 @@
+"""What a call is before it is one: a ring that comes in, a dialling that goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from peer.errors import CallEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from types import EllipsisType, TracebackType
+
+    from peer.call import Call
+    from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.room import Room
+
+    Pictures = str | PictureSourceBase | None
+    Sounds = str | SoundSourceBase | None
+
+
+class Ring:
+    """Somebody calls: `accept()` or `reject()`. Not answered within 30 s, the caller is told so."""
+
+    def __init__(self, room: Room, call: Call) -> None:
+        self._room = room
+        self._call = call
+
+    @property
+    def caller(self) -> str:
+        """Name of who calls."""
+        return self._call.name
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to answer any more: answered, rejected, or the caller gave up."""
+        return self._call.over or self._call.session not in self._room.ringing
+
+    async def accept(self, *, video: Pictures | EllipsisType = ..., audio: Sounds | EllipsisType = ...) -> Call:
+        """Answer; what is shown and heard are the room's unless said here. Returns when media can flow.
+
+        Raises:
+            CallEnded: the caller gave up first.
+            IceFailed: no media path.
+        """
+        if self.over:
+            raise CallEnded(f"{self.caller} does not call any more; wait for the next ring")
+        return await self._room.take_ring(self._call, video, audio)
+
+    async def reject(self, reason: str = "declined", text: str = "") -> None:
+        """Decline: `reason` is `declined` or `busy`, `text` is shown to the caller."""
+        if not self.over:
+            self._room.ringing.pop(self._call.session, None)
+            await self._call.reject(reason, text)
+
+
+@dataclass
+class Dialing:
+    """What `room.call()` gives: await it for the call, or use it as an async context manager that hangs up."""
+
+    work: Callable[[], Awaitable[Call]]
+    call: Call | None = field(default=None, init=False)
+
+    def __await__(self) -> Generator[Any, None, Call]:
+        return self.work().__await__()
+
+    async def __aenter__(self) -> Call:
+        self.call = await self.work()
+        return self.call
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.call is not None:
+            await self.call.__aexit__(kind, error, trace)

@@ -1,0 +1,94 @@
+"""Text messages over a data channel (RFC 8831): the first channel carries ours, all channels of the other side are heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiortc.exceptions import InvalidStateError
+
+from peer.errors import CallEnded, Error, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiortc import RTCDataChannel, RTCPeerConnection
+
+logger = logging.getLogger(__name__)
+
+LABEL = "chat"
+MAX_BYTES = 64 * 1024
+"""Bytes of one message: what every implementation takes (RFC 8841 section 6.1)."""
+MAX_BUFFERED = 1 << 20
+"""Bytes on their way beyond which a writer waits."""
+
+
+class TextChannel:
+    """The text side of one connection."""
+
+    def __init__(self, pc: RTCPeerConnection, received: Callable[[str | bytes], None]) -> None:
+        self._pc = pc
+        self._received = received
+        self._channel: RTCDataChannel | None = None
+        self._open = asyncio.Event()
+        pc.on("datachannel", self._offered)
+
+    def create(self) -> None:
+        """Open the channel from our side, with the first offer."""
+        self._use(self._pc.createDataChannel(LABEL))
+
+    async def write(self, text: str, timeout: float) -> None:
+        """Send one message, waiting while the channel opens or too much is on its way.
+
+        Raises:
+            UsageError: longer than 64 KiB.
+            CallEnded: the channel is closed.
+            Error: the other side has no data channel, or does not take the message in time.
+        """
+        if len(text.encode()) > MAX_BYTES:
+            raise UsageError(f"a message of more than {MAX_BYTES} bytes cannot be sent; split it")
+        if self._channel is None and self._pc.sctp is None:
+            raise Error("the other side has no data channel; have it create one (any label)")
+        try:
+            async with asyncio.timeout(timeout):
+                await self._open.wait()
+                await self._room_to_write()
+        except TimeoutError:
+            raise Error(f"the data channel did not take the message within {timeout:g} s; try again") from None
+        assert self._channel is not None
+        try:
+            self._channel.send(text)
+        except InvalidStateError as error:
+            raise CallEnded("the data channel is closed; call again") from error
+        except ValueError as error:
+            raise UsageError(f"the other side takes no message of that length ({error}); split it") from error
+
+    async def _room_to_write(self) -> None:
+        channel = self._channel
+        if channel is None or channel.bufferedAmount <= MAX_BUFFERED:
+            return
+        low = asyncio.Event()
+        channel.bufferedAmountLowThreshold = MAX_BUFFERED // 2
+        channel.once("bufferedamountlow", low.set)
+        await low.wait()
+
+    def _offered(self, channel: RTCDataChannel) -> None:
+        if self._channel is None:
+            self._use(channel)
+        else:
+            channel.on("message", self._on_message)
+
+    def _use(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("open", self._open.set)
+        channel.on("message", self._on_message)
+        if channel.readyState == "open":
+            self._open.set()
+
+    def _on_message(self, message: str | bytes) -> None:
+        # An exception out of here would end aiortc's connection, not only the message.
+        try:
+            self._received(message)
+        except Exception:
+            logger.exception("a message could not be handed on")
