@@ -15,6 +15,8 @@ from tests.harness.clock import VirtualLoop, WatchfulLoop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from blockbuster import BlockBuster
+
 _failed = pytest.StashKey[bool]()
 
 
@@ -33,17 +35,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _session() -> Iterator[None]:
-    """Takes what the imports made out of the garbage collector's sight: it runs after every asynchronous test."""
+def _no_blocking_calls() -> Iterator[BlockBuster]:
+    """Guards the whole session. What the imports made is kept from the garbage collector, which is run often."""
     gc.collect()
     gc.freeze()
     before = guards.Resources.now()
-    yield
+    with guards.no_blocking_calls("peer", "signaling") as blocking:
+        yield blocking
     guards.end_children(before)
 
 
 @pytest.fixture(autouse=True)
-def _guard(request: pytest.FixtureRequest) -> Iterator[None]:
+def _guard(request: pytest.FixtureRequest, _no_blocking_calls: BlockBuster) -> Iterator[None]:
     """Fails a test that leaves a task, thread, descriptor or process behind, or that blocks the event loop."""
     if "_function_scoped_runner" in request.fixturenames:
         request.getfixturevalue("_guard_on_loop")
@@ -51,10 +54,11 @@ def _guard(request: pytest.FixtureRequest) -> Iterator[None]:
     else:
         before = guards.Resources.now()
     if request.node.get_closest_marker("may_block"):
+        _no_blocking_calls.deactivate()
         yield
+        _no_blocking_calls.activate()
     else:
-        with guards.no_blocking_calls("peer", "signaling"):
-            yield
+        yield
     if before is not None:
         found = guards.settle_without_loop(before)
         guards.end_children(before)
