@@ -1,4 +1,4 @@
-"""Text messages over a data channel (RFC 8831): the first channel carries ours, all channels of the other side are heard."""
+"""Text messages over a data channel (RFC 8831): the first channel carries ours, all of the other side are heard."""
 
 from __future__ import annotations
 
