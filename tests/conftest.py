@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from tests.harness import guards
 from tests.harness.clock import VirtualLoop, WatchfulLoop
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from blockbuster import BlockBuster
 
 _failed = pytest.StashKey[bool]()
+
+# How long an example takes says something about the machine, not about the code. CI takes the same examples each time.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
