@@ -26,9 +26,11 @@ test-fast: .venv/.dev ## the tests that need no browser, in less than a minute
 	@sh scripts/run-tests.sh -m "not browser" $(ARGS)
 
 lint: .venv/.dev ## ruff, ruff format and mypy --strict
-	$(BIN)/ruff check $(wildcard $(SOURCES))
-	$(BIN)/ruff format --check $(wildcard $(SOURCES))
-	$(BIN)/mypy
+	@status=0; \
+	$(BIN)/ruff check $(wildcard $(SOURCES)) || status=1; \
+	$(BIN)/ruff format --check $(wildcard $(SOURCES)) || status=1; \
+	$(BIN)/mypy || status=1; \
+	exit $$status
 
 bench: .venv/.dev ## run the comparisons in bench/ and print their ratios
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
