@@ -98,7 +98,7 @@ async def stage(serve: Serve, join: Connect, session: ClientSession) -> Stage:
     return Stage(server, session, alice, bob)
 
 
-few = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
 @few
