@@ -92,8 +92,7 @@ class _SenderClock:
     def observe(self, sample: float, now: float) -> None:
         """A packet came whose wall time is `now - sample`: go on towards the quickest of them."""
         self._minimum.add(sample, now)
-        if self.offset is None:
-            return
+        assert self.offset is not None
         room = COMMON_SLEW * max(now - self._slewed, 0.0)
         self.offset += max(-room, min(self._minimum.value - self.offset, room))
         self._slewed = max(self._slewed, now)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from peer.rtc.assembly import AudioAssembler, Counters, VideoAssembler
+from peer.rtc.assembly import MAX_FRAME_CHUNKS, MAX_READY_FRAMES, AudioAssembler, Counters, VideoAssembler
 from peer.rtc.payload import Chunk
+from peer.rtc.payload.h264 import H264Depacketiser
 from peer.rtc.payload.opus import AudioDepacketiser
 from peer.rtc.payload.vp8 import Vp8Depacketiser
 from tests.rtc.bad_link import DELTA, KEYFRAME
@@ -78,6 +79,7 @@ def test_padding_after_a_frame_begins_none() -> None:
 
 def test_a_reset_drops_what_is_open_and_begins_an_epoch() -> None:
     assembler = video()
+    assembler.reset()
     assembler.put(9000, KEY, 0.0, marker=True)
     assembler.put(12000, FIRST, 0.0, marker=False)
     assembler.reset()
@@ -117,3 +119,41 @@ def test_the_audio_target_stays_within_bounds_and_a_reset_is_no_jitter() -> None
     assembler.reset()
     assembler.put(1 << 31, None, 4.5, marker=False)
     assert assembler.target == pytest.approx(0.02)
+    assembler.put((1 << 31) + 48000, None, 60.0, marker=False)
+    assert assembler.target == pytest.approx(0.02)
+
+
+def test_what_nobody_takes_makes_room_for_the_newest() -> None:
+    counters = Counters()
+    assembler = AudioAssembler(AudioDepacketiser(), counters, 48000)
+    for index in range(MAX_READY_FRAMES + 1):
+        assembler.put(index * 960, Chunk(b"x", True, True), index * 0.02, marker=False)
+    (frame,) = assembler.take()
+    assert not frame.complete_before
+    assert counters.frames_dropped == MAX_READY_FRAMES
+
+
+def test_bad_frames_are_counted_and_dropped() -> None:
+    counters = Counters()
+    assembler = VideoAssembler(Vp8Depacketiser(), counters, hand_out_broken=False)
+    assembler.put(0, KEY, 0.0, marker=True)
+    assembler.put(3000, Chunk(b"", False, False), 0.0, marker=True)
+    assembler.put(6000, Chunk(KEYFRAME[:5], True, True), 0.0, marker=True)
+    for _ in range(MAX_FRAME_CHUNKS + 1):
+        assembler.put(9000, FIRST, 0.0, marker=False)
+    assert assembler.size == 0
+    assembler.put(9000, REST, 0.0, marker=True)
+    assert [frame.timestamp for frame in assembler.take()] == [0]
+    assert (counters.malformed, counters.frames_dropped) == (1, 3)
+    assert assembler.waiting
+
+
+def test_a_frame_without_a_picture_is_no_frame_and_no_loss() -> None:
+    depacketiser = H264Depacketiser()
+    counters = Counters()
+    assembler = VideoAssembler(depacketiser, counters, hand_out_broken=True)
+    assembler.put(0, depacketiser.parse(b"\x41\x9a"), 0.0, marker=True)
+    assembler.put(0, depacketiser.parse(b"\x06\x05\x01\x00\x80"), 0.0, marker=True)
+    assembler.put(3000, depacketiser.parse(b"\x41\x9a"), 0.0, marker=True)
+    assert [frame.timestamp for frame in assembler.take()] == [0, 3000]
+    assert counters.frames_dropped == 0

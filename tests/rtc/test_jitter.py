@@ -240,6 +240,17 @@ def test_feedback_gives_up_too() -> None:
     assert buffer.next_wakeup(2.0) == pytest.approx(2.3)
 
 
+def test_what_was_given_up_is_remembered_for_a_while_only() -> None:
+    buffer = started()
+    for step in range(30):
+        number = 100 * (step + 1)
+        put(buffer, vp8_frame(number, number * 3000)[0], float(step))
+        buffer.frames(step + 0.5)
+    put_all(buffer, vp8_frame(1, 3000) + vp8_frame(2999, 3000), 40.0)
+    assert (buffer.counters.late, buffer.counters.duplicates) == (1, 1)
+    assert buffer.counters.lost_given_up == 30 * 99
+
+
 def test_the_request_for_a_keyframe_is_repeated_until_it_came() -> None:
     buffer = video()
     put_all(buffer, vp8_frame(0, 0), 0.0)

@@ -77,3 +77,16 @@ def test_found_ones_are_not_asked_for() -> None:
     assert missing.due(1.01, 0.1) == [6]
     missing.found(6)
     assert missing.due(2.0, 0.1) == []
+
+
+def test_a_new_one_that_comes_by_itself_does_not_hurry_the_others() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 6, 1.0)
+    assert missing.due(1.01, 0.1) == [5]
+    missing.notice(7, 8, 1.02)
+    missing.found(7)
+    missing.arrived()
+    missing.arrived()
+    assert missing.wakeup(1.02) > 1.02
+    assert missing.due(1.02, 0.1) == []
+    assert missing.wakeup(1.02) == pytest.approx(1.11)

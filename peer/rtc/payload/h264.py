@@ -144,8 +144,6 @@ def _parse_stap(payload: bytes) -> Chunk:
         keyframe = keyframe or nal_type in (IDR, SPS)
         units += (START_CODE, unit)
         position += 2 + size
-    if not units:
-        raise ValueError("a STAP-A without a NAL unit")
     return Chunk(b"".join(units), starts, keyframe)
 
 
