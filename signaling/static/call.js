@@ -11,6 +11,19 @@ function newSession() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// Servers that refused us, told once each: a wrong password shows in the log and not as a call that fails for no reason.
+const refusedServers = new Set();
+
+function openConnection(iceServers, onProblem) {
+  const options = { bundlePolicy: "max-bundle" };
+  try {
+    return new RTCPeerConnection({ ...options, iceServers });
+  } catch (error) {
+    onProblem(`The ICE servers cannot be used (${error.message}); correct them where the server is started`);
+    return new RTCPeerConnection(options);
+  }
+}
+
 export class Call {
   state = "connecting"; // connecting, connected, disconnected, ended
   ended = null; // { by, reason, text }
@@ -24,18 +37,19 @@ export class Call {
   #deadline = 0;
 
   /**
-   * `session`: id given by the caller; none: we are the caller. `trickle` false: our answer must carry all candidates.
+   * `other`: name of the other side. `session`: id given by the caller; none: we are the caller. `trickle` false: our answer must carry all candidates.
    * `media`: see media.js. `polite()`: whether we give way now. `send(message)`: to the other side, the session is added.
    * `on`: { change(), ended(), chat(text), problem(text) }.
    */
-  constructor({ session, trickle = true, iceServers, media, polite, send, on }) {
+  constructor({ other, session, trickle = true, iceServers, media, polite, send, on }) {
     this.outgoing = session === undefined;
     this.session = session ?? newSession();
-    Object.assign(this, { trickle, media, polite, on });
+    Object.assign(this, { other, trickle, media, polite, on });
     this.send = (message) => send({ ...message, session: this.session });
-    this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    this.pc = openConnection(iceServers, on.problem);
     this.pc.onnegotiationneeded = () => this.#offer();
     this.pc.onicecandidate = ({ candidate }) => this.#candidateFound(candidate);
+    this.pc.onicecandidateerror = (event) => this.#serverFailed(event);
     this.pc.onconnectionstatechange = () => this.#connectionChanged();
     this.pc.onsignalingstatechange = () => this.on.change();
     this.pc.ontrack = ({ track }) => {
@@ -107,7 +121,7 @@ export class Call {
 
   /** Adds our screen as a second video, or takes it away again; the connection then negotiates by itself. */
   updateShare() {
-    if (!this.live) return;
+    if (!this.live || !this.trickle) return; // who came by plain HTTP cannot be offered anything
     const stream = this.media.share;
     const track = stream?.getVideoTracks()[0];
     if (!track) {
@@ -191,6 +205,13 @@ export class Call {
     this.send({ type: "candidate", candidate: candidate?.toJSON() ?? null });
   }
 
+  // 701: not reached from this address; others may do. Everything else is a refusal, and the settings are wrong.
+  #serverFailed({ url, errorCode, errorText }) {
+    if (errorCode === 701 || refusedServers.has(url)) return;
+    refusedServers.add(url);
+    this.on.problem(`The ICE server ${url} refuses: ${errorText} (${errorCode}); check its user and password`);
+  }
+
   /** A candidate of the other side; null: that was the last one. */
   async candidate(candidate) {
     try {
@@ -226,6 +247,12 @@ export class Call {
     this.on.change();
   }
 
+  // Without the server no bye comes. The end of DTLS then says that the other side closed the connection on purpose, and
+  // it has to be asked for: the connection itself goes on to call itself connected.
+  #closedByOther() {
+    if (this.live && this.pc.sctp?.transport.state === "closed") this.end({ by: this.other, reason: "hung-up" });
+  }
+
   #limit(milliseconds) {
     clearTimeout(this.#deadline);
     this.#deadline = setTimeout(() => {
@@ -235,7 +262,11 @@ export class Call {
 
   #open(channel) {
     this.#channel = channel;
-    channel.onopen = channel.onclose = () => this.on.change();
+    channel.onopen = () => this.on.change();
+    channel.onclose = () => {
+      setTimeout(() => this.#closedByOther(), BYE_GRACE);
+      this.on.change();
+    };
     channel.onmessage = ({ data }) => {
       if (typeof data === "string") this.on.chat(data);
       else this.on.problem(`A binary message of ${data.byteLength ?? data.size} bytes was ignored; the page shows text only`);

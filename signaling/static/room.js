@@ -187,6 +187,7 @@ export class Room {
     };
     const call = new Call({
       ...incoming,
+      other: participant.name,
       iceServers: this.#iceServers,
       media: this.#media,
       polite: () => this.#polite(participant),

@@ -15,7 +15,7 @@ export class StatsReader {
   bytesReceived = 0;
   bitrate = 0; // incoming, bit/s
   path = ""; // host, srflx, prflx or relay, with the transport protocol
-  /** Readings in a row that brought no new byte. */
+  /** Readings in a row that brought no new byte of media, from somebody who had sent some. */
   silentReadings = 0;
   #time = 0;
 
@@ -26,7 +26,7 @@ export class StatsReader {
     const seconds = this.#time ? (now - this.#time) / 1000 : 0;
     const bytes = streams.reduce((sum, { bytesReceived = 0 }) => sum + bytesReceived, 0);
     this.bitrate = seconds ? (Math.max(0, bytes - this.bytesReceived) * 8) / seconds : 0;
-    this.silentReadings = bytes > this.bytesReceived ? 0 : this.silentReadings + 1;
+    this.silentReadings = bytes > this.bytesReceived || bytes === 0 ? 0 : this.silentReadings + 1;
     this.bytesReceived = bytes;
     this.#time = now;
     this.#readVideos(report, streams, seconds);

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -66,8 +65,8 @@ class Browser(ABC):
         """Writes what is seen of the page as PNG."""
 
     @abstractmethod
-    async def _quit(self) -> None:
-        """Ends the browser in its own way; may fail."""
+    async def _disconnect(self) -> None:
+        """Closes what led to the processes, which are gone."""
 
     @abstractmethod
     def _root_pid(self) -> int | None:
@@ -115,17 +114,22 @@ class Browser(ABC):
     def _kill_tab(self) -> None:
         tabs = [process for process in self._processes() if self._is_tab(_command(process))]
         assert tabs, "no process runs the page"
-        _kill(tabs)
+        for process in tabs:
+            _kill(process)
 
     async def close(self) -> None:
         """Ends the browser and every process that was started for it."""
-        started = await asyncio.to_thread(self._processes)
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._quit(), END_SECONDS)
-        await asyncio.to_thread(self._end, started)
+        # Killed and not asked to quit: that takes seconds, for a profile that is thrown away.
+        await asyncio.to_thread(self._end)
+        await self._disconnect()
 
-    def _end(self, started: list[psutil.Process]) -> None:
-        _kill([process for process in {*started, *self._processes()} if process.is_running()])
+    def _end(self) -> None:
+        deadline = time.monotonic() + END_SECONDS
+        while running := [process for process in self._processes() if _command(process)]:
+            for process in running:
+                _kill(process)
+            assert time.monotonic() < deadline, f"cannot be ended: {running}"
+            time.sleep(POLL_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _processes(self) -> list[psutil.Process]:
@@ -140,15 +144,14 @@ class Browser(ABC):
 
 
 def _command(process: psutil.Process) -> str:
+    """The command line; empty for one that has ended, whether somebody has waited for it or not."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
 
 
-def _kill(processes: Iterable[psutil.Process]) -> None:
-    processes = list(processes)
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=END_SECONDS)
+def _kill(process: psutil.Process) -> None:
+    # No waiting here: who started the first process does that, and only once.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()

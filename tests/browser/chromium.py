@@ -138,16 +138,13 @@ class Chromium(Browser):
     async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
-    async def close(self) -> None:
-        await super().close()
-        # A command that hung was ended with its process; the connection to chromedriver is kept open by Selenium.
+    async def _disconnect(self) -> None:
         if self._driver is not None:
-            await self._run(self._driver.command_executor.close)
+            # Selenium keeps the connection; its annotation says that this may be a URL, which it never is here.
+            await self._run(self._driver.command_executor.close)  # type: ignore[union-attr]
+        if self._service is not None:
+            await self._run(self._service.stop)
         await asyncio.to_thread(self._thread.shutdown)
-
-    async def _quit(self) -> None:
-        if self._driver is not None:
-            await self._run(self._driver.quit)
 
     def _root_pid(self) -> int | None:
         return self._service.process.pid if self._service and self._service.process else None

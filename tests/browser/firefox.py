@@ -102,17 +102,11 @@ class Firefox(Browser):
         shot = await self._bidi.command("browsingContext.captureScreenshot", context=self._context)
         await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
-    async def close(self) -> None:
-        await super().close()
+    async def _disconnect(self) -> None:
         await self._bidi.close()
         if self._drain is not None:
             self._drain.cancel()
             await asyncio.gather(self._drain, return_exceptions=True)
-        if self._process is not None:
-            await self._process.wait()
-
-    async def _quit(self) -> None:
-        await self._bidi.command("browser.close")
         if self._process is not None:
             await self._process.wait()
 

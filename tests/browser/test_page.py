@@ -173,6 +173,16 @@ async def test_calls_outlive_the_server(chromium: StartChromium) -> None:
         await bob.wait_for(f"{of('alice')}.endedReason === 'hung-up'")
 
 
+async def test_a_hang_up_without_the_server_is_seen(chromium: StartChromium) -> None:
+    async with Server(Settings(port=0)) as server:
+        alice, bob = await pair(chromium, server)
+    await alice.wait_for("peerPage.state === 'lost'")
+    await bob.evaluate("peerPage.hangUpAll()")
+    await alice.wait_for(f"{of('bob')}.state === 'ended'", 5)
+    told = await participant(alice, "bob")
+    assert (told["endedBy"], told["endedReason"]) == ("bob", "hung-up")
+
+
 async def test_refused_devices_leave_a_page_that_receives(server: Server, chromium: StartChromium) -> None:
     alice, bob = await asyncio.gather(chromium(), chromium(camera=False))
     await join(alice, server, "alice")
