@@ -85,7 +85,7 @@ def test_a_reset_drops_what_is_open_and_begins_an_epoch() -> None:
     assembler.reset()
     assembler.put(5, KEY, 0.0, marker=True)
     frames = assembler.take()
-    assert [(frame.timestamp, frame.epoch) for frame in frames] == [(9000, 0), ((1 << 32) + 5, 1)]
+    assert [(frame.timestamp, frame.epoch) for frame in frames] == [(9000, 1), ((1 << 32) + 5, 2)]
     assert not frames[1].complete_before
 
 
