@@ -53,7 +53,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.name != "posix" or os.geteuid() or subprocess.run(mounting, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small disk takes root")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 async def test_a_disk_that_fills_up(small_disk: Path) -> None:

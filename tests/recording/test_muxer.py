@@ -173,6 +173,7 @@ def test_a_full_disk_leaves_what_fitted(tmp_path: Path, room: int) -> None:
             with contextlib.suppress(OSError):
                 muxer.close()
             assert file.closed
+            assert path.stat().st_size == muxer.length, "no part of a cluster is left"
             found = verify(path)
             assert found.problems == [] and found.numbers == 1.0
             assert found.seconds == pytest.approx(muxer.seconds, abs=0.1)
