@@ -1,4 +1,4 @@
-"""A simulated call over a bad link, in virtual time: a sender that answers NACK and PLI, and a jitter buffer."""
+"""Streams for the jitter buffer: packets made by hand, and a simulated call over a bad link in virtual time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peer.rtc.frames import Codec
+from peer.rtc.jitter import Feedback, JitterBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peer.rtc.jitter import AssembledFrame, JitterBuffer
+    from peer.rtc.jitter import AssembledFrame
 
 VP8 = Codec("VP8", 90000)
 OPUS = Codec("opus", 48000, 2)
@@ -37,6 +38,34 @@ def vp8_frame(number: int, timestamp: int, packets: int = 1, *, keyframe: bool =
         sequence = (number + index) & 0xFFFF
         result.append(Packet(sequence, timestamp & 0xFFFFFFFF, head + body, index == packets - 1))
     return result
+
+
+QUIET = Feedback([], False)
+
+
+def video(*, hand_out_broken: bool = False) -> JitterBuffer:
+    buffer = JitterBuffer(VP8, hand_out_broken=hand_out_broken)
+    buffer.set_rtt(0.05)
+    return buffer
+
+
+def put(buffer: JitterBuffer, packet: Packet, now: float) -> list[int]:
+    """Add one packet; the timestamps of the frames that come out."""
+    buffer.add(packet.number, packet.timestamp, packet.payload, now, marker=packet.marker)
+    return [frame.timestamp for frame in buffer.frames(now)]
+
+
+def put_all(buffer: JitterBuffer, packets: list[Packet], now: float) -> list[int]:
+    return [timestamp for packet in packets for timestamp in put(buffer, packet, now)]
+
+
+def started(*, hand_out_broken: bool = False) -> JitterBuffer:
+    """A buffer that has had the keyframe 0 (timestamp 0) and asks for nothing."""
+    buffer = video(hand_out_broken=hand_out_broken)
+    assert put_all(buffer, vp8_frame(0, 0, keyframe=True), 0.0) == [0]
+    assert buffer.feedback(0.0) == QUIET
+    assert buffer.next_wakeup(0.0) is None
+    return buffer
 
 
 @dataclass
