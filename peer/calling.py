@@ -1,0 +1,380 @@
+"""What `peer call` does: call one participant or everybody, answer whoever calls, watch over the calls, report.
+
+Narrates in plain words on this module's logger; what became of each call is in the reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from peer import events
+from peer.errors import CallLost, Error, NoAnswer, NotHere
+from peer.joining import join
+from peer.report import CallReport, connected_words, ended_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from peer.call import Call
+    from peer.recording.group import Recorder
+    from peer.ring import Ring
+    from peer.room import Room
+    from peer.rtc.stats import ConnectionStats
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_INTERVAL: Final = 0.5
+"""Seconds between two looks at the statistics of a call."""
+DESCRIBE_WITHIN: Final = 2.0
+"""Seconds that the line which tells of a new call waits for its first pictures."""
+MAX_REPORTS: Final = 1000
+"""Calls that are reported one by one; of those beyond, the oldest finished ones are forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do in a room; every field is a flag of `peer call`."""
+
+    url: str
+    room: str
+    name: str
+    to: str | None = None
+    """Whom to call; None: everybody who is or comes there."""
+    video: str = "test"
+    audio: str = "test"
+    record: Path | None = None
+    seconds: float | None = None
+    """Seconds after which to hang up and leave; None: stay."""
+    timeout: float = 20.0
+    """Seconds that `to` may take to be in the room, and to answer."""
+    ice_servers: Sequence[str] = ()
+
+
+class Observed:
+    """One call under observation: keeps its report up to date and narrates its beginning and its end."""
+
+    def __init__(self, call: Call, report: CallReport) -> None:
+        self.call = call
+        self.report = report
+        self.fps = 0.0
+        """Video frames received per second, between the last two looks."""
+        self.rates = (0.0, 0.0)
+        """Bits per second sent and received, between the last two looks."""
+        self._begun = time.monotonic()
+        self._told = False
+
+    async def run(self) -> None:
+        """Until the call is over and closed."""
+        ended = asyncio.ensure_future(self.call.ended())
+        listening = asyncio.ensure_future(self._listen())
+        try:
+            while not ended.done():
+                await self.look()
+                await asyncio.wait([ended], timeout=SAMPLE_INTERVAL)
+            await self.close(ended.result())
+        finally:
+            ended.cancel()
+            listening.cancel()
+
+    def status(self) -> str:
+        """How it is, in a few words."""
+        sent, received = (round(rate / 1000) for rate in self.rates)
+        codecs = " ".join(self.report.codecs())
+        return (
+            f"{self.report.who} {self.report.seconds:.0f} s {codecs} {self.fps:.0f}/s, {sent} out {received} in kbit/s"
+        )
+
+    async def close(self, ended: events.Ended) -> None:
+        """The call is over: complete the report."""
+        await self.look()
+        await self.call.hang_up()  # over already; waits until its files are finished
+        self.report.ended, self.report.seconds, self.report.state = ended, ended.seconds, "ended"
+        logger.info("%s", ended_words(self.report))
+
+    async def look(self) -> None:
+        """Take the statistics."""
+        before, now = self.report.stats, await self.call.stats()
+        self.report.stats = now
+        self.report.pair = now.pair or self.report.pair
+        self.report.seconds = time.monotonic() - self._begun
+        if before is not None and now.time > before.time:
+            self._compare(before, now)
+        if not self._told and self._describable():
+            self._told = True
+            logger.info("%s", connected_words(self.report, self.fps))
+
+    def _compare(self, before: ConnectionStats, now: ConnectionStats) -> None:
+        from peer.rtc.stats import bitrate
+
+        received, sent = bitrate(before, now)
+        self.rates = (sent, received)
+        first, second = before.received("video"), now.received("video")
+        if first is not None and second is not None and first.frame_width:
+            self.fps = max(0, second.frames_received - first.frames_received) / (now.time - before.time)
+
+    def _describable(self) -> bool:
+        return bool(self.fps) or self.report.seconds >= DESCRIBE_WITHIN or self.call.over
+
+    async def _listen(self) -> None:
+        async for event in self.call.events():
+            if isinstance(event, events.Connected):
+                self.report.connect_seconds = event.seconds
+
+
+class Calling:
+    """The calls of one room: `run()` makes, answers and watches them until told to stop, or until there is no more."""
+
+    def __init__(self, room: Room, plan: Plan, recorder: Recorder | None = None) -> None:
+        self.room = room
+        self.plan = plan
+        self.recorder = recorder
+        self.reports: list[CallReport] = []
+        self.observed: dict[str, Observed] = {}
+        """The calls that run, by session."""
+        self.error: Error | None = None
+        """Why the one call that was asked for did not come about, or broke."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._trouble: BaseException | None = None
+        self._connecting: set[str] = set()
+        self._claimed: set[Path] = set()
+        self._lost: set[str] = set()
+
+    async def run(self) -> None:
+        """Call, answer and watch; returns after `plan.seconds`, or when the call to `plan.to` is over.
+
+        However it ends, every call is hung up and reported. A mistake of ours in any call is raised here.
+        """
+        self._spawn(self._follow())
+        self._spawn(self._answer())
+        if self.plan.to is not None:
+            self._spawn(self._call_one(self.plan.to))
+        else:
+            for name in self.room.members:
+                self._spawn(self._call(name))
+        try:
+            async with asyncio.timeout(self.plan.seconds):
+                await self._over.wait()
+        except TimeoutError:
+            logger.info("%g s are over", self.plan.seconds)
+            if self.plan.to is not None and not self.observed:
+                self.error = NoAnswer(f"{self.plan.to} was not reached within {self.plan.seconds:g} s; try again later")
+        finally:
+            await self._finish()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def status(self) -> str:
+        """Everything at a glance, in one line."""
+        calls = "; ".join(one.status() for one in list(self.observed.values())[:4]) or "nobody in a call"
+        files = self.recorder.files if self.recorder is not None else []
+        recorded = f"; {sum(file.bytes for file in files) / 1e6:.1f} MB recorded" if files else ""
+        return f"room {self.room.room}: {calls}{recorded}"
+
+    async def _finish(self) -> None:
+        running = list(self.observed.values())
+        for one in running:
+            await one.look()
+        await asyncio.gather(*(one.call.hang_up() for one in running))
+        while self.observed:  # each comes to its end by itself now that its call is over
+            await asyncio.wait([task for task in self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # Who is called, who is answered
+
+    async def _call_one(self, name: str) -> None:
+        try:
+            report = await self._call_when_here(name)
+        except Error as error:
+            self._one_is_over(error)
+        else:
+            if report is not None:
+                self._one_is_over(self._broken(report))
+
+    def _one_is_over(self, error: Error | None) -> None:
+        self.error = error
+        self._over.set()
+
+    async def _call_when_here(self, name: str) -> CallReport | None:
+        plan = self.plan
+        deadline = time.monotonic() + plan.timeout
+        if name not in self.room.members:
+            logger.info("waiting for %s", name)
+        try:
+            async with asyncio.timeout(plan.timeout):
+                await self.room.wait_for(name)
+        except TimeoutError:
+            text = f"{name} did not come to room {plan.room} within {plan.timeout:g} s; check the name, or wait longer"
+            raise NotHere(f"{text} with --timeout") from None
+        return await self._dial(name, max(1.0, deadline - time.monotonic()))
+
+    async def _call(self, name: str) -> None:
+        """Call one of many: what goes wrong is told, and ends nothing else."""
+        try:
+            await self._dial(name, self.plan.timeout)
+        except Error as error:
+            logger.warning("%s", error)
+
+    async def _dial(self, name: str, timeout: float) -> CallReport | None:
+        """Call and watch until it is over; nothing where a call with them is on already, or about to be."""
+        if name in self._connecting or any(one.call.name == name for one in self.observed.values()):
+            return None
+        report = CallReport(name, outgoing=True)
+        logger.info("calling %s", name)
+        self._connecting.add(name)
+        try:
+            call = await self.room.call(name, timeout=timeout)
+        except Error as error:
+            self._failed(report, error)
+            raise
+        finally:
+            self._connecting.discard(name)
+        return await self._observe(call, report)
+
+    async def _answer(self) -> None:
+        async for ring in self.room.rings():
+            self._spawn(self._accept(ring))
+
+    async def _accept(self, ring: Ring) -> None:
+        if ring.caller in self._connecting:
+            return  # both called at once, and the room makes one call of it
+        report = CallReport(ring.caller, outgoing=False)
+        logger.info("%s calls", ring.caller)
+        self._connecting.add(ring.caller)
+        try:
+            call = await ring.accept()
+        except Error as error:
+            self._failed(report, error)
+            logger.warning("the call of %s did not come about: %s", ring.caller, error)
+            if ring.caller == self.plan.to:
+                self._one_is_over(error)
+            return
+        finally:
+            self._connecting.discard(ring.caller)
+        await self._observe(call, report)
+        if ring.caller == self.plan.to:
+            self._one_is_over(self._broken(report))
+
+    async def _observe(self, call: Call, report: CallReport) -> CallReport:
+        self._add(report)
+        observed = self.observed[call.session] = Observed(call, report)
+        try:
+            await observed.run()
+        finally:
+            del self.observed[call.session]
+            self._claim_files(report)
+        return report
+
+    async def _follow(self) -> None:
+        """Narrate the room, and call those who come where everybody is to be called."""
+        async for event in self.room.events():
+            match event:
+                case events.MemberJoined():
+                    self._lost.discard(event.name)
+                    logger.info("%s came", event.name)
+                    if self.plan.to is None:
+                        self._spawn(self._call(event.name))
+                case events.MemberLeft():
+                    if event.reason == "lost":
+                        self._lost.add(event.name)
+                    logger.info("%s %s", event.name, "was lost" if event.reason == "lost" else "left the room")
+                case events.SignalingRestored():
+                    logger.info("the signaling server is back after %.0f s", event.seconds)
+
+    # Inside
+
+    def _broken(self, report: CallReport) -> Error | None:
+        """Why the end of a call was none that anybody wanted."""
+        ended = report.ended
+        if ended is None or ended.reason in ("hung up", "cancelled"):
+            return None
+        if ended.reason == "left" and report.name not in self._lost:
+            return None
+        if ended.reason == "no answer":
+            return NoAnswer(f"{report.name} did not answer; try again later")
+        return CallLost(f"{ended_words(report)}; call again")
+
+    def _failed(self, report: CallReport, error: Error) -> None:
+        report.state, report.error = "failed", error
+        self._add(report)
+
+    def _add(self, report: CallReport) -> None:
+        self.reports.append(report)
+        if len(self.reports) > MAX_REPORTS:
+            finished = next((one for one in self.reports if one.state != "connected"), None)
+            if finished is not None:
+                self.reports.remove(finished)
+
+    def _claim_files(self, report: CallReport) -> None:
+        if self.recorder is None:
+            return
+        report.files = [f for f in self.recorder.files if f.name == report.name and f.path not in self._claimed]
+        for file in report.files:
+            self._claimed.add(file.path)
+            logger.info("recorded %s, %.1f s%s", file.path, file.seconds, "" if file.whole else ", not whole")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._trouble = self._trouble or error
+            self._over.set()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How it went: the reports of all calls, and the error that decides on the exit code."""
+
+    reports: list[CallReport]
+    error: Error | None = None
+    interrupted: bool = False
+
+
+async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: None) -> Outcome:
+    """Do what `plan` says; Ctrl-C (a cancellation) is an end like any other. `started` gets what to watch.
+
+    Raises:
+        Unreachable, UsageError, DeviceError: it could not even begin.
+    """
+    from peer.media import open_media
+
+    calling: Calling | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            media = await open_media(plan.video, plan.audio)
+            stack.push_async_callback(media.close)
+            joining = join(
+                plan.url,
+                room=plan.room,
+                name=plan.name,
+                video=media.pictures,
+                audio=media.sound,
+                ice_servers=plan.ice_servers,
+            )
+            room = await stack.enter_async_context(joining)
+            recorder = await stack.enter_async_context(room.record(plan.record)) if plan.record else None
+            logger.info("in room %s as %s; others: %s", room.room, room.name, ", ".join(room.members) or "nobody yet")
+            calling = Calling(room, plan, recorder)
+            started(calling)
+            await calling.run()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            raise
+        task.uncancel()
+        return Outcome(calling.reports if calling else [], interrupted=True)
+    return Outcome(calling.reports, calling.error)

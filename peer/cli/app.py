@@ -1,0 +1,88 @@
+"""The verbs put together, and the way out: one sentence and one exit code, whatever happens."""
+
+# No `from __future__ import annotations`: typer reads the annotations when it runs.
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peer.cli import call, demo, devices, serve
+from peer.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="peer",
+    help="A headless WebRTC peer: call a browser, be called by one, keep a recording.",
+    epilog="First steps: peer demo. Exit codes and all the rest: docs/cli.md.",
+    add_completion=False,  # it costs a tenth of a second at each start
+    rich_markup_mode=None,  # so does rich, which only the tables need
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("call")(call.call)
+app.command("devices")(devices.devices)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"webrtc-peer {version('webrtc-peer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Flags of the command itself."""
+
+
+def main(arguments: "Sequence[str] | None" = None) -> None:
+    """Run the command and leave the process with its exit code."""
+    # A signal that comes before the event loop takes care of it ends the program just as quietly.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(args=list(arguments), prog_name="peer", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 0
+    except Error as error:
+        code = _say(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output is gone; nothing can be said to them
+        code = 0
+    except Exception as error:
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            code = _say_bug(error)
+        else:  # typer's own: a flag that is unknown, missing or has no good value
+            code = _say(_one_line(error.format_message()), error.exit_code)
+    sys.exit(code or 0)
+
+
+def _one_line(text: str) -> str:
+    """A message of typer's as a sentence; the help it gives for no arguments at all stays as it is."""
+    if text.startswith("Usage:"):
+        return text
+    text = " ".join(text.split()).rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}; see peer --help"
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return code
+
+
+def _say_bug(error: Exception) -> int:
+    import traceback
+
+    sys.stderr.write("".join(traceback.format_exception(error)))
+    return _say(f"this is a mistake in peer, please report it: {type(error).__name__}: {error}", 1)

@@ -1,0 +1,98 @@
+"""`peer call`."""
+
+# No `from __future__ import annotations`: typer reads the annotations when it runs.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from peer.cli import options, output
+
+if TYPE_CHECKING:
+    from peer.calling import Calling, Outcome, Plan
+    from peer.logs import LineHandler
+
+Url = Annotated[str, typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server.")]
+To = Annotated[str | None, typer.Option(metavar="NAME", help="Call only NAME; else everybody who is or comes there.")]
+Record = Annotated[Path | None, typer.Option(metavar="DIR", help="Record each participant to a file in DIR.")]
+
+
+def call(
+    url: Url,
+    *,
+    room: options.Room = "lab",
+    name: options.Name = "bot",
+    to: To = None,
+    video: options.Video = "test",
+    audio: options.Audio = "test",
+    record: Record = None,
+    seconds: options.Seconds = None,
+    timeout: options.Timeout = 20.0,
+    ice_server: options.IceServers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> int:
+    """Join a room, call and answer, show, play, record.
+
+    Calls NAME, or everybody who is or comes there, and answers whoever calls. Shows the test picture and tone unless told
+    otherwise, so that the first call needs no camera.
+
+    Ends on Ctrl-C, after --seconds, or when the other side hung up and --to was given.
+    """
+    from peer import logs
+    from peer.calling import Plan
+    from peer.cli.loop import run
+
+    handler = logs.set_up(verbose=verbose, quiet=quiet)
+    plan = Plan(
+        url=url,
+        room=room,
+        name=name,
+        to=to,
+        video=video,
+        audio=audio,
+        record=record,
+        seconds=seconds,
+        timeout=timeout,
+        ice_servers=options.ice_servers(ice_server)[0],
+    )
+    outcome = run(_call(plan, handler, live=not quiet and not json))
+    return _report(plan, outcome, json=json) if outcome is not None else 0
+
+
+async def _call(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Outcome":
+    from peer.calling import Outcome, call
+    from peer.cli.live import live_while
+    from peer.errors import Error
+
+    watched: list[Calling] = []
+    try:
+        async with live_while(handler, lambda: watched[0].status() if watched else "joining", wanted=live):
+            return await call(plan, watched.append)
+    except Error as error:
+        return Outcome(watched[0].reports if watched else [], error)
+
+
+def _report(plan: "Plan", outcome: "Outcome", *, json: bool) -> int:
+    error = outcome.error
+    code = error.exit_code if error else 0
+    if json:
+        output.print_json(to_json(plan, outcome, code))
+    elif outcome.reports:
+        output.print_calls(outcome.reports)
+    if error is not None:
+        typer.echo(str(error), err=True)
+    return code
+
+
+def to_json(plan: "Plan", outcome: "Outcome", code: int) -> dict[str, Any]:
+    """The result of `peer call` as one JSON object."""
+    return {
+        "room": plan.room,
+        "name": plan.name,
+        "exitCode": code,
+        "error": str(outcome.error) if outcome.error else None,
+        "interrupted": outcome.interrupted,
+        "calls": [report.to_json() for report in outcome.reports],
+    }

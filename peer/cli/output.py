@@ -1,0 +1,137 @@
+"""What the command prints: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import Console
+
+    from peer.logs import LineHandler
+    from peer.media.devices import Device
+    from peer.report import CallReport
+
+WIDE: Final = 150
+"""Columns from which the candidate pair and the file have a column of their own; below, they have lines."""
+REFRESH: Final = 0.25
+"""Seconds between two states of the live line."""
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object."""
+    say(json.dumps(value, ensure_ascii=False))
+
+
+def say(line: str) -> None:
+    """One line, at once: whoever reads it through a pipe may wait for it."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def print_calls(reports: Sequence[CallReport]) -> None:
+    """The table of calls: who, state, seconds, codecs, frames, bitrate, candidate pair, files."""
+    from rich.table import Table
+
+    console = _console()
+    wide = console.width >= WIDE
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("who", "state"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("seconds", justify="right")
+    table.add_column("codecs")
+    table.add_column("frames sent/received/lost", justify="right")
+    table.add_column("kbit/s sent/received", justify="right")
+    if wide:
+        table.add_column("candidate pair", overflow="fold")
+        table.add_column("file", overflow="fold")
+    for report in reports:
+        table.add_row(*(_plain(cell) for cell in _cells(report, with_path=wide)))
+    console.print(table)
+    for report in () if wide else reports:
+        for line in _lines(report):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_devices(devices: Sequence[Device]) -> None:
+    """The table of devices: kind, what to type, what its maker calls it."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("device", "type this", "name"):
+        table.add_column(heading, overflow="fold")
+    for device in devices:
+        flag = "--audio" if device.kind == "microphone" else "--video"
+        table.add_row(*(_plain(cell) for cell in (device.kind, f"{flag} {device.argument}", device.label)))
+    _console().print(table)
+
+
+@contextmanager
+def live_line(handler: LineHandler, text: Callable[[], str], *, wanted: bool = True) -> Iterator[Callable[[], None]]:
+    """A line at the bottom of the terminal that `text` makes; log lines go above it. Gives what draws it anew.
+
+    Nothing of it where standard error is no terminal, or where it is not `wanted`.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, highlight=False)
+    before = handler.write
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        handler.write = lambda line: console.print(line, markup=False, soft_wrap=True)
+        try:
+            yield lambda: live.update(_one_line(text(), console.width), refresh=True)
+        finally:
+            handler.write = before
+
+
+def is_interactive() -> bool:
+    """Whether a person sits there, who can read a URL and press Ctrl-C."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Into a file or a pipe nothing is cut to the 80 columns of an imagined terminal.
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=250)
+
+
+def _cells(report: CallReport, *, with_path: bool) -> list[str]:
+    sent, received, lost = report.frames("video") if any(report.frames("video")) else report.frames("audio")
+    rates = report.bitrates()
+    cells = [report.who, report.how, f"{report.seconds:.1f}", " ".join(report.codecs())]
+    cells += [f"{sent}/{received}/{lost}", f"{rates[0] / 1000:.0f}/{rates[1] / 1000:.0f}"]
+    if with_path:
+        cells += [str(report.pair or ""), "\n".join(str(file.path) for file in report.files)]
+    return cells
+
+
+def _lines(report: CallReport) -> Iterator[str]:
+    if report.pair is not None:
+        yield f"{report.who}: {report.pair}"
+    for file in report.files:
+        yield f"{report.who}: {file.path}"
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # names are other people's: no markup in them
+
+
+def _one_line(text: str, width: int) -> Any:
+    from rich.text import Text
+
+    line = Text(text, style="dim")
+    line.truncate(max(1, width - 1), overflow="ellipsis")
+    return line

@@ -1,0 +1,66 @@
+"""What `peer serve` was told, checked; and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from signaling.messages import IceServer
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The configuration of the server; texts of ICE servers as they were written."""
+
+    host: str
+    port: int
+    room: str
+    ice_servers: Sequence[str]
+    static: Path | None
+    origins: Sequence[str]
+    room_size: int
+    seconds: float | None
+
+    def parsed(self) -> list[IceServer]:
+        """The ICE servers. Raises UsageError."""
+        from peer.joining import ice_server
+
+        return [server for text in self.ice_servers for server in ice_server(text)]
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def shown(self) -> dict[str, Any]:
+        """Name and value of everything, passwords masked."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "room": self.room,
+            "ice_servers": [masked(server) for server in self.parsed()],
+            "static": str(self.static) if self.static else None,
+            "origins": list(self.origins),
+            "room_size": self.room_size,
+            "seconds": self.seconds,
+        }
+
+
+def masked(server: IceServer) -> str:
+    """An ICE server as it may be shown to anybody."""
+    urls = ",".join(server.urls)
+    if server.username is None and server.credential is None:
+        return urls
+    return re.sub(r"^(turns?:)", rf"\1{json.dumps(server.username or '')[1:-1]}:***@", urls)
