@@ -32,7 +32,9 @@ class Client:
     @property
     def transport(self) -> asyncio.Transport:
         """The socket below, for breaking it."""
-        transport = self.ws._conn.transport  # type: ignore[attr-defined]
+        connection = self.ws._conn
+        assert connection is not None
+        transport = connection.transport
         assert isinstance(transport, asyncio.Transport)
         return transport
 

@@ -28,7 +28,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 fields = st.sampled_from("type version room name to session description candidate reason text data polite".split())
-valid = st.sampled_from(
+valid: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"type": "join", "version": 1, "room": "lab", "name": "eve"},
         {"type": "join", "version": 1, "room": "lab", "name": "alice"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,9 @@ from signaling.codes import Code, ProtocolError
 from signaling.hub import Hub
 from signaling.messages import Join, ServerMessage
 from signaling.settings import Limits, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Listener:
@@ -41,11 +46,12 @@ async def test_draining_waits_for_everybody_and_lets_nobody_in() -> None:
         with pytest.raises(ProtocolError) as refused:
             enter()
         assert refused.value.code is Code.SHUTTING_DOWN
-    for end in (
-        lambda: hub.leave(member_id, "shutting-down"),
-        lambda: hub.disconnect(member),
-        lambda: hub.dismiss_guest(guest_id),
-    ):
+    ends: list[Callable[[], None]] = [
+        partial(hub.leave, member_id, "shutting-down"),
+        partial(hub.disconnect, member),
+        partial(hub.dismiss_guest, guest_id),
+    ]
+    for end in ends:
         end()
         await asyncio.sleep(0)
         assert not drained.done()

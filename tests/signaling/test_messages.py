@@ -178,7 +178,7 @@ def test_target_and_session_of_an_error_are_never_the_wrong_type_or_too_long() -
 def test_data_may_be_as_deep_as_the_limit() -> None:
     data = json.loads("[" * 64 + "]" * 64)
     assert m.parse_client(m.encode(m.MessageTo("a", data))) == m.MessageTo("a", data)
-    wide = [[] for _ in range(1000)]
+    wide: list[list[int]] = [[] for _ in range(1000)]
     assert m.parse_client(m.encode(m.MessageTo("a", wide))) == m.MessageTo("a", wide)
 
 
