@@ -15,6 +15,7 @@ from aiortc.rtp import RtcpReceiverInfo
 
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
+from peer.rtc.payload import depacketiser_for
 from peer.rtc.rtp import ReceptionStatistics
 from peer.rtc.stats import InboundStats
 from peer.rtc.stock import unwrap_rtx
@@ -48,7 +49,7 @@ class InboundRtp:
         self._codec: Codec | None = None
         self._buffer: JitterBuffer | None = None
         self._time: TrackClock | None = None
-        self._epoch = -1
+        self._epoch = 0
         self._received: dict[int, ReceptionStatistics] = {}
         self._reports: dict[int, tuple[int, float]] = {}
         self._bandwidth = RemoteBitrateEstimator() if track.kind == "video" else None
@@ -60,7 +61,6 @@ class InboundRtp:
         self._frames = 0
         self._lost_before = 0
         self._nacks_before = 0
-        self._plis_before = 0
         self._dropped_before = 0
         self._closed = False
 
@@ -72,9 +72,9 @@ class InboundRtp:
             if codec.name.lower() == "rtx":
                 self._rtx_of[codec.payloadType] = int(codec.parameters.get("apt") or -1)
             else:
-                self._codecs[codec.payloadType] = Codec(
-                    codec.name, int(codec.clockRate or 0), codec.channels or 1, codec.payloadType
-                )
+                known = Codec(codec.name, int(codec.clockRate or 0), codec.channels or 1, codec.payloadType)
+                if depacketiser_for(known) is not None:
+                    self._codecs[codec.payloadType] = known
         for encoding in parameters.encodings:
             if encoding.rtx:
                 self._rtx_ssrc[encoding.rtx.ssrc] = encoding.ssrc
@@ -88,7 +88,8 @@ class InboundRtp:
         if packet.payload_type in self._rtx_of:
             ssrc = self._rtx_ssrc.get(packet.ssrc)
             carried = self._rtx_of[packet.payload_type]
-            if ssrc is None or len(packet.payload) < 2 or carried not in self._codecs:
+            # One that repairs a stream which another has taken over from must not bring it back.
+            if ssrc is None or ssrc != self._ssrc or len(packet.payload) < 2 or carried not in self._codecs:
                 return
             packet = unwrap_rtx(packet, payload_type=carried, ssrc=ssrc)
         else:
@@ -96,7 +97,7 @@ class InboundRtp:
         codec = self._codecs.get(packet.payload_type)
         if codec is None:
             return
-        if packet.ssrc != self._ssrc or codec is not self._codec or self._buffer is None:
+        if packet.ssrc != self._ssrc or codec != self._codec or self._buffer is None:
             self._switch(packet.ssrc, codec)
         buffer = self._buffer
         assert buffer is not None
@@ -108,12 +109,9 @@ class InboundRtp:
         """Another stream takes over (a replaced track, another codec): a new buffer, the counters go on."""
         self._keep_counters()
         self._ssrc, self._codec = ssrc, codec
-        self._epoch = -1
-        try:
-            self._buffer = JitterBuffer(codec)
-        except ValueError:
-            self._codecs.pop(codec.payload_type, None)
-            raise
+        self._buffer, self._epoch = JitterBuffer(codec), 0
+        self._time = self._clock.track(self, codec.clock_rate)
+        self._time.restart()
 
     def _drain(self, now: float) -> None:
         buffer = self._buffer
@@ -142,10 +140,10 @@ class InboundRtp:
             self._drain(time.monotonic())
 
     def _emit(self, frame: AssembledFrame, now: float) -> None:
-        assert self._codec is not None
-        if frame.epoch != self._epoch or self._time is None:
+        assert self._codec is not None and self._time is not None
+        if frame.epoch != self._epoch:
             self._epoch = frame.epoch
-            self._time = self._clock.track((self._ssrc, frame.epoch), self._codec.clock_rate)
+            self._time.restart()
         self._frames += 1
         self._track.emit(
             EncodedFrame(

