@@ -13,39 +13,61 @@ Two directions:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 MAX_BYTES = 128 * 1024
 MAX_SECTIONS = 32
 MAX_CANDIDATES = 100
+MAX_REPEATS = 200
+"""Lines of one attribute in one m-line that are read: the engine's parser takes the square of their number in time."""
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 _KEPT_ATTRIBUTES = frozenset(
-    "group msid-semantic mid rtcp-mux rtcp ice-ufrag ice-pwd ice-lite ice-options candidate fingerprint setup sendrecv "
+    "mid rtcp-mux ice-ufrag ice-pwd ice-lite ice-options candidate fingerprint setup sendrecv "
     "sendonly recvonly inactive msid rtpmap fmtp rtcp-fb extmap ssrc ssrc-group sctp-port max-message-size "
     "sctpmap".split()
 )
 _INHERITED = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")
+"""What an m-line takes from the session part where it does not say it itself; a direction likewise."""
 _SHAPES = {
-    "ssrc": re.compile(r"\d{1,10} [\w-]+(:.*)?$"),
-    "ssrc-group": re.compile(r"[\w-]+( \d{1,10})+$"),
-    "rtpmap": re.compile(r"\d{1,3} [\w.-]+/\d{1,7}(/\d{1,2})?$"),
-    "rtcp-fb": re.compile(r"(\d{1,3}|\*) \S+.*$"),
-    "fmtp": re.compile(r"\d{1,3} .+$"),
-    "extmap": re.compile(r"\d{1,5}(/\w+)? \S+.*$"),
-    "fingerprint": re.compile(r"[\w-]+ [0-9A-Fa-f:]+$"),
-    "sctp-port": re.compile(r"\d{1,5}$"),
-    "max-message-size": re.compile(r"\d{1,12}$"),
-    "sctpmap": re.compile(r"\d{1,5} [\w-]+ \d{1,5}$"),
-    "setup": re.compile(r"(active|passive|actpass)$"),
-    "msid": re.compile(r"\S+( \S+)?$"),
+    name: re.compile(shape, re.ASCII)
+    for name, shape in {
+        "mid": r"[^\s:]{1,64}",
+        "ice-ufrag": r"[A-Za-z0-9+/]{4,256}",
+        "ice-pwd": r"[A-Za-z0-9+/]{22,256}",
+        "ssrc": r"\d{1,10} [\w-]+:.*",
+        "ssrc-group": r"[\w-]+( \d{1,10})+",
+        "rtpmap": r"\d{1,3} [\w.-]+/\d{1,7}(/\d{1,2})?",
+        "rtcp-fb": r"(\d{1,3}|\*) \S+.*",
+        "fmtp": r"\d{1,3} .+",
+        "extmap": r"([1-9]|1[0-4]|1[6-9]|[2-9]\d|1\d\d|2[0-4]\d|25[0-5])(/\w+)? \S+",
+        "fingerprint": r"[\w-]+ [0-9A-Fa-f:]+",
+        "sctp-port": r"\d{1,5}",
+        "max-message-size": r"\d{1,12}",
+        "sctpmap": r"\d{1,5} [\w-]+ \d{1,5}",
+        "setup": r"(active|passive|actpass)",
+        "msid": r"\S+( \S+)?",
+    }.items()
 }
+_WHOLE_NUMBERS = frozenset("apt max-fr max-fs maxplaybackrate minptime stereo useinbandfec".split())
+"""Parameters of a=fmtp that the engine reads as numbers."""
+_CANDIDATE = re.compile(
+    r"\S{1,32} 1 udp \d{1,10} (?P<host>\S+) (?P<port>\d{1,5}) typ (host|srflx|relay)"
+    r"( raddr \S+ rport \d{1,5})?( (?!raddr |rport |tcptype )\S+ \S+)*",
+    re.ASCII | re.IGNORECASE,
+)
 _STANDIN_CODEC = {
     "audio": ("111", ["a=rtpmap:111 opus/48000/2"]),
     "video": ("96", ["a=rtpmap:96 VP8/90000"]),
 }
-_STATIC_AUDIO = {"0", "8", "9"}
+_BASELINE = re.compile(r"42[0-9a-f]0(0[a-d]|1[4-6]|1[ef]|20|28|29|2a|3[2-4])")
+_STATIC_AUDIO = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
+"""Payload types that need no a=rtpmap (RFC 3551 section 6)."""
+_FORBIDDEN_TYPES = range(72, 77)
+"""Payload types that look like RTCP (RFC 5761 section 4)."""
 
 
 class SdpError(ValueError):
@@ -97,14 +119,13 @@ class MediaSection:
 
     def codec_names(self) -> set[str]:
         """Lower-case encoding names of all formats; H.264 only as packetization mode 1, baseline."""
-        fmtp = dict(value.split(" ", 1) for value in self.values("fmtp") if " " in value)
+        fmtp = dict(value.split(" ", 1) for value in self.values("fmtp"))
         names = set()
         for value in self.values("rtpmap"):
-            payload_type, _, encoding = value.partition(" ")
+            payload_type, encoding = value.split(" ")
             name = encoding.split("/")[0].lower()
             if name != "h264" or _usable_h264(fmtp.get(payload_type, "")):
                 names.add(name)
-        names |= {{"0": "pcmu", "8": "pcma", "9": "g722"}[f] for f in self.formats if f in _STATIC_AUDIO}
         return names
 
 
@@ -176,6 +197,8 @@ def for_engine(text: str, codecs: dict[str, set[str]], offer: str | None = None)
         section.lines = _clean(section, remote.session)
         if not section.mid:
             section.lines.append(f"a=mid:{offered[index].mid if offered else index}")
+    if len({section.mid for section in remote.media}) < len(remote.media):
+        raise SdpError("two of its m-lines have the same mid")  # RFC 9143 section 9.1: unique
     bundle = remote.bundle
     if bundle is None:
         bundle = [section.mid for section in remote.media if not section.rejected][:1]
@@ -188,9 +211,11 @@ def for_engine(text: str, codecs: dict[str, set[str]], offer: str | None = None)
             standins[section.mid] = section.mline
             remote.media[index] = _standin(section, usable[0], offered[index] if offered else None)
         elif section.port == 0:  # bundle-only: the engine knows port 0 as rejected only
-            section.mline = re.sub(r"^(m=\S+) 0", r"\1 9", section.mline)
+            section.mline = re.sub(r"^(m=\S+) 0+", r"\1 9", section.mline)
     group = "a=group:BUNDLE " + " ".join(section.mid for section in usable)
-    remote.session = [line for line in _clean_session(remote.session) if not line.startswith("a=group:")] + [group]
+    origin = next((line for line in remote.session if line.startswith("o=")), "o=- 0 0 IN IP4 127.0.0.1")
+    lite = [line for line in remote.session if line == "a=ice-lite"]
+    remote.session = ["v=0", origin, "s=-", "t=0 0", *lite, group]
     return str(remote), standins
 
 
@@ -215,13 +240,19 @@ def directions(text: str) -> dict[str, str]:
 
 
 def usable_candidate(candidate: str) -> bool:
-    """Whether a candidate line can be paired: UDP to a literal address.
+    """Whether a candidate line can be paired: UDP to a literal address and a port.
 
     A `.local` name (mDNS) is not resolved: the browser behind it sends checks of its own, from which its address is
     learned (peer reflexive, RFC 8445 section 7.3.1.3) without a wait of a second.
     """
-    parts = candidate.removeprefix("a=").removeprefix("candidate:").split()
-    return len(parts) >= 8 and parts[2].lower() == "udp" and not parts[4].lower().endswith(".local")
+    found = _CANDIDATE.fullmatch(candidate.removeprefix("a=").removeprefix("candidate:"))
+    if found is None or not 0 < int(found["port"]) <= 65535:
+        return False
+    try:
+        ip_address(found["host"])
+    except ValueError:
+        return False
+    return True
 
 
 def _attribute(line: str) -> tuple[str, str]:
@@ -231,51 +262,81 @@ def _attribute(line: str) -> tuple[str, str]:
     return name, value
 
 
-def _clean_session(lines: list[str]) -> list[str]:
-    return [line for line in lines if not line.startswith("a=") or _attribute(line)[0] in _KEPT_ATTRIBUTES]
-
-
 def _clean(section: MediaSection, session: list[str]) -> list[str]:
     """The lines of a section that the engine understands and that have the shape they should have."""
     kept = []
-    mapped = set(section.formats) & _STATIC_AUDIO | {v.split(" ")[0] for v in section.values("rtpmap")}
-    candidates = 0
-    for line in section.lines:
+    seen: Counter[str] = Counter()
+    for line in [*_implied(section), *section.lines]:
         name, value = _attribute(line)
-        if not line.startswith("a="):
+        if name not in _KEPT_ATTRIBUTES or (name in _SHAPES and not _SHAPES[name].fullmatch(value)):
+            continue
+        if name == "candidate" and not usable_candidate(value):
+            continue
+        seen[name] += 1
+        if seen[name] <= (MAX_CANDIDATES if name == "candidate" else MAX_REPEATS):
             kept.append(line)
-            continue
-        if name not in _KEPT_ATTRIBUTES or (name in _SHAPES and not _SHAPES[name].match(value)):
-            continue
-        if name == "fmtp" and value.split(" ")[0] not in mapped:
-            continue
-        if name == "candidate":
-            candidates += 1
-            if candidates > MAX_CANDIDATES or not usable_candidate(value):
-                continue
-        kept.append(line)
+    known = {_attribute(line)[1].split(" ")[0] for line in kept if line.startswith("a=rtpmap:")}
+    kept = [_tidy(line) for line in kept if not line.startswith("a=fmtp:") or _usable_fmtp(line, known)]
     present = {_attribute(line)[0] for line in kept}
     for name in _INHERITED:
         if name not in present:
-            kept += [line for line in session if _attribute(line)[0] == name]
+            values = [value for key, value in map(_attribute, session) if key == name]
+            kept += [f"a={name}:{value}" for value in values[:MAX_REPEATS] if _SHAPES[name].fullmatch(value)]
+    if not present & set(DIRECTIONS):
+        kept += [line for line in session if line.startswith("a=") and line[2:] in DIRECTIONS][:1]
+    if section.kind == "application" and "max-message-size" not in present:
+        kept.append("a=max-message-size:65536")  # what is meant when nothing is said (RFC 8841 section 6.1)
     if section.value("bundle-only") is not None:
         kept.append("a=bundle-only")  # read back by `rejected`; the engine ignores it
     return kept
 
 
+def _implied(section: MediaSection) -> list[str]:
+    """The a=rtpmap lines that need not be written."""
+    if section.kind != "audio":
+        return []
+    mapped = {value.split(" ")[0] for value in section.values("rtpmap")}
+    return [f"a=rtpmap:{f} {_STATIC_AUDIO[f]}" for f in section.formats if f in _STATIC_AUDIO and f not in mapped]
+
+
+def _usable_fmtp(line: str, known: set[str]) -> bool:
+    payload_type, _, text = line.removeprefix("a=fmtp:").partition(" ")
+    pairs = (parameter.strip().split("=", 1) for parameter in text.split(";"))
+    numbers = [pair[1] for pair in pairs if len(pair) == 2 and pair[0] in _WHOLE_NUMBERS]
+    return payload_type in known and all(re.fullmatch(r"\d{1,9}", number, re.ASCII) for number in numbers)
+
+
+def _tidy(line: str) -> str:
+    """Spaces after the semicolons of an a=fmtp are usual, and not understood by the engine."""
+    return re.sub(r"; +", ";", line) if line.startswith("a=fmtp:") else line
+
+
 def _usable(section: MediaSection, codecs: dict[str, set[str]]) -> bool:
     if section.rejected or not all(section.value(name) for name in ("ice-ufrag", "ice-pwd", "fingerprint", "setup")):
         return False
+    if not re.fullmatch(r"m=\S+ \d+ [A-Z/]+ .+", section.mline, re.ASCII):
+        return False
     if section.kind == "application":
-        return "SCTP" in section.profile.upper()
+        return _usable_data(section)
     if section.kind not in codecs or section.value("rtcp-mux") is None:
+        return False
+    numbers = [int(f) for f in section.formats if re.fullmatch(r"\d{1,3}", f, re.ASCII)]
+    if len(numbers) < len(section.formats) or any(n > 127 or n in _FORBIDDEN_TYPES for n in numbers):
         return False
     return bool(section.codec_names() & codecs[section.kind])
 
 
+def _usable_data(section: MediaSection) -> bool:
+    if section.profile == "DTLS/SCTP":  # as it was written before RFC 8841
+        return bool(re.fullmatch(r"\d{1,5}", section.formats[0], re.ASCII))
+    return section.profile.endswith("/DTLS/SCTP") and section.value("sctp-port") is not None
+
+
 def _usable_h264(parameters: str) -> bool:
+    """Baseline, a level that there is, packets that may hold several or parts of NAL units."""
     values = dict(p.strip().split("=", 1) for p in parameters.split(";") if "=" in p)
-    return values.get("packetization-mode") == "1" and values.get("profile-level-id", "42").lower().startswith("42")
+    level = values.get("profile-level-id", "42e01f").lower()
+    return values.get("packetization-mode") == "1" and bool(_BASELINE.fullmatch(level))
 
 
 def _standin(section: MediaSection, model: MediaSection, offered: MediaSection | None) -> MediaSection:
@@ -285,7 +346,7 @@ def _standin(section: MediaSection, model: MediaSection, offered: MediaSection |
     if kind == "application":
         return MediaSection(
             "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
-            [f"a=mid:{section.mid}", "a=sctp-port:5000", *transport],
+            [f"a=mid:{section.mid}", "a=sctp-port:5000", "a=max-message-size:65536", *transport],
         )
     if kind not in _STANDIN_CODEC:
         kind = "video"
