@@ -73,7 +73,12 @@ class Chromium(Browser):
     def _start(self) -> None:
         options = webdriver.ChromeOptions()
         options.binary_location = self._binary
-        for flag in (*FLAGS, *self.options.flags, f"--user-data-dir={self.folder / 'profile'}"):
+        for flag in (
+            *FLAGS,
+            *self.options.flags,
+            f"--user-data-dir={self.folder / 'profile'}",
+            f"--crash-dumps-dir={self.folder}",
+        ):
             options.add_argument(flag)
         options.add_argument("--use-fake-ui-for-media-stream" if self.options.camera else "--deny-permission-prompts")
         self._service = Service(self._chromedriver, log_output=subprocess.DEVNULL)
