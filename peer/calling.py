@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 SAMPLE_INTERVAL: Final = 0.5
 """Seconds between two looks at the statistics of a call."""
+STEADY_AFTER: Final = 1.0
+"""Seconds after which the rate of the pictures says something."""
 DESCRIBE_WITHIN: Final = 2.0
 """Seconds that the line which tells of a new call waits for its first pictures."""
 MAX_REPORTS: Final = 1000
@@ -119,8 +121,13 @@ class Observed:
         if first is not None and second is not None and first.frame_width:
             self.fps = max(0, second.frames_received - first.frames_received) / (now.time - before.time)
 
+    @property
+    def steady(self) -> bool:
+        """Whether the media has been flowing for a second; without video, just that."""
+        return bool(self.fps) and self.report.seconds >= STEADY_AFTER or self.report.seconds >= DESCRIBE_WITHIN
+
     def _describable(self) -> bool:
-        return bool(self.fps) or self.report.seconds >= DESCRIBE_WITHIN or self.call.over
+        return self.steady or self.call.over
 
     async def _listen(self) -> None:
         async for event in self.call.events():
@@ -184,7 +191,7 @@ class Calling:
             await one.look()
         await asyncio.gather(*(one.call.hang_up() for one in running))
         while self.observed:  # each comes to its end by itself now that its call is over
-            await asyncio.wait([task for task in self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

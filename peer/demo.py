@@ -1,4 +1,4 @@
-"""What `peer demo` does: a server, a peer that answers, one that calls; both show, both record, the files are verified."""
+"""What `peer demo` does: a server, a peer that answers and one that calls; both record, the files are verified."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORT: Final = 8080
 START_TIMEOUT: Final = 15.0
 """Seconds that the recordings may take beyond their own length: to begin, and on a machine that is busy."""
+SETTLE_TIMEOUT: Final = 3.0
+"""Seconds that the media may take to flow steadily before recording begins anyway: encoders start slowly."""
+POLL: Final = 0.05
 LENGTH_TOLERANCE: Final = 1.0
 """Seconds by which a file may be longer or shorter than asked for."""
 MIN_CONSECUTIVE: Final = 0.99
@@ -117,9 +120,8 @@ class Demo:
         """Everything at a glance, in one line."""
         if not self._observed:
             return self._stage
-        recorded = min((_length(recorder) for recorder in self._recorders), default=0.0)
         calls = "; ".join(one.status() for one in self._observed)
-        return f"{self._stage} {recorded:.1f}/{self.plan.seconds:g} s; {calls}"
+        return f"{self._stage} {self._recorded():.1f} of {self.plan.seconds:g} s; {calls}"
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[Room]:
@@ -169,31 +171,22 @@ class Demo:
 
     async def _talk(self, bot: Room, caller: Room) -> None:
         self._stage = "calling"
-        async with bot.record(self.plan.output) as bots, caller.record(self.plan.output) as callers:
-            self._recorders = [callers, bots]
-            answering = asyncio.ensure_future(_answered(bot))
-            try:
-                outgoing = await caller.call(bot.name, timeout=self.plan.timeout)
-                incoming = await asyncio.wait_for(answering, START_TIMEOUT)
-            finally:
-                answering.cancel()
-            self._stage = "recording"
-            self._observed = [
-                Observed(outgoing, CallReport(bot.name, outgoing=True, own=caller.name)),
-                Observed(incoming, CallReport(caller.name, outgoing=False, own=bot.name)),
-            ]
-            self.result.reports = [one.report for one in self._observed]
-            await self._record_and_hang_up(outgoing)
-        for report, recorder in zip(self.result.reports, self._recorders, strict=True):
-            report.files = recorder.files
-
-    async def _record_and_hang_up(self, call: Call) -> None:
+        answering = asyncio.ensure_future(_answered(bot))
+        try:
+            outgoing = await caller.call(bot.name, timeout=self.plan.timeout)
+            incoming = await asyncio.wait_for(answering, START_TIMEOUT)
+        finally:
+            answering.cancel()
+        self._observed = [
+            Observed(outgoing, CallReport(bot.name, outgoing=True, own=caller.name)),
+            Observed(incoming, CallReport(caller.name, outgoing=False, own=bot.name)),
+        ]
+        self.result.reports = [one.report for one in self._observed]
         watching = [asyncio.ensure_future(one.run()) for one in self._observed]
         try:
-            await self._until_recorded(watching)
-            for one in self._observed:
-                await one.look()
-            await call.hang_up()
+            await self._until(lambda: all(one.steady for one in self._observed), watching, SETTLE_TIMEOUT)
+            await self._record(bot, caller, watching)
+            await outgoing.hang_up()
             await asyncio.gather(*watching)
         finally:
             for task in watching:
@@ -201,21 +194,43 @@ class Demo:
             await asyncio.wait(watching)
             self._stage = "verifying"
 
-    async def _until_recorded(self, watching: Sequence[asyncio.Task[None]]) -> None:
+    async def _record(self, bot: Room, caller: Room, watching: Sequence[asyncio.Task[None]]) -> None:
         wanted = self.plan.seconds
+        async with caller.record(self.plan.output) as callers, bot.record(self.plan.output) as bots:
+            self._stage = "recording"
+            self._recorders = [callers, bots]
+            deadline = asyncio.get_running_loop().time() + wanted + START_TIMEOUT
+            while running := [one for one in self._recorders if not one.closed]:
+                left = deadline - asyncio.get_running_loop().time()
+                if not await self._until(lambda: any(_length(one) >= wanted for one in running), watching, left):
+                    break
+                for recorder in running:
+                    if _length(recorder) >= wanted:
+                        await recorder.close()
+            for one in self._observed:
+                await one.look()
+        for report, recorder in zip(self.result.reports, self._recorders, strict=True):
+            report.files = recorder.files
+        if self._recorded() < wanted:
+            text = f"only {self._recorded():.1f} of {wanted:g} s were recorded"
+            raise CheckFailed(f"{text}; end what keeps this machine busy, and try again")
+
+    def _recorded(self) -> float:
+        """Seconds in the shortest recording."""
+        return min(map(_length, self._recorders), default=0.0)
+
+    async def _until(self, true: Callable[[], bool], watching: Sequence[asyncio.Task[None]], timeout: float) -> bool:
+        """Wait, while the calls go on; whether it came `true` within `timeout` seconds. Raises CallEnded."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + wanted + START_TIMEOUT
-        while (shortest := min(map(_length, self._recorders))) < wanted:
+        deadline = loop.time() + timeout
+        while not true():
             if loop.time() > deadline:
-                raise CheckFailed(
-                    f"only {shortest:.1f} of {wanted:g} s were recorded; close what keeps this machine busy, try again"
-                )
-            done, _ = await asyncio.wait(
-                watching, timeout=min(0.2, max(0.02, wanted - shortest)), return_when=asyncio.FIRST_COMPLETED
-            )
+                return False
+            done, _ = await asyncio.wait(watching, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
                 raise CallEnded("the call ended early; look at the log with -v")
+        return True
 
     async def _check(self) -> None:
         for report in self.result.reports:

@@ -148,7 +148,8 @@ def ended_words(report: CallReport) -> str:
         case "lost":
             words = f"{report.name} was lost"
         case "error":
-            words = f"{report.name if theirs else 'we'} ended the call{'' if theirs else f' with {report.name}'} on an error"
+            whose = report.name if theirs else "we"
+            words = f"{whose} ended the call{'' if theirs else f' with {report.name}'} on an error"
         case reason:
             words = f"the call with {report.name} is over ({reason})"
     return f"{report.own}: {words}{after}{text}" if report.own else f"{words}{after}{text}"

@@ -35,8 +35,8 @@ def call(
 ) -> int:
     """Join a room, call and answer, show, play, record.
 
-    Calls NAME, or everybody who is or comes there, and answers whoever calls. Shows the test picture and tone unless told
-    otherwise, so that the first call needs no camera.
+    Calls NAME, or everybody who is or comes there, and answers whoever calls. Shows the test picture and plays the
+    test tone unless told otherwise, so that the first call needs no camera.
 
     Ends on Ctrl-C, after --seconds, or when the other side hung up and --to was given.
     """

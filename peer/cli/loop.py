@@ -23,7 +23,7 @@ BOUNCE: Final = 0.5
 
 
 class Ending:
-    """What the signals do: the first cancels the work, once; a second Ctrl-C, or time, ends the process as it stands."""
+    """What the signals do: the first cancels the work, once; a second Ctrl-C, or time, ends the process at once."""
 
     def __init__(self, cancel: Callable[[], Any], leave: Callable[[int], Any] = os._exit) -> None:
         self._cancel = cancel

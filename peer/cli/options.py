@@ -53,7 +53,7 @@ def ice_servers(flags: list[str] | None, file: Path | None = None) -> tuple[list
 
 
 def entries(text: str) -> list[str]:
-    """The ICE servers that a file or a variable holds: JSON, or URLs between spaces, commas or lines; # begins a note."""
+    """The ICE servers of a file or a variable: JSON, or URLs between spaces, commas or lines; # begins a note."""
     text = text.strip()
     if text[:1] in ("{", "["):
         return [text]
