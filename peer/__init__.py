@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from peer import events
     from peer.call import Call
     from peer.channel import MemoryHub
     from peer.errors import (
@@ -62,6 +63,7 @@ __all__ = [
     "SoundSource",
     "Unreachable",
     "UsageError",
+    "events",
     "join",
     "retryable",
     "run",
@@ -100,6 +102,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "events":
+        return import_module("peer.events")
     if name not in _HOME:
         raise AttributeError(f"module 'peer' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

@@ -36,13 +36,17 @@ class Ring:
         """Whether there is nothing to answer any more: answered, rejected, or the caller gave up."""
         return self._call.over or self._call.session not in self._room.ringing
 
-    async def accept(self, *, video: Pictures | EllipsisType = ..., audio: Sounds | EllipsisType = ...) -> Call:
-        """Answer; what is shown and heard are the room's unless said here. Returns when media can flow.
+    def accept(self, *, video: Pictures | EllipsisType = ..., audio: Sounds | EllipsisType = ...) -> Dialing:
+        """Answer: await it for the call, or `async with` it. Sources are the room's unless said here.
 
-        Raises:
+        Raises (when awaited, which returns once media can flow):
             CallEnded: the caller gave up first.
             IceFailed: no media path.
+            UsageError, DeviceError: a source cannot be opened.
         """
+        return Dialing(self.caller, lambda: self._accept(video, audio))
+
+    async def _accept(self, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> Call:
         if self.over:
             raise CallEnded(f"{self.caller} does not call any more; wait for the next ring")
         return await self._room.take_ring(self._call, video, audio)
@@ -56,8 +60,13 @@ class Ring:
 
 @dataclass
 class Dialing:
-    """What `room.call()` gives: await it for the call, or use it as an async context manager that hangs up."""
+    """A call to be: await it for the call, or use it as an async context manager that hangs up at its end.
 
+    Nothing happens before that.
+    """
+
+    name: str
+    """Name of the other participant."""
     work: Callable[[], Awaitable[Call]]
     call: Call | None = field(default=None, init=False)
 

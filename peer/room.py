@@ -138,16 +138,17 @@ class Room:
             NotHere, Rejected, NoAnswer, IceFailed: it did not come about.
             UsageError, DeviceError: a source cannot be opened.
         """
-        return Dialing(lambda: self._dial(name, video, audio, timeout))
+        return Dialing(name, lambda: self._dial(name, video, audio, timeout))
 
     def rings(self) -> Taker[Ring]:
         """The calls that come in."""
         return self._rings.take()
 
-    def start(self, script: Callable[[Call], Awaitable[None]], call: Call) -> asyncio.Task[None]:
-        """Run a coroutine over a call, owned by the room: when it returns the call is hung up.
+    def start(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> asyncio.Task[None]:
+        """Run a coroutine over a call, or over one still to come (`ring.accept()`, `room.call(name)`), owned by the room.
 
-        What it raises is logged, told to the other side, and ends that call only.
+        When it returns the call is hung up. What it raises is logged, told to the other side, and ends that call only;
+        a call that does not come about is logged.
         """
         return self.spawn(self._script(script, call), f"script with {call.name}")
 
@@ -256,16 +257,21 @@ class Room:
         options: Options = Options(tuple(self.ice_servers), self._options.connect_timeout)
         return Call(self, remote, session, options, self._shelf)
 
-    async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call) -> None:
+    async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
         try:
-            await script(call)
+            started = await call if isinstance(call, Dialing) else call
+        except Error as error:
+            logger.warning("the call with %s did not come about: %s", call.name, error)
+            return
+        try:
+            await script(started)
         except CallEnded as error:
             logger.info("the script with %s ended with its call: %s", call.name, error)
         except Exception as error:
             logger.exception("the script with %s raised", call.name)
-            await call.hang_up(reason="error", text=told(error))
+            await started.hang_up(reason="error", text=told(error))
         else:
-            await call.hang_up()
+            await started.hang_up()
 
     # What the membership tells (peer.membership.Listener)
 

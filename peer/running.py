@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from peer.errors import CallEnded, Error, UsageError
+from peer.errors import Error, UsageError
 from peer.hosting import serve
 from peer.joining import ice_server, join
 
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from peer.hosting import Hosted
     from peer.joining import Joining
     from peer.media.base import PictureSourceBase, SoundSourceBase
-    from peer.ring import Ring
-    from peer.room import Room
 
     Script = Callable[[Call], Awaitable[None]]
-
-logger = logging.getLogger(__name__)
 
 
 def run(
@@ -79,18 +75,7 @@ async def _answer_all(script: Script, hosted: Hosted, joining: Joining) -> None:
         sys.stdout.write(f"Call the {room.name}: {hosted.page(room.room)}\n")
         sys.stdout.flush()
         async for ring in room.rings():
-            room.spawn(_answer(room, ring, script), f"answer {ring.caller}")
-
-
-async def _answer(room: Room, ring: Ring, script: Script) -> None:
-    try:
-        call = await ring.accept()
-    except CallEnded as error:
-        logger.info("%s", error)
-    except Error as error:
-        logger.warning("the call of %s did not come about: %s", ring.caller, error)
-    else:
-        room.start(script, call)
+            room.start(script, ring.accept())
 
 
 def _port(port: int | None) -> int:
