@@ -145,7 +145,7 @@ class Room:
         return self._rings.take()
 
     def start(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> asyncio.Task[None]:
-        """Run a coroutine over a call, or over one still to come (`ring.accept()`, `room.call(name)`), owned by the room.
+        """Run a coroutine over a call, or one still to come (`ring.accept()`, `room.call(name)`), owned by the room.
 
         When it returns the call is hung up. What it raises is logged, told to the other side, and ends that call only;
         a call that does not come about is logged.
