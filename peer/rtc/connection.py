@@ -123,7 +123,7 @@ class PeerConnection:
         """
         text, _ = self._understood(answer.sdp, self._sent_offer)
         await self._set_remote("answer", text)
-        self._follow(answer.sdp)
+        self._follow(text)
         self._start_watch()
 
     async def answer(self, offer: SessionDescription) -> SessionDescription:
@@ -147,7 +147,7 @@ class PeerConnection:
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except (ValueError, InvalidStateError, AiortcOperationError) as error:
             raise BadDescription(f"the offer cannot be answered ({error}); report it with the offer") from error
-        self._follow(offer.sdp)
+        self._follow(text)
         self._start_watch()
         return SessionDescription("answer", sdp.for_remote(self._pc.localDescription.sdp, standins))
 
@@ -160,6 +160,8 @@ class PeerConnection:
         transport = self._ice_transport()
         if candidate is None or transport is None or not sdp.usable_candidate(candidate.candidate):
             return
+        if len(transport.getRemoteCandidates()) >= sdp.MAX_CANDIDATES:
+            return  # each is paired with each of ours
         try:
             parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
             parsed.sdpMid = candidate.sdp_mid
@@ -227,6 +229,7 @@ class PeerConnection:
             track.end()
         self.pictures.stop()
         self.sound.stop()
+        self._text.close()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._pc.close()

@@ -1,6 +1,6 @@
 """Decoding for those who ask: pictures as numpy arrays, sound as PCM. Nothing is decoded while nobody takes it.
 
-Decoding runs on a small shared pool of threads, in order per track.
+Decoding runs on a small shared pool of threads, in order per track; the threads end with the last track that decodes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,28 @@ _DECODERS = {
     "g722": "g722",
 }
 
-_pool: ThreadPoolExecutor | None = None
+
+class _Pool:
+    """The threads that decode: there while somebody has them."""
+
+    def __init__(self) -> None:
+        self._executor: ThreadPoolExecutor | None = None
+        self._users = 0
+
+    def take(self) -> ThreadPoolExecutor:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(2, thread_name_prefix="peer-decode")
+        self._users += 1
+        return self._executor
+
+    def give_back(self) -> None:
+        self._users -= 1
+        if self._users == 0 and self._executor is not None:
+            self._executor.shutdown(wait=False)  # the threads end by themselves: nothing is joined on the event loop
+            self._executor = None
 
 
-def pool() -> ThreadPoolExecutor:
-    """The threads that decode, made when first needed."""
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(2, thread_name_prefix="peer-decode")
-    return _pool
+_POOL = _Pool()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class Decoder:
         self._request_keyframe = request_keyframe
         self._waiting: deque[EncodedFrame] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
         self._context: Any = None
         self._codec: Codec | None = None
         self._need_keyframe = True
@@ -77,6 +92,8 @@ class Decoder:
 
     def push(self, frame: EncodedFrame) -> None:
         """Take one encoded frame; never blocks."""
+        if self._closed:
+            return
         if frame.codec != self._codec:
             self._codec, self._context, self._need_keyframe = frame.codec, None, True
         if self._need_keyframe and not frame.keyframe:
@@ -95,11 +112,13 @@ class Decoder:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._threads is None:
+            self._threads = _POOL.take()
         try:
             while self._waiting:
                 frame = self._waiting.popleft()
                 try:
-                    decoded = await loop.run_in_executor(pool(), self._decode, frame)
+                    decoded = await loop.run_in_executor(self._threads, self._decode, frame)
                 except (av.FFmpegError, ValueError) as error:
                     self.errors += 1
                     logger.debug("a %s frame could not be decoded: %s", frame.codec.name, error)
@@ -118,9 +137,14 @@ class Decoder:
         return list(self._context.decode(packet))
 
     async def close(self) -> None:
+        """Decode nothing more, and let go of the threads. Idempotent, bounded."""
+        self._closed = True
         self._waiting.clear()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=2)
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            _POOL.give_back()
 
 
 def _open_decoder(codec: Codec) -> Any:

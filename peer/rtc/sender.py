@@ -168,8 +168,9 @@ class OutboundSound(MediaStreamTrack):
 
 
 def _audio_frame(samples: NDArray[np.int16], pts: int) -> AudioFrame:
-    channels = samples.shape[1]
-    frame = AudioFrame(format="s16", layout="stereo" if channels == 2 else "mono", samples=samples.shape[0])
+    if samples.shape[1] == 1:  # always stereo: another layout than before would end aiortc's encoder, and its sender
+        samples = np.repeat(samples, 2, axis=1)
+    frame = AudioFrame(format="s16", layout="stereo", samples=samples.shape[0])
     frame.planes[0].update(np.ascontiguousarray(samples).tobytes())
     frame.sample_rate = AUDIO_RATE
     frame.pts, frame.time_base = pts, Fraction(1, AUDIO_RATE)

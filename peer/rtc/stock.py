@@ -83,7 +83,10 @@ class _Registered:
             logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        self._stream.rtp(packet, time.monotonic())
+        try:
+            self._stream.rtp(packet, time.monotonic())
+        except Exception:  # it would end the whole connection, not only this packet
+            logger.exception("a packet could not be taken: %s", packet)
 
 
 def take_over(receiver: RTCRtpReceiver, stream: InboundStream) -> None:

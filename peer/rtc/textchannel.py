@@ -32,6 +32,9 @@ class TextChannel:
         self._received = received
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
+        """Whether there is nothing to wait for: the channel is open, or closed for good."""
+        self._low = asyncio.Event()
+        self._closed = False
         pc.on("datachannel", self._offered)
 
     def create(self) -> None:
@@ -46,7 +49,7 @@ class TextChannel:
             CallEnded: the channel is closed.
             Error: the other side has no data channel, or does not take the message in time.
         """
-        if len(text.encode()) > MAX_BYTES:
+        if len(text.encode(errors="replace")) > MAX_BYTES:
             raise UsageError(f"a message of more than {MAX_BYTES} bytes cannot be sent; split it")
         if self._channel is None and self._pc.sctp is None:
             raise Error("the other side has no data channel; have it create one (any label)")
@@ -56,22 +59,28 @@ class TextChannel:
                 await self._room_to_write()
         except TimeoutError:
             raise Error(f"the data channel did not take the message within {timeout:g} s; try again") from None
-        assert self._channel is not None
+        if self._closed or self._channel is None:
+            raise CallEnded("the data channel is closed; call again")
         try:
             self._channel.send(text)
         except InvalidStateError as error:
             raise CallEnded("the data channel is closed; call again") from error
+        except UnicodeEncodeError as error:
+            raise UsageError(f"that is no text that can be sent ({error.reason}); send valid Unicode") from error
         except ValueError as error:
             raise UsageError(f"the other side takes no message of that length ({error}); split it") from error
 
+    def close(self) -> None:
+        """The connection is over: whoever waits to write learns it."""
+        self._closed = True
+        self._open.set()
+        self._low.set()
+
     async def _room_to_write(self) -> None:
         channel = self._channel
-        if channel is None or channel.bufferedAmount <= MAX_BUFFERED:
-            return
-        low = asyncio.Event()
-        channel.bufferedAmountLowThreshold = MAX_BUFFERED // 2
-        channel.once("bufferedamountlow", low.set)
-        await low.wait()
+        while channel is not None and channel.bufferedAmount > MAX_BUFFERED and not self._closed:
+            self._low.clear()
+            await self._low.wait()
 
     def _offered(self, channel: RTCDataChannel) -> None:
         if self._channel is None:
@@ -81,6 +90,8 @@ class TextChannel:
 
     def _use(self, channel: RTCDataChannel) -> None:
         self._channel = channel
+        channel.bufferedAmountLowThreshold = MAX_BUFFERED // 2
+        channel.on("bufferedamountlow", self._low.set)
         channel.on("open", self._open.set)
         channel.on("message", self._on_message)
         if channel.readyState == "open":
