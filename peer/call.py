@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peer import events as happened
 from peer.errors import CallEnded
-from peer.lifetime import CallLife, told
+from peer.goodbye import told
+from peer.lifetime import CallLife
 from peer.taker import Broadcast, Taker
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Call(CallLife):
         self._recorders: list[tuple[Recorder, ParticipantRecorder, bool]] = []
         self._new_track = asyncio.Event()
         self._playback: Playback | None = None
+        # What is asked for last is what is sent in the end, however long a source takes to open.
+        self._video_turn, self._audio_turn = asyncio.Lock(), asyncio.Lock()
 
     # What goes out
 
@@ -72,6 +75,8 @@ class Call(CallLife):
         from peer.playback import Playback
 
         self._must_be_open()
+        if self._playback is not None:
+            self._playback.stop()
         self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
         return self._playback
 
@@ -112,6 +117,7 @@ class Call(CallLife):
         """
         from peer.recording.group import Recorder
 
+        self._must_be_open()
         own = not isinstance(directory, Recorder)
         recorder = directory if isinstance(directory, Recorder) else Recorder(directory)
         participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})
@@ -176,18 +182,22 @@ class Call(CallLife):
         return task
 
     async def _show(self, source: str | PictureSourceBase | None) -> None:
-        opened = await self._shelf.pictures(self, source)
-        if self._ended.done():
-            return
-        self._connection.pictures.show(opened.open() if opened is not None else None)
-        await self._shelf.settle(self, "video", opened)
+        async with self._video_turn:
+            opened = await self._shelf.pictures(self, source)
+            if self._ended.done():
+                await self._shelf.release(self)
+                return
+            self._connection.pictures.show(opened.open() if opened is not None else None)
+            await self._shelf.settle(self, "video", opened)
 
     async def _carry(self, source: str | SoundSourceBase | None) -> None:
-        opened = await self._shelf.sound(self, source)
-        if self._ended.done():
-            return
-        self._connection.sound.carry(opened.open() if opened is not None else None)
-        await self._shelf.settle(self, "audio", opened)
+        async with self._audio_turn:
+            opened = await self._shelf.sound(self, source)
+            if self._ended.done():
+                await self._shelf.release(self)
+                return
+            self._connection.sound.carry(opened.open() if opened is not None else None)
+            await self._shelf.settle(self, "audio", opened)
 
     async def main_track(self, kind: str) -> RemoteTrack | None:
         """The first track of `kind` that the other side sends; waits for one. None when the call ended first."""

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Protocol
 
-from peer.errors import SignalingError, Unreachable
+from peer.errors import SignalingError, Unreachable, UsageError
 from signaling.messages import (
     ByeFrom,
     ByeTo,
@@ -26,6 +26,7 @@ from signaling.messages import (
     MessageFrom,
     MessageTo,
     Welcome,
+    check_label,
 )
 
 if TYPE_CHECKING:
@@ -82,13 +83,18 @@ class MemoryHub:
         self._ids = itertools.count(1)
 
     async def connect(self, room: str, name: str) -> SignalingChannel:
+        try:
+            check_label("room", room)
+            check_label("name", name)
+        except ValueError as error:
+            raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         members = self._rooms.setdefault(room, {})
         if any(channel.member.name == name for channel in members.values()):
             raise SignalingError(f"the name {name!r} is taken in room {room!r}; join under another", "name-taken")
         member = Member(f"m{next(self._ids):04}", name)
         present = [channel.member for channel in members.values()]
         channel = MemoryChannel(self, member, Welcome(1, member.id, room, name, present, []))
-        for other in members.values():
+        for other in list(members.values()):  # one that does not read is taken out while it is told
             other.deliver(Joined(member))
         members[member.id] = channel
         return channel
@@ -100,6 +106,8 @@ class MemoryHub:
         members = self._rooms.get(channel.welcome.room, {})
         if members.pop(channel.member.id, None) is None:
             return
+        if not members:
+            del self._rooms[channel.welcome.room]
         for other in list(members.values()):
             other.deliver(Left(channel.member, reason))
 
@@ -129,7 +137,7 @@ class MemoryChannel:
         if not isinstance(message, (DescriptionTo, CandidateTo, ByeTo, MessageTo)):
             raise SignalingError(f"a {type(message).__name__} cannot be sent here; you have joined already")
         target = self._hub.target(self.welcome.room, message.to)
-        if target is None:
+        if target is None or target is self:
             self.deliver(_unknown(message))
         else:
             target.deliver(_relayed(message, self.member.id))

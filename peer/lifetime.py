@@ -14,7 +14,16 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peer import events as happened
-from peer.errors import BadDescription, CallEnded, CallLost, Error, IceFailed, NoAnswer, Rejected, Unreachable
+from peer import goodbye
+from peer.errors import (
+    BadDescription,
+    CallEnded,
+    CallLost,
+    Error,
+    IceFailed,
+    NoAnswer,
+    Unreachable,
+)
 from peer.negotiation import Negotiation, Verdict
 from peer.taker import Broadcast, Taker
 from signaling.messages import ByeFrom, ByeTo, CandidateFrom, CandidateTo, DescriptionFrom, DescriptionTo
@@ -157,7 +166,7 @@ class CallLife(ABC):
         except asyncio.CancelledError:
             await self._give_up("cancelled")
             raise
-        except Error as error:
+        except Exception as error:
             await self._give_up("failed", str(error))
             raise
         await self._until_connected()
@@ -265,6 +274,10 @@ class CallLife(ABC):
                 self._fail(error, "failed")
             except Unreachable as error:
                 logger.warning("%s: %s", self.name, error)
+            except Exception as error:
+                logger.exception("a message of %s could not be worked off", self.name)
+                await self._say_bye("failed", goodbye.told(error))
+                self._fail(CallEnded(f"the call with {self.name} broke: {goodbye.told(error)}; report it"), "failed")
 
     async def _take(self, message: CallMessage) -> None:
         if message.session != self.session:
@@ -296,23 +309,15 @@ class CallLife(ABC):
     # Inside: the end
 
     def _hung_up_on(self, bye: ByeFrom) -> None:
-        text = f": {bye.text}" if bye.text else ""
-        if bye.reason in ("declined", "busy") and not self._answered.done():
-            error: Error = Rejected(f"{self.name} is busy{text}; try again later", "busy", bye.text)
-            if bye.reason == "declined":
-                error = Rejected(f"{self.name} declined the call{text}; ask them first", "declined", bye.text)
-            self._fail(error, bye.reason, by=self.name, text=bye.text)
-        elif bye.reason == "no-answer" and not self._answered.done():
-            self._fail(NoAnswer(f"nobody answered at {self.name}; try again later"), bye.reason, by=self.name)
-        else:
-            self._fail(CallEnded(f"{self.name} ended the call{text}"), bye.reason, by=self.name, text=bye.text)
+        error = goodbye.meaning(self.name, bye, answered=self._answered.done(), connected=self._connected.done())
+        self._fail(error, bye.reason, by=self.name, text=bye.text)
 
     def _fail(self, error: Error, reason: str, *, by: str = "", text: str = "") -> None:
         """It is over: whoever waits for it to come about gets `error`."""
         for future in (self._answered, self._connected):
             if not future.done():
                 future.set_exception(error)
-        self._finish(happened.Ended(by, _spoken(reason), self._seconds(), text))
+        self._finish(happened.Ended(by, goodbye.spoken(reason), self._seconds(), text))
 
     def _finish(self, ended: happened.Ended) -> None:
         if self._ended.done():
@@ -329,7 +334,10 @@ class CallLife(ABC):
 
     async def _clean(self) -> None:
         """Close everything that is the call's, in the order of docs/closing.md."""
-        await self._release()
+        try:
+            await self._release()
+        except Exception:
+            logger.exception("not everything of the call with %s could be given back", self.name)
         await self._connection.close()
         if self._chain is not None:
             self._chain.cancel()
@@ -342,7 +350,7 @@ class CallLife(ABC):
     async def _give_up(self, reason: str, text: str = "") -> None:
         if not self._ended.done():
             await self._say_bye(reason, text)
-            self._finish(happened.Ended(self._room.name, _spoken(reason), 0.0, text))
+            self._finish(happened.Ended(self._room.name, goodbye.spoken(reason), 0.0, text))
         await self._settled()
 
     async def _until_connected(self) -> None:
@@ -357,7 +365,7 @@ class CallLife(ABC):
 
     async def _say_bye(self, reason: str, text: str) -> None:
         try:
-            await self._room.send(ByeTo(self.remote.member, self.session, _wire(reason), text[:500]))
+            await self._room.send(ByeTo(self.remote.member, self.session, goodbye.wire(reason), text[:500]))
         except Error as error:
             logger.debug("the goodbye could not be sent: %s", error)
 
@@ -375,22 +383,6 @@ class CallLife(ABC):
 
     def _seconds(self) -> float:
         return time.monotonic() - self._open_at if self._open_at is not None else 0.0
-
-
-def told(error: BaseException) -> str:
-    """An exception in one line, as the other side is shown it."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _spoken(reason: str) -> str:
-    return reason.replace("-", " ")
-
-
-def _wire(reason: str) -> Any:
-    wire = reason.replace(" ", "-")
-    known = ("hung-up", "declined", "busy", "cancelled", "no-answer", "failed", "lost", "left", "error")
-    return wire if wire in known else "hung-up"
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:

@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from peer.errors import SignalingError, Unreachable
+from peer.errors import Error, SignalingError, Unreachable
 from signaling.messages import Joined, Left, Member
 
 if TYPE_CHECKING:
@@ -57,13 +57,25 @@ class Membership:
         logger.debug("> %s", type(message).__name__)
         await self._channel.send(message)
 
+    async def send_if_possible(self, message: ClientMessage) -> None:
+        """Like `send`; never raises."""
+        try:
+            await self.send(message)
+        except Error as error:
+            logger.debug("a %s could not be sent: %s", type(message).__name__, error)
+
     async def run(self) -> None:
         """Take what comes, for ever."""
         while True:
             try:
-                self._take(await self._channel.receive())
+                message = await self._channel.receive()
             except Unreachable as error:
                 await self._come_back(error)
+            else:
+                try:
+                    self._take(message)
+                except Exception:  # the room goes on, whatever one message does
+                    logger.exception("a %s of the signaling server could not be worked off", type(message).__name__)
 
     async def close(self) -> None:
         await self._channel.close()

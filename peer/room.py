@@ -12,7 +12,8 @@ from uuid import uuid4
 from peer import events as happened
 from peer.call import Call
 from peer.errors import CallEnded, Error, NotHere
-from peer.lifetime import Remote, told
+from peer.goodbye import told
+from peer.lifetime import Remote
 from peer.membership import Membership
 from peer.negotiation import gives_way
 from peer.ring import Dialing, Ring
@@ -223,29 +224,41 @@ class Room:
         self, name: str, video: Pictures | EllipsisType, audio: Sounds | EllipsisType, timeout: float
     ) -> Call:
         member = self._member(name)
-        waiting = next((call for call in self.ringing.values() if call.remote.member == member.id), None)
+        waiting = self._waiting(member)
         if waiting is not None:  # they call us already: answering is what both want
             return await self.take_ring(waiting, video, audio)
         call = self._new_call(Remote(member.name, member.id), uuid4().hex)
         self._calls[call.session] = call
-        try:
-            await self._provide(call, video, audio)
-        except BaseException:
+        await self._provide(call, video, audio)
+        waiting = self._waiting(member)
+        if waiting is not None:  # they called while our sources were being opened
             await call.hang_up()
-            raise
+            return await self.take_ring(waiting, video, audio)
         await call.dial(timeout)
         self._begun(call, outgoing=True)
         return call
 
+    def _waiting(self, member: Member) -> Call | None:
+        """The call from `member` that rings."""
+        return next((call for call in self.ringing.values() if call.remote.member == member.id), None)
+
     async def _provide(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> None:
         video = self._options.video if video is ... else video
         audio = self._options.audio if audio is ... else audio
-        await self._shelf.prepare(call, video, audio)
-        if not call.over:
-            await call.show(video)
-            await call.carry(audio)
+        try:
+            await self._shelf.prepare(call, video, audio)
+        except BaseException as error:
+            await call.hang_up(reason="failed", text=told(error))
+            raise
+        if call.over:
+            await self._shelf.release(call)
+            return
+        await call.show(video)
+        await call.carry(audio)
 
     def _begun(self, call: Call, *, outgoing: bool) -> None:
+        if call.over:  # at once
+            return
         for recorder in self._recorders:
             if not recorder.closed:
                 call.record(recorder)
@@ -331,7 +344,7 @@ class Room:
             return
         if len(self.ringing) >= MAX_RINGS:
             busy = ByeTo(message.sender, message.session, "busy", "too many calls at once")
-            self.spawn(self._quietly(self.send(busy)), "busy")
+            self.spawn(self._membership.send_if_possible(busy), "busy")
             return
         call = self._new_call(Remote(member.name, member.id), message.session)
         self._calls[message.session] = self.ringing[message.session] = call
@@ -385,9 +398,3 @@ class Room:
         while not true():
             self._changed.clear()
             await self._changed.wait()
-
-    async def _quietly(self, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Error as error:
-            logger.debug("%s", error)

@@ -38,13 +38,17 @@ class WebSocketConnect:
         self._timeout = timeout
 
     async def __call__(self, room: str, name: str) -> SignalingChannel:
+        try:
+            join = encode(Join(room, name, VERSION))
+        except ValueError as error:
+            raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         session = aiohttp.ClientSession()
         try:
             async with asyncio.timeout(self._timeout):
                 socket = await session.ws_connect(
                     self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, autoclose=True
                 )
-                await socket.send_str(encode(Join(room, name, VERSION)))
+                await socket.send_str(join)
                 welcome = _parse(await socket.receive())
         except TimeoutError as error:
             await session.close()
@@ -78,7 +82,11 @@ class WebSocketChannel:
 
     async def send(self, message: ClientMessage) -> None:
         try:
-            await self._socket.send_str(encode(message))
+            text = encode(message)
+        except ProtocolError as error:
+            raise UsageError(str(error)) from error
+        try:
+            await self._socket.send_str(text)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise Unreachable("the signaling server is gone; it is tried again") from error
 
@@ -103,10 +111,15 @@ def endpoint(url: str) -> str:
     Raises:
         UsageError: not a URL of one.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    wrong = f"{url!r} is not the URL of a signaling server; write one like http://localhost:8080"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # a port that is no number, half an IPv6 address
+        raise UsageError(wrong) from error
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise UsageError(f"{url!r} is not the URL of a signaling server; write one like http://localhost:8080")
+    if scheme is None or not valid:
+        raise UsageError(wrong)
     path = parts.path.rstrip("/")
     return urlunsplit((scheme, parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", ""))
 
