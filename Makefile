@@ -19,11 +19,11 @@ demo: .venv/.runtime ## two headless peers call each other for 10 s and record i
 	@$(BIN)/peer demo $(ARGS)
 
 test: .venv/.dev ## every test; installs the browsers and ffmpeg first when it may (root, apt-get)
-	@sh scripts/system-packages.sh
-	@sh scripts/run-tests.sh $(ARGS)
+	@sh .ci/system-packages.sh
+	@sh .ci/run-tests.sh $(ARGS)
 
 test-fast: .venv/.dev ## the tests that need no browser, in less than a minute
-	@sh scripts/run-tests.sh -m "not browser" $(ARGS)
+	@sh .ci/run-tests.sh -m "not browser" $(ARGS)
 
 lint: .venv/.dev ## ruff, ruff format and mypy --strict
 	@status=0; \
@@ -40,8 +40,8 @@ clean: ## remove the virtual environment, caches and what a build left
 	find peer signaling tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what is installed, so that a second run starts at once; a changed pyproject.toml installs again.
-.venv/.python: scripts/make-venv.sh
-	@PYTHON="$(PYTHON)" sh scripts/make-venv.sh .venv
+.venv/.python: .ci/make-venv.sh
+	@PYTHON="$(PYTHON)" sh .ci/make-venv.sh .venv
 	@touch $@
 
 .venv/.runtime: .venv/.python pyproject.toml

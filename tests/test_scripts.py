@@ -32,7 +32,7 @@ class Machine:
         path.chmod(0o755)
 
     def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [SHELL, str(ROOT / "scripts" / script), *arguments]
+        command = [SHELL, str(ROOT / ".ci" / script), *arguments]
         surroundings = {"PATH": str(self.folder), **environment}
         return subprocess.run(
             command, env=surroundings, cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
