@@ -17,6 +17,13 @@ async def print_messages(call: peer.Call) -> None:
     print(f"* {call.name} is gone")
 
 
+async def typed() -> asyncio.StreamReader:
+    """The lines of the terminal, without a thread that Ctrl-C would have to wait for."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    return lines
+
+
 async def main(url: str = "http://localhost:8080", room: str = "lab", name: str = "terminal") -> None:
     async with peer.join(url, room=room, name=name) as lab:
 
@@ -27,9 +34,9 @@ async def main(url: str = "http://localhost:8080", room: str = "lab", name: str 
         lab.spawn(answer(), "answer")
         for member in lab.members:
             lab.start(print_messages, lab.call(member))
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        async for line in await typed():
             for call in lab.calls:
-                await call.write(line.rstrip("\n"))
+                await call.write(line.decode().rstrip("\n"))
 
 
 asyncio.run(main(*sys.argv[1:]))
