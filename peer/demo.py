@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from peer.calling import Calling, Observed, Plan
+from peer.calling import Calling, Plan
 from peer.errors import CallEnded, CallError, Error
 from peer.hosting import PortInUse, serve
 from peer.joining import ice_server, join
 from peer.media import open_media, parse_source
+from peer.observing import Observed
 from peer.recording.verify import Verification, verify
 from peer.report import CallReport
 

@@ -1,13 +1,13 @@
 """The verbs put together, and the way out: one sentence and one exit code, whatever happens."""
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peer.cli import call, demo, devices, serve
+from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
 if TYPE_CHECKING:
@@ -48,12 +48,11 @@ def _options(
 
 def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run the command and leave the process with its exit code."""
-    # A signal that comes before the event loop takes care of it ends the program just as quietly.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_quietly()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(args=list(arguments), prog_name="peer", standalone_mode=False)
-    except KeyboardInterrupt:
+    except Interrupted:
         code = 0
     except Error as error:
         code = _say(str(error), error.exit_code)

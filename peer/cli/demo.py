@@ -1,17 +1,21 @@
 """`peer demo`."""
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peer.cli import options, output
+from peer.cli.settings import NO_CAMERA, is_local
 
 if TYPE_CHECKING:
     from peer.calling import Calling
     from peer.demo import DemoPlan, DemoResult
     from peer.logs import LineHandler
+
+logger = logging.getLogger(__name__)
 
 Seconds = Annotated[float, typer.Option(metavar="S", min=1, max=3600, help="Seconds to record.")]
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the recordings go.")]
@@ -68,6 +72,8 @@ async def _demo(plan: "DemoPlan", handler: "LineHandler", *, json: bool, live: b
     from peer.demo import Demo
 
     one = Demo(plan)
+    if not is_local(plan.host):
+        logger.warning(NO_CAMERA)
     async with one.prepared() as bot:
         async with live_while(handler, one.status, wanted=live):
             result = await one.show(bot)

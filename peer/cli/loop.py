@@ -11,6 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from peer.cli.signals import end_quietly
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -71,7 +73,7 @@ def run(work: Coroutine[Any, Any, T]) -> T | None:
     except asyncio.CancelledError:
         return None
     finally:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the loop took its own away
+        end_quietly()  # the loop took its own handlers away
         if ending is not None:
             ending.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 WIDE: Final = 150
 """Columns from which the candidate pair and the file have a column of their own; below, they have lines."""
+UNBOUNDED: Final = 250
+"""Columns where there is no terminal."""
 REFRESH: Final = 0.25
 """Seconds between two states of the live line."""
 
@@ -103,7 +106,8 @@ def _console() -> Console:
     from rich.console import Console
 
     # Into a file or a pipe nothing is cut to the 80 columns of an imagined terminal.
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=250)
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Console(highlight=False, width=width, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def _cells(report: CallReport, *, with_path: bool) -> list[str]:

@@ -1,20 +1,17 @@
 """`peer serve`."""
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
-import asyncio
 import contextlib
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from peer.cli import options, output
+from peer.cli.settings import NO_CAMERA, ServeSettings, is_local
 from peer.errors import UsageError
-
-if TYPE_CHECKING:
-    from peer.cli.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +44,6 @@ def serve(
     """Run the signaling server and its page until Ctrl-C."""
     from peer import logs
     from peer.cli.loop import run
-    from peer.cli.settings import ServeSettings
 
     logs.set_up(verbose=verbose, quiet=quiet, narrated=())
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)
@@ -62,7 +58,9 @@ def serve(
     return 0
 
 
-async def _serve(settings: "ServeSettings", *, json: bool) -> None:
+async def _serve(settings: ServeSettings, *, json: bool) -> None:
+    import asyncio  # not above: `peer --help` would wait for it
+
     from peer import hosting
 
     async with hosting.serve(
@@ -81,17 +79,14 @@ async def _serve(settings: "ServeSettings", *, json: bool) -> None:
             output.say(f"Signaling server and page: {page}")
         for url in server.urls[1:]:
             logger.info("in this network: %s", url)
-        if not settings.local:
-            logger.warning(
-                "browsers give a page no camera or microphone over plain http from another machine; "
-                "put a proxy with https in front, or open the page on this machine"
-            )
+        if not is_local(settings.host):
+            logger.warning(NO_CAMERA)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.seconds):
                 await asyncio.get_running_loop().create_future()
 
 
-def _show(settings: "ServeSettings", context: typer.Context, origin_of_servers: str, *, json: bool) -> None:
+def _show(settings: ServeSettings, context: typer.Context, origin_of_servers: str, *, json: bool) -> None:
     shown = settings.shown()
     origins = {name: _origin(context, name) for name in shown} | {"ice_servers": origin_of_servers}
     if json:

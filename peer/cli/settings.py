@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from signaling.messages import IceServer
 
 
+NO_CAMERA = (
+    "browsers give a page no camera or microphone over plain http from another machine; "
+    "put a proxy with https in front, or open the page on this machine"
+)
+"""What whoever opens the server to the network has to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
     """The configuration of the server; texts of ICE servers as they were written."""
@@ -34,16 +41,6 @@ class ServeSettings:
 
         return [server for text in self.ice_servers for server in ice_server(text)]
 
-    @property
-    def local(self) -> bool:
-        """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
-
     def shown(self) -> dict[str, Any]:
         """Name and value of everything, passwords masked."""
         return {
@@ -58,9 +55,19 @@ class ServeSettings:
         }
 
 
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def masked(server: IceServer) -> str:
     """An ICE server as it may be shown to anybody."""
-    urls = ",".join(server.urls)
     if server.username is None and server.credential is None:
-        return urls
-    return re.sub(r"^(turns?:)", rf"\1{json.dumps(server.username or '')[1:-1]}:***@", urls)
+        return ",".join(server.urls)
+    user = json.dumps(server.username or "")[1:-1]
+    return ",".join(re.sub(r"^(\w+:)", lambda scheme: f"{scheme[1]}{user}:***@", url) for url in server.urls)
