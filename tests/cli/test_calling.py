@@ -1,0 +1,130 @@
+"""What becomes of calls, told by reports and by the one error that decides on the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from peer.calling import Calling, Plan
+from peer.channel import MemoryHub
+from peer.errors import NoAnswer, NotHere, Rejected
+from peer.joining import join
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from peer.room import Room
+
+
+@pytest.fixture
+def hub() -> MemoryHub:
+    return MemoryHub()
+
+
+@asynccontextmanager
+async def member(hub: MemoryHub, name: str) -> AsyncIterator[Room]:
+    async with join(hub.connect, room="lab", name=name, audio="test") as room:
+        yield room
+
+
+def calling(room: Room, **changes: object) -> Calling:
+    plan = {"url": "", "room": "lab", "name": room.name, "to": "alice", "timeout": 10.0} | changes
+    return Calling(room, Plan(**plan))  # type: ignore[arg-type]
+
+
+async def test_somebody_who_does_not_come(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot:
+        one = calling(bot, timeout=0.05)
+        await one.run()
+    assert isinstance(one.error, NotHere) and one.error.exit_code == 5
+    assert "check the name" in str(one.error) and one.reports == []
+
+
+async def test_time_that_is_over_before_anybody_came(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot:
+        one = calling(bot, seconds=0.05)
+        await one.run()
+        assert isinstance(one.error, NoAnswer) and one.error.exit_code == 5
+        everybody = calling(bot, seconds=0.05, to=None)
+        await everybody.run()
+        assert everybody.error is None
+
+
+async def test_somebody_who_declines(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice:
+
+        async def decline() -> None:
+            async for ring in alice.rings():
+                await ring.reject("busy", "in a meeting")
+                return
+
+        declining = asyncio.create_task(decline())
+        one = calling(bot)
+        await one.run()
+        await declining
+    assert isinstance(one.error, Rejected) and one.error.exit_code == 4
+    (report,) = one.reports
+    assert (report.name, report.state, report.error) == ("alice", "failed", one.error)
+
+
+async def test_the_other_side_hangs_up(hub: MemoryHub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "peer.observing")
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice:
+
+        async def answer() -> None:
+            async for ring in alice.rings():
+                call = await ring.accept()
+                async for _ in call.sound():
+                    await call.hang_up()
+                return
+
+        answering = asyncio.create_task(answer())
+        one = calling(bot)
+        await one.run()
+        await answering
+    assert one.error is None
+    (report,) = one.reports
+    assert report.state == "ended" and report.ended is not None
+    assert (report.ended.by, report.ended.reason) == ("alice", "hung up")
+    assert report.codecs()[-1] == "Opus" and report.pair is not None
+    assert any(message.startswith("alice hung up after") for message in caplog.messages)
+
+
+async def test_everybody_is_called_who_is_there_or_comes_and_one_failure_ends_nothing(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot, member(hub, "grump") as grump, member(hub, "alice") as alice:
+        everybody = calling(bot, to=None)
+        running = asyncio.create_task(everybody.run())
+        async for ring in grump.rings():
+            await ring.reject()
+            break
+        async for ring in alice.rings():
+            await ring.accept()
+            break
+        async with member(hub, "late") as late:
+            async for ring in late.rings():
+                call = await ring.accept()
+                await call.hang_up()
+                break
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    states = {report.name: report.state for report in everybody.reports}
+    assert states == {"grump": "failed", "alice": "ended", "late": "ended"}
+    assert everybody.error is None and everybody.observed == {}
+
+
+async def test_whoever_calls_is_answered(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot:
+        everybody = calling(bot, to="nobody else")
+        running = asyncio.create_task(everybody.run())
+        async with member(hub, "alice") as alice, alice.call("bot", timeout=10) as call:
+            async for _ in call.sound():  # hers may be open a moment before the bot's
+                break
+        running.cancel()
+        await asyncio.wait([running])
+    (report,) = everybody.reports
+    assert (report.name, report.outgoing, report.state) == ("alice", False, "ended")

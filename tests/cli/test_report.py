@@ -1,0 +1,91 @@
+"""What is said of a call: who, what, which way, and who ended it why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from peer.errors import IceFailed
+from peer.events import Ended
+from peer.report import CallReport, connected_words, ended_words, path_words
+from tests.cli.samples import PAIR, report
+
+
+def test_a_new_call_in_one_line() -> None:
+    assert connected_words(report(), 29.7) == "alice connected, VP8 640x480 at 30, direct UDP, 0.2 s"
+
+
+def test_a_new_call_without_video() -> None:
+    assert connected_words(report(video=False), 0.0) == "alice connected, Opus only, direct UDP, 0.2 s"
+
+
+def test_a_new_call_before_anything_is_known_of_it() -> None:
+    assert (
+        connected_words(CallReport("alice", outgoing=True), 0.0) == "alice connected, no media yet, path unknown, 0.0 s"
+    )
+
+
+def test_the_way_of_the_media() -> None:
+    assert path_words(PAIR) == "direct UDP"
+    assert path_words(replace(PAIR, remote_type="relay")) == "relayed UDP"
+    assert path_words(replace(PAIR, local_type="relay", protocol="tcp")) == "relayed TCP"
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (Ended("alice", "hung up", 31.2), "alice hung up after 31 s"),
+        (Ended("bot", "hung up", 31.2), "hung up on alice after 31 s"),
+        (Ended("alice", "left", 5.0), "alice left after 5 s"),
+        (Ended("bot", "left", 5.0), "left the call with alice after 5 s"),
+        (Ended("", "lost", 5.0), "alice was lost after 5 s"),
+        (Ended("alice", "error", 5.0, "ValueError: x"), "alice ended the call on an error after 5 s: ValueError: x"),
+        (
+            Ended("bot", "error", 5.0, "ValueError: x"),
+            "we ended the call with alice on an error after 5 s: ValueError: x",
+        ),
+        (Ended("alice", "declined", 0.0, "not now"), "the call with alice is over (declined): not now"),
+    ],
+)
+def test_the_end_of_a_call_in_one_line(ended: Ended, words: str) -> None:
+    assert ended_words(report(ended=ended)) == words
+
+
+def test_with_two_of_ours_the_line_says_which_one() -> None:
+    ours = report("bot", ended=Ended("caller", "hung up", 3.0))
+    ours.own = "caller"
+    assert ours.who == "caller - bot"
+    assert ended_words(ours) == "caller: hung up on bot after 3 s"
+
+
+def test_figures() -> None:
+    one = report()
+    assert one.frames("video") == (300, 290, 3)
+    assert one.frames("audio") == (500, 500, 3)
+    assert one.codecs() == ["VP8", "Opus"]
+    assert one.bitrates() == (800_000.0, 80_000.0)
+
+
+def test_a_call_that_never_was_has_figures_too() -> None:
+    one = CallReport("alice", outgoing=True, state="failed", error=IceFailed("no path; try a TURN server"))
+    assert (one.how, one.codecs(), one.frames("video"), one.bitrates()) == ("not reached", [], (0, 0, 0), (0.0, 0.0))
+    assert one.to_json()["error"] == "no path; try a TURN server"
+    assert json.dumps(one.to_json())
+
+
+def test_the_json_of_a_call() -> None:
+    found = json.loads(json.dumps(report(ended=Ended("alice", "hung up", 10.0)).to_json()))
+    assert found["ended"] == {"by": "alice", "reason": "hung up", "seconds": 10.0, "text": ""}
+    assert found["video"] == {
+        "framesSent": 300,
+        "framesReceived": 290,
+        "framesLost": 3,
+        "packetsLost": 2,
+        "width": 640,
+        "height": 480,
+    }
+    assert found["candidatePair"]["remote"] == {"type": "prflx", "address": "192.0.2.7:6000"}
+    assert found["files"][0]["path"] == "recordings/alice.mkv"
+    assert "own" not in found
