@@ -155,7 +155,7 @@ def tune_ice(transport: RTCIceTransport, watch: Watch) -> None:
 
     async def query_consent() -> None:
         async with asyncio.TaskGroup() as checks:  # several in flight: a round trip may take longer than the interval
-            while True:
+            while not connection._closing:  # aioice starts this even when it was closed while it connected
                 await asyncio.sleep(CONSENT_INTERVAL * (0.8 + 0.4 * random.random()))
                 checks.create_task(_consent_check(connection, watch))
 

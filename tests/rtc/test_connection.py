@@ -1,0 +1,589 @@
+"""Connections: ours with ours, ours with stock aiortc in both roles, later offers, deadlines, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
+
+from peer.errors import BadDescription, CallEnded, CallLost, IceFailed, UsageError
+from peer.errors import Error as PeerError
+from peer.rtc import stock, textchannel
+from peer.rtc.connection import Options
+from peer.rtc.stats import bitrate
+from signaling.messages import IceCandidate, SessionDescription
+from tests.rtc.wires import PATIENCE, End, Stock, connect, end_and_stock, frames, negotiate, two_ends
+
+QUICK = Options(connect_timeout=0.4)
+WAKEFUL = Options(disconnected_after=0.6, lost_after=1.6)
+
+
+def without_candidates(text: str) -> str:
+    return re.sub(r"a=(candidate|end-of-candidates)[^\n]*\n", "", text)
+
+
+def with_local_names(text: str) -> str:
+    """As a browser writes candidates while nobody allowed it the camera."""
+    return re.sub(r"(a=candidate:\S+ 1 udp \d+) \S+", r"\1 3e2c5f3a-8975-4052-97fd-8cf301aa1989.local", text)
+
+
+# Ours with ours
+
+
+async def test_pictures_sound_and_messages_both_ways() -> None:
+    async with two_ends() as (caller, callee):
+        for end in (caller, callee):
+            end.send_pictures()
+            end.send_sound()
+        await connect(caller, callee)
+        for end, other in ((caller, callee), (callee, caller)):
+            assert end.connection.state == "connected"
+            first = (await frames(end.track("video"), 5))[0]
+            assert (first.codec.name, first.width, first.height) == ("VP8", 160, 120)
+            assert len(await frames(end.track("audio"), 5)) == 5
+            await end.connection.write("grüß dich")
+            assert await other.watcher.heard("text") == "grüß dich"
+            pair = end.connection.pair()
+            assert pair is not None and pair.protocol == "udp" and "host" in str(pair)
+
+
+async def test_received_pictures_and_sound_can_be_decoded() -> None:
+    async with two_ends() as (caller, callee):
+        caller.send_pictures()
+        caller.send_sound()
+        await connect(caller, callee)
+        pictures = callee.track("video").pictures()
+        sound = callee.track("audio").sound(16000, 2)
+        async with asyncio.timeout(PATIENCE):
+            assert (await anext(pictures)).array.shape == (120, 160, 3)
+            heard = await anext(sound)
+        assert heard.rate == 16000 and heard.array.shape[1] == 2
+        pictures.close()
+        sound.close()
+
+
+async def test_statistics_grow_with_what_flows() -> None:
+    async with two_ends() as (caller, callee):
+        caller.send_pictures()
+        await connect(caller, callee)
+        await frames(callee.track("video"), 2)
+        before = await callee.connection.stats()
+        await frames(callee.track("video"), 5)
+        after, sent = await callee.connection.stats(), await caller.connection.stats()
+        received, video = after.received("video"), sent.sent("video")
+        assert received is not None and video is not None
+        assert received.active and received.codec == "VP8" and received.frame_width == 160
+        assert received.frames_received >= 7 and received.packets_lost == 0
+        assert video.packets_sent >= received.packets_received > 0
+        assert bitrate(before, after)[0] > 0 and bitrate(before, after)[1] == 0
+
+
+async def test_a_failing_taker_loses_its_frames_and_nothing_else() -> None:
+    def broken(frame: object) -> None:
+        raise RuntimeError("taker")
+
+    async with two_ends() as (caller, callee):
+        caller.send_pictures()
+        await connect(caller, callee)
+        callee.track("video").subscribe(broken)
+        await frames(callee.track("video"), 5)
+        assert callee.connection.state == "connected"
+
+
+async def test_a_failing_message_handler_does_not_end_the_connection() -> None:
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        told = callee.watcher.text_received
+        broken = asyncio.Event()
+
+        def fail(text: str | bytes) -> None:
+            broken.set()
+            raise RuntimeError("handler")
+
+        callee.connection._text._received = fail
+        await caller.connection.write("first")
+        async with asyncio.timeout(PATIENCE):
+            await broken.wait()
+        callee.connection._text._received = told
+        await caller.connection.write("second")
+        assert await callee.watcher.heard("text") == "second"
+
+
+async def test_messages_that_are_too_long_are_refused() -> None:
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        with pytest.raises(UsageError, match="split it"):
+            await caller.connection.write("ü" * 33_000)
+        with pytest.raises(UsageError, match="Unicode"):
+            await caller.connection.write("\ud800")
+        await caller.connection.write("x" * 65536)
+        assert await callee.watcher.heard("text") == "x" * 65536
+
+
+async def test_many_messages_wait_for_room_and_arrive_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(textchannel, "MAX_BUFFERED", 50_000)
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        for number in range(8):
+            await caller.connection.write(f"{number:030000}")
+        await callee.watcher.heard("text", 8)
+        assert [int(text[-5:]) for text in callee.watcher.values("text")] == list(range(8))
+
+
+async def test_whoever_waits_to_write_learns_of_the_end() -> None:
+    async with two_ends() as (caller, _):
+        await caller.connection.offer()
+        writing = asyncio.ensure_future(caller.connection.write("never"))
+        await asyncio.sleep(0)
+        await caller.connection.close()
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(CallEnded):
+                await writing
+
+
+async def test_writing_without_a_channel_says_so() -> None:
+    async with two_ends() as (caller, _):
+        with pytest.raises(PeerError, match="no data channel"):
+            await caller.connection.write("x")
+        await caller.connection.offer()
+        with pytest.raises(PeerError, match="did not take the message within"):
+            await caller.connection.write("x", timeout=0.01)
+
+
+# Ours with stock
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_stock_calls_us(codec: str) -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("audio", "video", codec=codec)
+        stock.open_channel()
+        end.send_pictures()
+        end.send_sound()
+        await stock.offer_to(end)
+        await end.watcher.heard("connected")
+        frame = (await frames(end.track("video"), 3))[0]
+        assert frame.codec.name.lower() == codec
+        await frames(end.track("audio"), 3)
+        assert (await stock.got("video")).width == 160
+        assert (await stock.got("audio")).sample_rate == 48000
+        await end.connection.write("hello")
+        async with asyncio.timeout(PATIENCE):
+            assert await stock.messages.get() == "hello"
+        stock.channel.send("back")
+        assert await end.watcher.heard("text") == "back"
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_we_call_stock(codec: str) -> None:
+    async with end_and_stock() as (end, stock):
+        end.send_pictures()
+        end.send_sound()
+        offer = await end.connection.offer()
+        await stock.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        stock.pc.getTransceivers()
+        for transceiver in stock.pc.getTransceivers():
+            transceiver.direction = "sendrecv"
+            if transceiver.kind == "video":
+                known = [c for c in transceiver._codecs if c.mimeType.lower() in (f"video/{codec}", "video/rtx")]
+                transceiver._codecs = [c for c in known if c.name.lower() == codec]
+        await stock.pc.setLocalDescription(await stock.pc.createAnswer())
+        await end.connection.apply_answer(SessionDescription("answer", stock.pc.localDescription.sdp))
+        await end.watcher.heard("connected")
+        assert (await stock.got("video")).width == 160
+        assert (await stock.got("audio")).samples > 0
+        sent = (await end.connection.stats()).sent("video")
+        assert sent is not None and sent.codec.lower() == codec
+        await end.connection.write("hello")
+        async with asyncio.timeout(PATIENCE):
+            assert await stock.messages.get() == "hello"
+
+
+async def test_nothing_is_sent_while_nothing_is_shown() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("video")
+        await stock.offer_to(end)
+        await frames((await _track(end, "video")), 5)
+        sent = (await end.connection.stats()).sent("video")
+        assert sent is not None and sent.packets_sent == 0
+        end.send_pictures()
+        assert (await stock.got("video")).width == 160
+
+
+async def test_mono_and_stereo_may_take_turns() -> None:
+    import numpy as np
+
+    from peer.media import SoundSource
+
+    async with end_and_stock() as (end, stock):
+        stock.send("audio")
+        await stock.offer_to(end)
+        for channels in (1, 2, 1):
+            source = SoundSource(channels=channels)
+            source.push(np.full((9600, channels), 3000, np.int16))
+            end.connection.sound.carry(source.open())
+            assert (await stock.got("audio")).sample_rate == 48000
+            while not stock.received["audio"].empty():
+                stock.received["audio"].get_nowait()
+            await source.close()
+        assert end.connection.sound.readyState == "live"
+
+
+async def _track(end: End, kind: str):  # type: ignore[no-untyped-def]
+    await end.watcher.heard("connected")
+    return end.track(kind)
+
+
+# Later offers of the other side
+
+
+async def test_a_second_video_comes_and_goes() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("audio", "video")
+        await stock.offer_to(end)
+        await frames(await _track(end, "video"), 2)
+        stock.send("video")
+        await stock.offer_to(end)
+        assert end.watcher.values("track_added") == ["audio", "video", "video"]
+        assert len({track.id for track in end.connection.tracks}) == 3
+        second = end.connection.tracks[-1]
+        await frames(second, 2)
+        stock.pc.getTransceivers()[-1].direction = "inactive"
+        await stock.offer_to(end)
+        assert end.watcher.values("track_removed") == ["video"]
+        assert second not in end.connection.tracks and len(end.connection.tracks) == 2
+        await frames(end.track("video"), 3)
+
+
+async def test_hold_and_resume() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("audio", "video")
+        await stock.offer_to(end)
+        video = await _track(end, "video")
+        await frames(video, 2)
+        for transceiver in stock.pc.getTransceivers():
+            transceiver.direction = "inactive"
+        await stock.offer_to(end)
+        assert sorted(end.watcher.values("track_removed")) == ["audio", "video"]
+        assert end.connection.tracks == []
+        for transceiver in stock.pc.getTransceivers():
+            transceiver.direction = "sendrecv"
+        await stock.offer_to(end)
+        assert end.watcher.values("track_added") == ["audio", "video"] * 2
+        assert end.track("video") is video
+        await frames(video, 3)
+        await frames(end.track("audio"), 3)
+
+
+async def test_an_rtcp_bye_ends_nothing() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("video")
+        await stock.offer_to(end)
+        video = await _track(end, "video")
+        await frames(video, 2)
+        sender = stock.pc.getSenders()[0]
+        from aiortc.rtp import RtcpByePacket
+
+        await sender.transport._send_rtp(bytes(RtcpByePacket(sources=[sender._ssrc])))
+        await frames(video, 5)
+
+
+async def test_an_offer_with_a_stopped_and_an_unknown_m_line_is_answered() -> None:
+    def odd(text: str) -> str:
+        first, second, third = (part for part in re.split(r"(?=m=)", text)[1:])
+        head = text[: text.index("m=")]
+        second = re.sub(r"m=video \d+", "m=video 0", second)
+        return head.replace("BUNDLE 0 1 2", "BUNDLE 0 2") + first + second + third
+
+    async with end_and_stock() as (end, stock):
+        stock.send("audio", "video", "video")
+        await stock.pc.setLocalDescription(await stock.pc.createOffer())
+        answer = await end.connection.answer(SessionDescription("offer", odd(stock.pc.localDescription.sdp)))
+        ports = re.findall(r"m=\w+ (\d+)", answer.sdp)
+        assert ports[1] == "0" and "0" not in (ports[0], ports[2])
+        assert "a=group:BUNDLE 0 2" in answer.sdp
+        assert end.watcher.values("track_added") == ["audio", "video"]
+
+
+async def test_a_recycled_m_line_brings_a_new_track() -> None:
+    def recycled(text: str) -> str:
+        return text.replace("BUNDLE 0 1", "BUNDLE 0 7").replace("a=mid:1\r", "a=mid:7\r")
+
+    async with two_ends() as (end, _):
+        other = RTCPeerConnection()
+        stock = Stock()
+        try:
+            stock.send("audio", "video")
+            await stock.pc.setLocalDescription(await stock.pc.createOffer())
+            text = stock.pc.localDescription.sdp
+            await end.connection.answer(SessionDescription("offer", text))
+            before = end.track("video")
+            answer = await end.connection.answer(SessionDescription("offer", recycled(text)))
+            assert "a=mid:7" in answer.sdp and "a=mid:1\r" not in answer.sdp
+            assert end.watcher.values("track_removed") == ["video"]
+            assert end.track("video").id == "video-7" and end.track("video") is not before
+        finally:
+            await stock.close()
+            await other.close()
+
+
+# Answers
+
+
+@pytest.mark.parametrize(("gone", "left"), [("audio", "video"), ("video", "audio"), ("application", "audio")])
+async def test_an_answer_that_rejects_an_m_line(gone: str, left: str) -> None:
+    def reject(text: str) -> str:
+        head, *sections = re.split(r"(?=m=)", text)
+        mids = [re.search(r"a=mid:(\S+)", section)[1] for section in sections]  # type: ignore[index]
+        kept = [mid for mid, section in zip(mids, sections, strict=True) if not section.startswith(f"m={gone}")]
+        head = re.sub(r"a=group:BUNDLE.*", f"a=group:BUNDLE {' '.join(kept)}", head)
+        return head + "".join(
+            f"m={gone} 0 {section.split(' ', 2)[2].splitlines()[0]}\r\na=mid:{mid}\r\na=inactive\r\n"
+            if section.startswith(f"m={gone}")
+            else section
+            for mid, section in zip(mids, sections, strict=True)
+        )
+
+    async with end_and_stock() as (end, stock):
+        end.send_pictures()
+        end.send_sound()
+        offer = await end.connection.offer()
+        await stock.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        for transceiver in stock.pc.getTransceivers():
+            transceiver.direction = "sendrecv"
+        stock.pc.addTrack(_silence())
+        await stock.pc.setLocalDescription(await stock.pc.createAnswer())
+        await end.connection.apply_answer(SessionDescription("answer", reject(stock.pc.localDescription.sdp)))
+        await end.watcher.heard("connected")
+        assert gone not in end.watcher.values("track_added")
+        await stock.got(left)
+
+
+def _silence():  # type: ignore[no-untyped-def]
+    from aiortc.mediastreams import AudioStreamTrack
+
+    return AudioStreamTrack()
+
+
+async def test_descriptions_that_cannot_be_used_are_refused() -> None:
+    async with two_ends() as (caller, callee):
+        with pytest.raises(BadDescription, match="cannot be used"):
+            await callee.connection.answer(SessionDescription("offer", "v=0"))
+        offer = await caller.connection.offer()
+        with pytest.raises(BadDescription):
+            await caller.connection.apply_answer(SessionDescription("answer", "nonsense"))
+        with pytest.raises(BadDescription):  # an offer is no answer: its a=setup says actpass
+            await caller.connection.apply_answer(SessionDescription("answer", offer.sdp))
+        answer = await callee.connection.answer(offer)
+        await caller.connection.apply_answer(answer)
+        with pytest.raises(BadDescription, match="now"):
+            await caller.connection.apply_answer(answer)
+
+
+# Candidates and deadlines
+
+
+@pytest.mark.parametrize("ours_offers", [True, False])
+async def test_local_names_cost_no_time_and_connect(ours_offers: bool) -> None:
+    async with end_and_stock(Options(connect_timeout=5)) as (end, stock):
+        stock.send("audio")
+        began = asyncio.get_running_loop().time()
+        await (stock.answer_to if ours_offers else stock.offer_to)(end, with_local_names)
+        assert asyncio.get_running_loop().time() - began < 0.9, "a name was asked for"
+        await end.watcher.heard("connected")
+        pair = end.connection.pair()
+        assert pair is not None and pair.remote_type == "prflx"
+
+
+async def test_candidates_may_come_later() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("audio")
+        await stock.pc.setLocalDescription(await stock.pc.createOffer())
+        text = stock.pc.localDescription.sdp
+        answer = await end.connection.answer(SessionDescription("offer", without_candidates(text)))
+        await stock.pc.setRemoteDescription(RTCSessionDescription(without_candidates(answer.sdp), "answer"))
+        await end.connection.add_candidate(None)  # too early, as some write it
+        for line in re.findall(r"a=(candidate:.*)\r", text):
+            await end.connection.add_candidate(IceCandidate(line, "0", 0))
+        await end.watcher.heard("connected")
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    ["", "candidate:", "x", "candidate:1 1 udp 1 192.0.2.1 99999 typ host", "candidate:1 1 tcp 1 192.0.2.1 9 typ host"],
+)
+async def test_candidates_that_cannot_be_used_are_passed_over(candidate: str) -> None:
+    async with two_ends() as (caller, callee):
+        await callee.connection.answer(await caller.connection.offer())
+        await callee.connection.add_candidate(IceCandidate(candidate))
+        await callee.connection.add_candidate(IceCandidate(candidate, "0", 0))
+
+
+async def test_a_flood_of_candidates_is_bounded() -> None:
+    async with two_ends() as (caller, callee):
+        await callee.connection.answer(await caller.connection.offer())
+        for port in range(1, 400):
+            await callee.connection.add_candidate(IceCandidate(f"candidate:1 1 udp 1 127.0.0.1 {port} typ host", "0"))
+        transport = callee.connection._ice_transport()
+        assert transport is not None and len(transport.getRemoteCandidates()) <= 100
+
+
+async def test_without_a_path_the_deadline_says_how_far_it_came() -> None:
+    async with two_ends(QUICK, QUICK) as (caller, callee):
+        offer = await caller.connection.offer()
+        answer = await callee.connection.answer(SessionDescription("offer", without_candidates(offer.sdp)))
+        text = re.sub("a=ice-pwd:.", "a=ice-pwd:0", answer.sdp)
+        await caller.connection.apply_answer(SessionDescription("answer", text))
+        for end in (caller, callee):
+            error = await end.watcher.heard("failed")
+            assert isinstance(error, IceFailed) and error.stage == "ice"
+            assert "own candidates: host" in str(error) and "--ice-server" in str(error)
+            assert end.watcher.values("connected") == []
+
+
+async def test_a_wrong_fingerprint_fails_in_the_handshake() -> None:
+    def wrong(text: str) -> str:
+        return re.sub(r"a=fingerprint:sha-256 \S\S", "a=fingerprint:sha-256 00", text)
+
+    async with two_ends(Options(connect_timeout=1.5), Options(connect_timeout=1.5)) as (caller, callee):
+        offer = await caller.connection.offer()
+        answer = await callee.connection.answer(
+            SessionDescription("offer", wrong(re.sub("sha-(384|512) .*", "sha-1 00", offer.sdp)))
+        )
+        await caller.connection.apply_answer(answer)
+        error = await callee.watcher.heard("failed")
+        assert isinstance(error, IceFailed) and error.stage == "dtls"
+        assert callee.watcher.values("connected") == []
+
+
+# The end
+
+
+async def test_close_is_idempotent_and_may_overlap() -> None:
+    async with two_ends() as (caller, callee):
+        caller.send_pictures()
+        await connect(caller, callee)
+        await asyncio.gather(*(caller.connection.close() for _ in range(3)))
+        await caller.connection.close()
+        assert caller.connection.state == "closed"
+        assert caller.watcher.values("closed_by_remote") == []
+
+
+async def test_the_other_side_notices_a_close() -> None:
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        await caller.connection.close()
+        await callee.watcher.heard("closed_by_remote")
+        assert callee.watcher.values("failed") == []
+
+
+async def test_the_takers_end_with_the_connection() -> None:
+    async with two_ends() as (caller, callee):
+        caller.send_pictures()
+        await connect(caller, callee)
+        track = callee.track("video")
+        takers = [track.encoded(), track.pictures()]
+        await callee.connection.close()
+        for taker in takers:
+            async with asyncio.timeout(PATIENCE):
+                async for _ in taker:
+                    pass
+        with pytest.raises(StopAsyncIteration):
+            await anext(track.encoded())
+
+
+@pytest.mark.parametrize("stage", ["new", "offered", "negotiated"])
+async def test_close_before_it_is_connected(stage: str) -> None:
+    async with two_ends() as (caller, callee):
+        if stage == "offered":
+            await caller.connection.offer()
+        elif stage == "negotiated":
+            await negotiate(caller, callee)
+        await caller.connection.close()
+        assert caller.watcher.values("failed") == []
+
+
+async def test_a_close_that_is_cancelled_goes_on() -> None:
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        closing = asyncio.ensure_future(caller.connection.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await callee.watcher.heard("closed_by_remote")
+
+
+# A silent other side
+
+
+class Cut:
+    """Drops everything that one end sends, as a network that fails does."""
+
+    def __init__(self, end: End) -> None:
+        transport = end.connection._ice_transport()
+        assert transport is not None
+        self._protocols = [
+            protocol for protocol in transport._connection._protocols if getattr(protocol, "transport", None)
+        ]
+        self._real = [protocol.transport.sendto for protocol in self._protocols]
+
+    def drop(self) -> None:
+        for protocol in self._protocols:
+            protocol.transport.sendto = lambda *arguments: None
+
+    def mend(self) -> None:
+        for protocol, real in zip(self._protocols, self._real, strict=True):
+            protocol.transport.sendto = real
+
+
+async def test_a_silence_is_told_and_its_end_too() -> None:
+    async with two_ends(second=replace(WAKEFUL, lost_after=30)) as (caller, callee):
+        caller.send_sound()
+        await connect(caller, callee)
+        await frames(callee.track("audio"), 3)
+        cut = Cut(caller)
+        cut.drop()
+        silence = await callee.watcher.heard("disconnected")
+        assert silence >= WAKEFUL.disconnected_after
+        assert callee.connection.state == "disconnected"
+        cut.mend()
+        assert await callee.watcher.heard("reconnected") >= WAKEFUL.disconnected_after
+        assert callee.connection.state == "connected"
+        await frames(callee.track("audio"), 3)
+        assert [what for what, _ in callee.watcher.told if what in ("failed", "closed_by_remote")] == []
+
+
+async def test_a_side_that_stays_silent_is_lost_after_the_deadline() -> None:
+    async with two_ends(second=WAKEFUL) as (caller, callee):
+        await connect(caller, callee)
+        Cut(caller).drop()
+        error = await callee.watcher.heard("failed")
+        assert isinstance(error, CallLost)
+        assert callee.connection.silence >= WAKEFUL.lost_after
+        told = [what for what, _ in callee.watcher.told if what != "track_added"]
+        assert told == ["connected", "disconnected", "failed"]
+        assert caller.connection.state == "connected", "it heard the other side all the time"
+
+
+async def test_the_checks_alone_keep_a_connection_without_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "CONSENT_INTERVAL", 0.1)
+    options = Options(disconnected_after=1, lost_after=2)
+    async with two_ends(options, options) as (caller, callee):
+        await connect(caller, callee)
+        checked = asyncio.Event()
+        heard = caller.connection._liveness.heard
+
+        def count(now: float) -> None:
+            heard(now)
+            checked.set()
+
+        monkeypatch.setattr(caller.connection._liveness, "heard", count)
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(15):
+                await checked.wait()
+                checked.clear()
+        pair = caller.connection.pair()
+        assert pair is not None and pair.round_trip_time is not None and 0 < pair.round_trip_time < 1
+        assert [what for what, _ in caller.watcher.told if what != "track_added"] == ["connected"]

@@ -1,0 +1,225 @@
+"""Two ends of a connection on one event loop, without signaling: ours against ours, and ours against stock aiortc."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from av import VideoFrame
+
+from peer.media.pattern import TestPictures
+from peer.media.tone import TestTone
+from peer.rtc.connection import Options, PeerConnection
+from signaling.messages import SessionDescription
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from peer.errors import Error
+    from peer.rtc.frames import EncodedFrame
+    from peer.rtc.receiver import RemoteTrack
+
+PATIENCE = 15.0
+"""Seconds after which what a test waits for is not going to happen; far more than a busy machine needs."""
+
+
+class Watcher:
+    """An observer that writes down what it is told, and can be waited on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+        self.tracks: list[RemoteTrack] = []
+        self._news = asyncio.Event()
+
+    def connected(self) -> None:
+        self._tell("connected", None)
+
+    def disconnected(self, silence: float) -> None:
+        self._tell("disconnected", silence)
+
+    def reconnected(self, outage: float) -> None:
+        self._tell("reconnected", outage)
+
+    def failed(self, error: Error) -> None:
+        self._tell("failed", error)
+
+    def closed_by_remote(self) -> None:
+        self._tell("closed_by_remote", None)
+
+    def track_added(self, track: RemoteTrack) -> None:
+        self.tracks.append(track)
+        self._tell("track_added", track.kind)
+
+    def track_removed(self, track: RemoteTrack) -> None:
+        self._tell("track_removed", track.kind)
+
+    def text_received(self, text: str | bytes) -> None:
+        self._tell("text", text)
+
+    def _tell(self, what: str, value: Any) -> None:
+        self.told.append((what, value))
+        self._news.set()
+
+    def values(self, what: str) -> list[Any]:
+        return [value for name, value in self.told if name == what]
+
+    async def heard(self, what: str, times: int = 1) -> Any:
+        """Wait until `what` has been told `times` times; returns the last value."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.values(what)) < times:
+                self._news.clear()
+                await self._news.wait()
+        return self.values(what)[times - 1]
+
+
+class End:
+    """One of our connections with its watcher and, if wanted, a small test picture and a tone."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.watcher = Watcher()
+        self.connection = PeerConnection(options or Options(), self.watcher)
+        self._sources: list[TestPictures | TestTone] = []
+
+    def send_pictures(self) -> None:
+        source = TestPictures(160, 120, 15)
+        self._sources.append(source)
+        self.connection.pictures.show(source.open())
+
+    def send_sound(self) -> None:
+        source = TestTone()
+        self._sources.append(source)
+        self.connection.sound.carry(source.open())
+
+    def track(self, kind: str) -> RemoteTrack:
+        return next(track for track in self.connection.tracks if track.kind == kind)
+
+    async def close(self) -> None:
+        await self.connection.close()
+        for source in self._sources:
+            await source.close()
+
+
+@contextlib.asynccontextmanager
+async def two_ends(first: Options | None = None, second: Options | None = None) -> AsyncIterator[tuple[End, End]]:
+    """Two of our connections, not negotiated yet."""
+    ends = End(first), End(second)
+    try:
+        yield ends
+    finally:
+        await asyncio.gather(*(end.close() for end in ends))
+
+
+async def negotiate(caller: End, callee: End) -> None:
+    offer = await caller.connection.offer()
+    await caller.connection.apply_answer(await callee.connection.answer(offer))
+
+
+async def connect(caller: End, callee: End) -> None:
+    await negotiate(caller, callee)
+    await caller.watcher.heard("connected")
+    await callee.watcher.heard("connected")
+
+
+async def frames(track: RemoteTrack, count: int) -> list[EncodedFrame]:
+    """The next encoded frames of a track."""
+    taker = track.encoded()
+    async with asyncio.timeout(PATIENCE):
+        taken = [await anext(taker) for _ in range(count)]
+    taker.close()
+    return taken
+
+
+class SmallVideo(VideoStreamTrack):
+    """A picture that changes a little, 160x120."""
+
+    async def recv(self) -> VideoFrame:
+        pts, time_base = await self.next_timestamp()
+        picture = np.full((120, 160, 3), 80, np.uint8)
+        picture[:, (pts // 3000) % 160] = 255
+        frame = VideoFrame.from_ndarray(picture)
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+
+class Stock:
+    """A stock aiortc connection, and what it receives."""
+
+    def __init__(self) -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self.received: dict[str, asyncio.Queue[Any]] = {"audio": asyncio.Queue(50), "video": asyncio.Queue(50)}
+        self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self.channel: Any = None
+        self._readers: list[asyncio.Task[None]] = []
+        self.pc.on("track", self._read)
+        self.pc.on("datachannel", self._use)
+
+    def send(self, *kinds: str, codec: str | None = None) -> None:
+        for kind in kinds:
+            track: MediaStreamTrack = AudioStreamTrack() if kind == "audio" else SmallVideo()
+            transceiver = self.pc.addTransceiver(track)
+            if kind == "video" and codec is not None:
+                known = RTCRtpSender.getCapabilities("video").codecs
+                transceiver.setCodecPreferences([c for c in known if c.mimeType.lower() == f"video/{codec}"])
+
+    def open_channel(self) -> None:
+        self._use(self.pc.createDataChannel("any label"))
+
+    def _use(self, channel: Any) -> None:
+        self.channel = channel
+        channel.on("message", self.messages.put_nowait)
+
+    def _read(self, track: MediaStreamTrack) -> None:
+        async def read() -> None:
+            queue = self.received[track.kind]
+            with contextlib.suppress(Exception):
+                while True:
+                    frame = await track.recv()
+                    if queue.full():
+                        queue.get_nowait()
+                    queue.put_nowait(frame)
+
+        self._readers.append(asyncio.get_running_loop().create_task(read()))
+
+    async def got(self, kind: str) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await self.received[kind].get()
+
+    async def offer_to(self, end: End, change: Callable[[str], str] = str) -> str:
+        """Offer all candidates in one, as plain aiortc does; returns the answer."""
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        answer = await end.connection.answer(SessionDescription("offer", change(self.pc.localDescription.sdp)))
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+        return answer.sdp
+
+    async def answer_to(self, end: End, change: Callable[[str], str] = str) -> None:
+        offer = await end.connection.offer()
+        await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        await self.pc.setLocalDescription(await self.pc.createAnswer())
+        await end.connection.apply_answer(SessionDescription("answer", change(self.pc.localDescription.sdp)))
+
+    async def close(self) -> None:
+        await self.pc.close()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def end_and_stock(options: Options | None = None) -> AsyncIterator[tuple[End, Stock]]:
+    end, stock = End(options), Stock()
+    try:
+        yield end, stock
+    finally:
+        await end.close()
+        await stock.close()
