@@ -207,7 +207,7 @@ class Calling:
                 case events.MemberJoined():
                     self._lost.discard(event.name)
                     logger.info("%s came", event.name)
-                    if self.plan.to is None:
+                    if self.plan.to is None and event.name in self.room.members:
                         self._spawn(self._call(event.name))
                 case events.MemberLeft():
                     if event.reason == "lost":

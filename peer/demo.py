@@ -153,6 +153,7 @@ class Demo:
 
     async def stay(self, bot: Room, watch: Callable[[Calling], None]) -> None:
         """Keep the bot in its room: it answers, and calls whoever joins. Until cancelled."""
+        bot.events().close()  # what was there before is over, and must not be taken for news
         plan = Plan(url=self.result.url, room=self.plan.room, name=bot.name, timeout=self.plan.timeout)
         calling = Calling(bot, plan)
         watch(calling)

@@ -83,8 +83,12 @@ async def _demo(plan: "DemoPlan", handler: "LineHandler", *, json: bool, live: b
         if not json and output.is_interactive():
             output.say(f"Call the {bot.name} from a browser: {result.page} (Ctrl-C ends it)")
             watched: list[Calling] = []
-            async with live_while(handler, lambda: watched[0].status() if watched else "", wanted=live):
-                await one.stay(bot, watched.append)
+            try:
+                async with live_while(handler, lambda: watched[0].status() if watched else "", wanted=live):
+                    await one.stay(bot, watched.append)
+            finally:
+                if watched and watched[0].reports:
+                    output.print_calls(watched[0].reports)
     return 0
 
 
