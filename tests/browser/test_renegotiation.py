@@ -56,6 +56,8 @@ class Recorded:
         self.told: list[str] = []
         self.texts: list[str | bytes] = []
         self.up = asyncio.Event()
+        self.over = asyncio.Event()
+        self.heard = asyncio.Event()
 
     def connected(self) -> None:
         self.up.set()
@@ -71,6 +73,7 @@ class Recorded:
 
     def closed_by_remote(self) -> None:
         self.told.append("closed")
+        self.over.set()
 
     def track_added(self, track: RemoteTrack) -> None:
         self.active.append(track)
@@ -80,6 +83,7 @@ class Recorded:
 
     def text_received(self, text: str | bytes) -> None:
         self.texts.append(text)
+        self.heard.set()
 
 
 class Meeting:
@@ -166,8 +170,7 @@ async def test_the_first_m_line_stopped_ends_the_connection(meeting: Meeting) ->
     """Browsers then begin ICE and DTLS anew, also with one another; the engine cannot follow that yet."""
     await meeting.negotiate("pc.getTransceivers()[0].stop()")
     async with asyncio.timeout(WAIT):
-        while not meeting.observer.told:
-            await asyncio.sleep(0)
+        await meeting.observer.over.wait()
     assert meeting.observer.told == ["closed"]
 
 
@@ -201,8 +204,8 @@ async def test_messages_go_on_through_it_all(meeting: Meeting) -> None:
     await meeting.browser.wait_for("channel.readyState === 'open'")
     await meeting.browser.evaluate("(channel.send('still here'), true)")
     async with asyncio.timeout(WAIT):
-        while "still here" not in meeting.observer.texts:
-            await asyncio.sleep(0)
+        await meeting.observer.heard.wait()
+    assert meeting.observer.texts == ["still here"]
 
 
 async def test_h264_only(meeting: Meeting) -> None:
