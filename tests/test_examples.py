@@ -129,7 +129,7 @@ async def test_record_everyone(server: Server, tmp_path: Path) -> None:
         async with peer.join(server.url, room="lab", name="alice", video=SMALL, audio="test") as room:
             async with asyncio.timeout(WAIT):
                 ring = await anext(room.rings())
-            async with asyncio.timeout(WAIT), ring.accept() as call:
+            async with asyncio.timeout(WAIT), ring.accept():
                 await example.line("recording alice")
                 recorded = tmp_path / "kept"
                 while sum(path.stat().st_size for path in recorded.glob("*")) < 20_000:  # noqa: ASYNC110 nothing tells
