@@ -167,7 +167,10 @@ class CallLife(ABC):
             await self._give_up("cancelled")
             raise
         except Exception as error:
+            over = self._ended.done()
             await self._give_up("failed", str(error))
+            if over and not isinstance(error, Error):  # the engine, from under which the connection was closed
+                raise CallEnded(f"the call with {self.name} ended before it came about; call again") from error
             raise
         await self._until_connected()
 

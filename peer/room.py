@@ -283,7 +283,7 @@ class Room:
         except Exception as error:
             logger.exception("the script with %s raised", call.name)
             await started.hang_up(reason="error", text=told(error))
-        else:
+        finally:
             await started.hang_up()
 
     # What the membership tells (peer.membership.Listener)

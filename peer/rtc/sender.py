@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peer.media.base import PictureReader
+    from peer.media.picture import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ AUDIO_RATE = 48000
 SAMPLES = 960
 """Samples in one packet of sound: 20 ms at 48 kHz, Opus' default (RFC 7587 section 4.2)."""
 TICK = SAMPLES / AUDIO_RATE
+REPEAT = 1.2
+"""Seconds after which a picture that no other follows is sent again: who joins or lost it gets to see it so."""
 
 
 class PcmReader(Protocol):
@@ -50,6 +53,7 @@ class OutboundPictures(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self._reader: PictureReader | None = None
+        self._last: Picture | None = None
         self._changed = asyncio.Event()
         self._epoch = time.monotonic()
         self._last_pts = -1
@@ -62,6 +66,7 @@ class OutboundPictures(MediaStreamTrack):
     def show(self, reader: PictureReader | None) -> None:
         """Carry another source from the next picture on, None to stop; the reader shown before is closed."""
         previous, self._reader = self._reader, reader
+        self._last = None
         self._changed.set()
         if previous is not None:
             previous.close()
@@ -79,7 +84,7 @@ class OutboundPictures(MediaStreamTrack):
                 await self._changed.wait()
                 continue
             try:
-                picture = await reader.next()
+                picture, at = await self._next(reader)
             except Error as error:
                 if not isinstance(error, SourceEnded):
                     logger.warning("the video stops: %s", error)  # an exception here would end aiortc's sender for good
@@ -88,11 +93,24 @@ class OutboundPictures(MediaStreamTrack):
                 continue
             frame = picture.frame()
             # RTP timestamps must grow; two sources may disagree about the time when one takes over from the other.
-            self._last_pts = max(self._last_pts + 1, round((picture.time - self._epoch) * VIDEO_CLOCK.denominator))
+            self._last_pts = max(self._last_pts + 1, round((at - self._epoch) * VIDEO_CLOCK.denominator))
             frame.pts, frame.time_base = self._last_pts, VIDEO_CLOCK
             self.frames += 1
             return frame
         raise MediaStreamError
+
+    async def _next(self, reader: PictureReader) -> tuple[Picture, float]:
+        """The next picture and when it was taken; the last one again, now, when none has come for a while."""
+        last = self._last
+        try:
+            async with asyncio.timeout(REPEAT if last is not None else None):
+                picture = await reader.next()
+        except TimeoutError:
+            assert last is not None
+            return last, time.monotonic()
+        if reader is self._reader:
+            self._last = picture
+        return picture, picture.time
 
     def stop(self) -> None:
         super().stop()
