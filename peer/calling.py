@@ -212,7 +212,8 @@ class Calling:
                 case events.MemberLeft():
                     if event.reason == "lost":
                         self._lost.add(event.name)
-                    logger.info("%s %s", event.name, "was lost" if event.reason == "lost" else "left the room")
+                    gone = "is gone from the signaling server" if event.reason == "lost" else "left the room"
+                    logger.info("%s %s", event.name, gone)
                 case events.SignalingRestored():
                     logger.info("the signaling server is back after %.0f s", event.seconds)
 

@@ -1,12 +1,13 @@
 """The verbs put together, and the way out: one sentence and one exit code, whatever happens."""
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
+import logging
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import call, demo, devices, serve
+from peer.cli import call, demo, devices, output, serve
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -51,20 +52,31 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     end_quietly()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(args=list(arguments), prog_name="peer", standalone_mode=False)
+        code = app(args=list(arguments), prog_name="peer", standalone_mode=False) or 0
     except Interrupted:
         code = 0
-    except Error as error:
-        code = _say(str(error), error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output is gone; nothing can be said to them
         code = 0
     except Exception as error:
-        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
-            code = _say_bug(error)
-        else:  # typer's own: a flag that is unknown, missing or has no good value
-            code = _say(_one_line(error.format_message()), error.exit_code)
-    sys.exit(code or 0)
+        sentence, code = _explained(error)
+        sys.stderr.write(f"{sentence}\n")
+        if "--json" in arguments:
+            output.print_json({"exitCode": code, "error": sentence})
+    sys.exit(code)
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to say, and the exit code. Where it happened goes to the log, for a mistake of ours in any case."""
+    if isinstance(error, Error):
+        logging.getLogger(__name__).debug("ended by an error", exc_info=error)
+        return str(error), error.exit_code
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        return _one_line(error.format_message()), error.exit_code  # typer's: an unknown, missing or bad flag
+    import traceback
+
+    sys.stderr.write("".join(traceback.format_exception(error)))
+    return f"this is a mistake in peer, please report it: {type(error).__name__}: {error}", 1
 
 
 def _one_line(text: str) -> str:
@@ -73,15 +85,3 @@ def _one_line(text: str) -> str:
         return text
     text = " ".join(text.split()).rstrip(".")
     return f"{text[:1].lower()}{text[1:]}; see peer --help"
-
-
-def _say(sentence: str, code: int) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return code
-
-
-def _say_bug(error: Exception) -> int:
-    import traceback
-
-    sys.stderr.write("".join(traceback.format_exception(error)))
-    return _say(f"this is a mistake in peer, please report it: {type(error).__name__}: {error}", 1)

@@ -1,6 +1,7 @@
 """`peer call`."""
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from peer.cli import options, output
 if TYPE_CHECKING:
     from peer.calling import Calling, Outcome, Plan
     from peer.logs import LineHandler
+
+logger = logging.getLogger(__name__)
 
 Url = Annotated[str, typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server.")]
 To = Annotated[str | None, typer.Option(metavar="NAME", help="Call only NAME; else everybody who is or comes there.")]
@@ -71,6 +74,7 @@ async def _call(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Outcome
         async with live_while(handler, lambda: watched[0].status() if watched else "joining", wanted=live):
             return await call(plan, watched.append)
     except Error as error:
+        logger.debug("ended by an error", exc_info=error)
         return Outcome(watched[0].reports if watched else [], error)
 
 

@@ -99,6 +99,17 @@ def test_an_error_is_in_the_json_too(run: Run) -> None:
     assert result["error"] in err and result["calls"] == []
 
 
+def test_with_json_every_mistake_is_json_too(run: Run) -> None:
+    for arguments, expected in ((["demo", "--video", "clip"], 2), (["serve", "--port", "x"], 2)):
+        code, out, err = run(*arguments, "--json")
+        assert (code, json.loads(out)) == (expected, {"exitCode": expected, "error": err.strip()})
+
+
+def test_verbose_shows_where(run: Run) -> None:
+    assert "Traceback" in run("call", "http://127.0.0.1:1", "-v")[2]
+    assert "Traceback" not in run("call", "http://127.0.0.1:1")[2]
+
+
 def test_a_file_that_cannot_be_opened_is_exit_code_7(run: Run) -> None:
     code, _, err = run("call", "http://127.0.0.1:1", "--video", "file:/does/not/exist.webm")
     assert code == 7 and "/does/not/exist.webm" in err and err.count("\n") == 1
