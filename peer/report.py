@@ -100,7 +100,9 @@ class CallReport:
         if self.stats is None:
             return ""
         received, sent = self.stats.received(kind), self.stats.sent(kind)
-        name = (received.codec if received else "") or (sent.codec if sent else "")
+        name = received.codec if received else ""
+        if not name and sent is not None and sent.frames_sent:
+            name = sent.codec
         return FULL_NAMES.get(name, name)
 
     def _media(self, kind: Kind) -> dict[str, Any]:

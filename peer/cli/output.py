@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,8 +47,8 @@ def print_calls(reports: Sequence[CallReport]) -> None:
         table.add_column(heading, overflow="fold")
     table.add_column("seconds", justify="right")
     table.add_column("codecs")
-    table.add_column("frames sent/received/lost", justify="right")
-    table.add_column("kbit/s sent/received", justify="right")
+    table.add_column("frames out/in/lost", justify="right")
+    table.add_column("kbit/s out/in", justify="right")
     if wide:
         table.add_column("candidate pair", overflow="fold")
         table.add_column("file", overflow="fold")
@@ -82,10 +82,9 @@ def live_line(handler: LineHandler, text: Callable[[], str], *, wanted: bool = T
     if not wanted or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True, highlight=False)
+    console = _console(stderr=True)
     before = handler.write
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -102,12 +101,13 @@ def is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _console() -> Console:
+def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     # Into a file or a pipe nothing is cut to the 80 columns of an imagined terminal.
-    width = None if sys.stdout.isatty() else UNBOUNDED
-    return Console(highlight=False, width=width, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    width = None if stderr or sys.stdout.isatty() else UNBOUNDED
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, highlight=False, width=width, color_system=colours)
 
 
 def _cells(report: CallReport, *, with_path: bool) -> list[str]:

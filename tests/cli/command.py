@@ -22,22 +22,27 @@ VARIABLES = ("PEER_URL", "PEER_ROOM", "PEER_NAME", "PEER_ICE_SERVERS", "PEER_LOG
 
 
 class Command:
-    """`peer ARGUMENTS`, running. Leaving the `with` ends it."""
+    """`peer ARGUMENTS`, running, on a terminal of its own or with pipes. Leaving the `with` ends it."""
 
-    def __init__(self, *arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, environment: dict[str, str] | None = None, terminal: bool = False
+    ) -> None:
         surroundings = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=cwd,
-            env=surroundings | (environment or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        start: Any = {"args": [*COMMAND, *arguments], "cwd": cwd, "env": surroundings | (environment or {})}
         self._text = {"out": "", "err": ""}
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._process.stdout, selectors.EVENT_READ, "out")  # type: ignore[arg-type]
-        self._selector.register(self._process.stderr, selectors.EVENT_READ, "err")  # type: ignore[arg-type]
+        self._terminal: int | None = None
+        if terminal:
+            self._terminal, inside = os.openpty()
+            self._process = subprocess.Popen(stdin=inside, stdout=inside, stderr=inside, **start)
+            os.close(inside)
+            self._selector.register(self._terminal, selectors.EVENT_READ, "out")
+            return
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._process = subprocess.Popen(**pipes, **start)
+        for name, pipe in (("out", self._process.stdout), ("err", self._process.stderr)):
+            assert pipe is not None
+            self._selector.register(pipe.fileno(), selectors.EVENT_READ, name)
 
     @property
     def pid(self) -> int:
@@ -76,12 +81,14 @@ class Command:
 
     def _read(self, deadline: float) -> None:
         for key, _ in self._selector.select(max(0.0, deadline - time.monotonic())):
-            file: Any = key.fileobj
-            data = os.read(file.fileno(), 65536)
+            try:
+                data = os.read(key.fd, 65536)
+            except OSError:  # a terminal that nobody has open any more
+                data = b""
             if data:
                 self._text[key.data] += data.decode()
             else:
-                self._selector.unregister(file)
+                self._selector.unregister(key.fd)
 
     def __enter__(self) -> Command:
         return self
@@ -92,3 +99,5 @@ class Command:
         self._selector.close()
         with self._process as process:
             process.kill()
+        if self._terminal is not None:
+            os.close(self._terminal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 import urllib.request
@@ -83,3 +84,19 @@ def test_the_demonstration(tmp_path: Path) -> None:
     # On a machine too busy to encode in time pictures are left out, and exactly that is what the exit code says then.
     assert code == (0 if all(file["verified"] for one in result["calls"] for file in one["files"]) else 8)
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mkv", ".mkv"]
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_demonstration_stays_for_a_browser(tmp_path: Path) -> None:
+    environment = {"TERM": "xterm-256color", "NO_COLOR": "1"}
+    arguments = ("demo", "--seconds", "1", "--port", "0")
+    with Command(*arguments, cwd=tmp_path, environment=environment, terminal=True) as demo:
+        url = demo.wait_for(r"Call the bot from a browser: (http://localhost:\d+)/\?room=demo ")[1]
+        demo.wait_for("nobody in a call")
+        with urllib.request.urlopen(f"{url}/healthz", timeout=10) as answer:
+            assert json.load(answer)["participants"] == 1
+        demo.signal(signal.SIGINT)
+        assert demo.end() == 0
+    assert "recording" in demo.out, "there was no live line"
+    assert not re.search("\x1b\\[[0-9;]*m", demo.out), "NO_COLOR was passed over"
+    assert len(list((tmp_path / "recordings").iterdir())) == 2

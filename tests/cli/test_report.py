@@ -68,6 +68,14 @@ def test_figures() -> None:
     assert one.bitrates() == (800_000.0, 80_000.0)
 
 
+def test_a_codec_that_was_only_agreed_on_is_not_told() -> None:
+    one = report()
+    assert one.stats is not None
+    silent = tuple(replace(entry, frames_sent=0) for entry in one.stats.outbound)
+    one.stats = replace(one.stats, inbound=(replace(one.stats.inbound[0], codec=""),), outbound=silent)
+    assert one.codecs() == []
+
+
 def test_a_call_that_never_was_has_figures_too() -> None:
     one = CallReport("alice", outgoing=True, state="failed", error=IceFailed("no path; try a TURN server"))
     assert (one.how, one.codecs(), one.frames("video"), one.bitrates()) == ("not reached", [], (0, 0, 0), (0.0, 0.0))
