@@ -124,7 +124,7 @@ class Calling:
             self._one_is_over(error)
         else:
             if report is not None:
-                self._one_is_over(self._broken(report))
+                self._one_is_over(broken(report, lost=report.name in self._lost))
 
     def _one_is_over(self, error: Error | None) -> None:
         self.error = error
@@ -188,7 +188,7 @@ class Calling:
             self._connecting.discard(ring.caller)
         await self._observe(call, report)
         if ring.caller == self.plan.to:
-            self._one_is_over(self._broken(report))
+            self._one_is_over(broken(report, lost=report.name in self._lost))
 
     async def _observe(self, call: Call, report: CallReport) -> CallReport:
         self._add(report)
@@ -219,17 +219,6 @@ class Calling:
 
     # Inside
 
-    def _broken(self, report: CallReport) -> Error | None:
-        """Why the end of a call was none that anybody wanted."""
-        ended = report.ended
-        if ended is None or ended.reason in ("hung up", "cancelled"):
-            return None
-        if ended.reason == "left" and report.name not in self._lost:
-            return None
-        if ended.reason == "no answer":
-            return NoAnswer(f"{report.name} did not answer; try again later")
-        return CallLost(f"{ended_words(report)}; call again")
-
     def _failed(self, report: CallReport, error: Error) -> None:
         report.state, report.error = "failed", error
         self._add(report)
@@ -259,6 +248,16 @@ class Calling:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._trouble = self._trouble or error
             self._over.set()
+
+
+def broken(report: CallReport, *, lost: bool) -> Error | None:
+    """Why the end of a call was none that anybody wanted; `lost`: the signaling server lost the other side too."""
+    ended = report.ended
+    if ended is None or ended.reason in ("hung up", "cancelled") or (ended.reason == "left" and not lost):
+        return None
+    if ended.reason == "no answer":
+        return NoAnswer(f"{report.name} did not answer; try again later")
+    return CallLost(f"{ended_words(report)}; call again")
 
 
 @dataclass(slots=True)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.calling import Calling, Plan
+from peer.calling import Calling, Plan, broken
 from peer.channel import MemoryHub
 from peer.errors import NoAnswer, NotHere, Rejected
+from peer.events import Ended
 from peer.joining import join
+from tests.cli.samples import report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,8 +69,8 @@ async def test_somebody_who_declines(hub: MemoryHub) -> None:
         await one.run()
         await declining
     assert isinstance(one.error, Rejected) and one.error.exit_code == 4
-    (report,) = one.reports
-    assert (report.name, report.state, report.error) == ("alice", "failed", one.error)
+    (found,) = one.reports
+    assert (found.name, found.state, found.error) == ("alice", "failed", one.error)
 
 
 async def test_the_other_side_hangs_up(hub: MemoryHub, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,10 +89,10 @@ async def test_the_other_side_hangs_up(hub: MemoryHub, caplog: pytest.LogCapture
         await one.run()
         await answering
     assert one.error is None
-    (report,) = one.reports
-    assert report.state == "ended" and report.ended is not None
-    assert (report.ended.by, report.ended.reason) == ("alice", "hung up")
-    assert report.codecs()[-1] == "Opus" and report.pair is not None
+    (found,) = one.reports
+    assert found.state == "ended" and found.ended is not None
+    assert (found.ended.by, found.ended.reason) == ("alice", "hung up")
+    assert found.codecs()[-1] == "Opus" and found.pair is not None
     assert any(message.startswith("alice hung up after") for message in caplog.messages)
 
 
@@ -112,7 +114,7 @@ async def test_everybody_is_called_who_is_there_or_comes_and_one_failure_ends_no
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    states = {report.name: report.state for report in everybody.reports}
+    states = {one.name: one.state for one in everybody.reports}
     assert states == {"grump": "failed", "alice": "ended", "late": "ended"}
     assert everybody.error is None and everybody.observed == {}
 
@@ -126,5 +128,23 @@ async def test_whoever_calls_is_answered(hub: MemoryHub) -> None:
                 break
         running.cancel()
         await asyncio.wait([running])
-    (report,) = everybody.reports
-    assert (report.name, report.outgoing, report.state) == ("alice", False, "ended")
+    (found,) = everybody.reports
+    assert (found.name, found.outgoing, found.state) == ("alice", False, "ended")
+
+
+@pytest.mark.parametrize(
+    ("by", "reason", "lost", "code"),
+    [
+        ("alice", "hung up", False, 0),
+        ("bot", "hung up", True, 0),
+        ("alice", "left", False, 0),
+        ("alice", "left", True, 6),
+        ("", "lost", False, 6),
+        ("", "failed", False, 6),
+        ("alice", "error", False, 6),
+        ("alice", "no answer", False, 5),
+    ],
+)
+def test_the_end_of_a_call_decides_on_the_exit_code(by: str, reason: str, lost: bool, code: int) -> None:
+    error = broken(report(ended=Ended(by, reason, 3.0)), lost=lost)
+    assert (error.exit_code if error else 0) == code
