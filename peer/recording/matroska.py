@@ -28,9 +28,13 @@ _CLUSTER = 0x1F43B675
 _CUES = 0x1C53BB6B
 _VOID = 0xEC
 _DURATION = 0x4489
+_FRAME_DURATION = 0x23E383
 _UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 _SEEK_HEAD_SPACE = 96
 _DURATION_SPACE = 11
+_FRAME_DURATION_SPACE = 8
+TICKS = 10_000
+"""Units of time in a second; Matroska's usual millisecond is too coarse to tell 29.9 pictures a second from 30."""
 _EPOCH_2001 = 978_307_200
 """Seconds from 1970 to the start of Matroska's dates, 2001-01-01T00:00:00 UTC."""
 
@@ -59,6 +63,8 @@ class Header:
     info: int
     tracks: int
     duration: int
+    frame_duration: int | None
+    """Where the video's frame duration goes; None without video."""
 
 
 def is_video(codec: Codec) -> bool:
@@ -94,45 +100,55 @@ def header(video: VideoFormat | None, audio: Codec | None, started: float) -> He
     )
     start = ebml + _identifier(_SEGMENT) + _UNKNOWN_SIZE
     seek_head = _void(_SEEK_HEAD_SPACE)
-    information = _unsigned(0x2AD7B1, 1_000_000) + _text(0x4D80, "webrtc-peer") + _text(0x5741, "webrtc-peer")
+    information = (
+        _unsigned(0x2AD7B1, 1_000_000_000 // TICKS) + _text(0x4D80, "webrtc-peer") + _text(0x5741, "webrtc-peer")
+    )
     date = round((started - _EPOCH_2001) * 1e9)
     information += element(0x4461, struct.pack(">q", date)) + _void(_DURATION_SPACE)
     info = element(_INFO, information)
-    entries = (_video_entry(video) if video else b"") + (_audio_entry(audio) if audio else b"")
+    video_entry = _video_entry(video) if video else b""
+    tracks = element(_TRACKS, video_entry + (_audio_entry(audio) if audio else b""))
+    entries_at = len(tracks) - len(video_entry) - (len(_audio_entry(audio)) if audio else 0)
     info_at = len(start) + len(seek_head)
     tracks_at = info_at + len(info)
-    data = start + seek_head + info + element(_TRACKS, entries)
-    return Header(data, len(start), info_at, tracks_at, tracks_at - _DURATION_SPACE)
+    frame_duration = tracks_at + entries_at + len(video_entry) - _FRAME_DURATION_SPACE if video else None
+    data = start + seek_head + info + tracks
+    return Header(data, len(start), info_at, tracks_at, tracks_at - _DURATION_SPACE, frame_duration)
 
 
 def simple_block(track: int, offset: int, data: bytes, *, keyframe: bool) -> tuple[bytes, bytes]:
-    """Head and payload of one SimpleBlock; `offset` is in milliseconds from its cluster's time (16 bits, signed)."""
+    """Head and payload of one SimpleBlock; `offset` is in ticks from its cluster's time (16 bits, signed)."""
     head = b"\xa3" + _size(len(data) + 4) + struct.pack(">BhB", 0x80 | track, offset, 0x80 if keyframe else 0)
     return head, data
 
 
-def cluster(milliseconds: int, blocks: Iterable[bytes], size: int) -> bytes:
+def cluster(ticks: int, blocks: Iterable[bytes], size: int) -> bytes:
     """A cluster at a time from the file's start, around `blocks` of `size` bytes in all."""
-    time = _unsigned(0xE7, milliseconds)
+    time = _unsigned(0xE7, ticks)
     return b"".join((_identifier(_CLUSTER), _size(len(time) + size), time, *blocks))
 
 
 def cues(points: Sequence[tuple[int, int]], track: int) -> bytes:
-    """The index: (milliseconds, position of the cluster from the segment's start) of each place to seek to."""
+    """The index: (ticks, position of the cluster from the segment's start) of each place to seek to."""
     return element(
         _CUES,
         b"".join(
             element(
                 0xBB,
-                _unsigned(0xB3, milliseconds) + element(0xB7, _unsigned(0xF7, track) + _unsigned(0xF1, position)),
+                _unsigned(0xB3, ticks) + element(0xB7, _unsigned(0xF7, track) + _unsigned(0xF1, position)),
             )
-            for milliseconds, position in points
+            for ticks, position in points
         ),
     )
 
 
-def ending(start: Header, length: int, seconds: float, cues_at: int | None) -> list[tuple[int, bytes]]:
-    """What to write where, once a file of `length` bytes is complete: sizes, duration, and where the index is."""
+def ending(
+    start: Header, length: int, seconds: float, cues_at: int | None, frame_seconds: float | None = None
+) -> list[tuple[int, bytes]]:
+    """What to write where, once a file of `length` bytes is complete: sizes, durations, and where the index is.
+
+    `frame_seconds`: how long a picture lasts, where that is regular.
+    """
     positions = [(_INFO, start.info - start.segment), (_TRACKS, start.tracks - start.segment)]
     if cues_at is not None:
         positions.append((_CUES, cues_at - start.segment))
@@ -142,16 +158,22 @@ def ending(start: Header, length: int, seconds: float, cues_at: int | None) -> l
     )
     seek_head = element(_SEEK_HEAD, seeks)
     seek_head += _void(_SEEK_HEAD_SPACE - len(seek_head))
+    frame_duration = []
+    if start.frame_duration is not None and frame_seconds:
+        nanoseconds = round(frame_seconds * 1e9).to_bytes(4, "big")
+        frame_duration.append((start.frame_duration, element(_FRAME_DURATION, nanoseconds)))
     return [
+        *frame_duration,
         (start.segment, seek_head),
-        (start.duration, element(_DURATION, struct.pack(">d", seconds * 1000))),
+        (start.duration, element(_DURATION, struct.pack(">d", seconds * TICKS))),
         (start.segment - 8, struct.pack(">Q", (1 << 56) | (length - start.segment))),
     ]
 
 
 def _video_entry(video: VideoFormat) -> bytes:
     picture = _unsigned(0x9A, 2) + _unsigned(0xB0, max(video.width, 1)) + _unsigned(0xBA, max(video.height, 1))
-    return _entry(VIDEO_TRACK, _VIDEO_IDS[video.codec.name], video.private, element(0xE0, picture))
+    rest = element(0xE0, picture) + _void(_FRAME_DURATION_SPACE)
+    return _entry(VIDEO_TRACK, _VIDEO_IDS[video.codec.name], video.private, rest)
 
 
 def _audio_entry(codec: Codec) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from peer.recording import matroska
 from peer.recording.avc import decoder_configuration, length_prefixed
-from peer.recording.matroska import AUDIO_TRACK, VIDEO_TRACK, VideoFormat
+from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK, VideoFormat
 
 if TYPE_CHECKING:
     from io import RawIOBase
@@ -47,6 +47,27 @@ def video_format(frame: EncodedFrame) -> VideoFormat | None:
     return VideoFormat(frame.codec, frame.width, frame.height, private)
 
 
+class Rhythm:
+    """How long a picture of a stream lasts, if it is regular: without being told, players guess, and often wrongly."""
+
+    _RATES = (10, 12, 15, 20, 24, 25, 30, 48, 50, 60)
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(self._RATES, 0)
+        self._total = 0
+
+    def add(self, interval: float) -> None:
+        """One picture came so many seconds after the one before."""
+        self._total += 1
+        rate = min(self._RATES, key=lambda rate: abs(1 / rate - interval))
+        self._counts[rate] += abs(1 / rate - interval) < 0.25 / rate
+
+    def seconds(self) -> float | None:
+        """Seconds of a picture; None where less than three quarters agree on a rate."""
+        rate = max(self._RATES, key=self._counts.__getitem__)
+        return 1 / rate if self._total >= 10 and self._counts[rate] >= 0.75 * self._total else None
+
+
 class Muxer:
     """Writes one file: at most one video and one audio stream, on one timeline that starts at `layout.origin`.
 
@@ -61,7 +82,7 @@ class Muxer:
         video, audio = layout.video, layout.audio
         self._file: Final = file
         self._origin: Final = layout.origin
-        self._interval: Final = round(flush_interval * 1000)
+        self._interval: Final = round(flush_interval * TICKS)
         self._header: Final = matroska.header(video, audio, started)
         self._avc: Final = video is not None and video.codec.name == "H264"
         self._cue_track: Final = VIDEO_TRACK if video else AUDIO_TRACK
@@ -72,6 +93,7 @@ class Muxer:
         self._cluster_seekable = False
         self._cues: list[tuple[int, int]] = []
         self._cue_spacing = 0
+        self._rhythm = Rhythm()
         self._length = 0
         self._flushed = 0
         self._closed = False
@@ -85,18 +107,20 @@ class Muxer:
     @property
     def seconds(self) -> float:
         """Time of the latest frame that was flushed, from the start of the file."""
-        return self._flushed / 1000
+        return self._flushed / TICKS
 
     def write(self, kind: Kind, frame: EncodedFrame) -> float:
         """Append one frame and return its time in the file, in seconds.
 
-        Times within a stream always grow: a frame that is not later than the one before it is put 1 ms after that.
+        Times within a stream always grow: a frame that is not later than the one before it is put one tick after that.
         """
         track = VIDEO_TRACK if kind == "video" else AUDIO_TRACK
-        milliseconds = max(round((frame.time - self._origin) * 1000), self._last[track] + 1)
-        self._last[track] = milliseconds
+        ticks = max(round((frame.time - self._origin) * TICKS), self._last[track] + 1)
+        if track == VIDEO_TRACK and self._last[track] >= 0:
+            self._rhythm.add((ticks - self._last[track]) / TICKS)
+        self._last[track] = ticks
         starts = track == self._cue_track and frame.keyframe
-        age = milliseconds - self._cluster_time
+        age = ticks - self._cluster_time
         if self._blocks and (
             (starts and track == VIDEO_TRACK)
             or age >= self._interval
@@ -106,16 +130,16 @@ class Muxer:
             self.flush()
         if not self._blocks:
             # Clusters are in order even where one stream lags: blocks may lie before their cluster's time.
-            self._cluster_time = max(self._cluster_time, milliseconds)
-            if self._cluster_time - milliseconds > _MAX_OFFSET:
-                self._cluster_time = milliseconds
+            self._cluster_time = max(self._cluster_time, ticks)
+            if self._cluster_time - ticks > _MAX_OFFSET:
+                self._cluster_time = ticks
             self._cluster_seekable = starts
         data = length_prefixed(frame.data) if self._avc and track == VIDEO_TRACK else frame.data
-        offset = milliseconds - self._cluster_time
+        offset = ticks - self._cluster_time
         head, payload = matroska.simple_block(track, offset, data, keyframe=frame.keyframe)
         self._blocks += (head, payload)
         self._blocks_bytes += len(head) + len(payload)
-        return milliseconds / 1000
+        return ticks / TICKS
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""
@@ -150,18 +174,19 @@ class Muxer:
         return at
 
     def _finish(self, cues_at: int | None) -> None:
-        for position, data in matroska.ending(self._header, self._length, self.seconds, cues_at):
+        rhythm = self._rhythm.seconds()
+        for position, data in matroska.ending(self._header, self._length, self.seconds, cues_at, rhythm):
             self._file.seek(position)
             self._write_all(data)
 
-    def _add_cue(self, milliseconds: int, position: int) -> None:
-        if self._cues and milliseconds - self._cues[-1][0] < self._cue_spacing:
+    def _add_cue(self, ticks: int, position: int) -> None:
+        if self._cues and ticks - self._cues[-1][0] < self._cue_spacing:
             return
-        self._cues.append((milliseconds, position))
+        self._cues.append((ticks, position))
         if len(self._cues) > _MAX_CUES:
             # A long recording needs no finer index than a short one: keep every second entry.
             self._cues = self._cues[::2]
-            self._cue_spacing = max(500, 2 * self._cue_spacing)
+            self._cue_spacing = max(TICKS // 2, 2 * self._cue_spacing)
 
     def _put(self, data: bytes) -> None:
         try:

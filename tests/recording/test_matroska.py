@@ -62,7 +62,7 @@ def test_a_header_and_its_ending_fit_together(video: VideoFormat | None, audio: 
     elements = list(parse(segment))
     assert [identifier for identifier, _ in elements] == [0x114D9B74, 0xEC, 0x1549A966, 0x1654AE6B, 0x1C53BB6B]
     info = dict(parse(elements[2][1]))
-    assert struct.unpack(">d", info[0x4489]) == (12_500.0,)
+    assert struct.unpack(">d", info[0x4489]) == (12.5 * matroska.TICKS,)
     assert int.from_bytes(info[0x4461], "big") == (1_700_000_000 - 978_307_200) * 10**9
     for _, seek in parse(elements[0][1]):
         entry = dict(parse(seek))

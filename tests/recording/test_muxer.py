@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peer.recording.matroska import TICKS
 from peer.recording.muxer import Layout, Muxer, video_format
 from peer.recording.verify import verify
 from tests.harness.tools import require
@@ -99,7 +100,7 @@ def test_payloads_come_back_unchanged(tmp_path: Path) -> None:
     assert sorted(data for _, data, _, _ in packets) == sorted(frame.data for frame in frames)
     pictures = [(keyframe, pts) for kind, _, keyframe, pts in packets if kind == "video"]
     assert [keyframe for keyframe, _ in pictures] == [frame.keyframe for frame in video(1)]
-    assert [pts for _, pts in pictures] == [round(index * 1000 / FPS) for index in range(FPS)]
+    assert [pts for _, pts in pictures] == [round(index * TICKS / FPS) for index in range(FPS)]
 
 
 def test_a_file_can_be_sought_in(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_file_can_be_sought_in(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "it.mkv")) as container:
         container.seek(2_100_000)
         packet = next(packet for packet in container.demux(video=0) if packet.size)
-        assert packet.is_keyframe and packet.pts == 2000
+        assert packet.is_keyframe and packet.pts * packet.time_base == 2
 
 
 @pytest.mark.parametrize("cut", [0.35, 0.6, 0.97])
@@ -146,7 +147,7 @@ def test_times_only_grow(times: list[float]) -> None:
     assert all(before < after for before, after in zip(written, written[1:], strict=False))
     muxer.flush()
     with av.open(io.BytesIO(file.getvalue())) as container:
-        read = [round(float(packet.pts * packet.time_base), 3) for packet in container.demux() if packet.size]
+        read = [round(float(packet.pts * packet.time_base), 4) for packet in container.demux() if packet.size]
     assert read == written
 
 
@@ -198,3 +199,23 @@ def test_closing_twice_is_once(tmp_path: Path) -> None:
     muxer = write(tmp_path / "it.mkv", audio(0.1))
     muxer.close()
     assert muxer.length == (tmp_path / "it.mkv").stat().st_size
+
+
+def rate_of(path: Path) -> object:
+    with av.open(str(path)) as container:
+        return container.streams.video[0].average_rate
+
+
+@pytest.mark.parametrize("fps", [15, 24, 30, 60])
+def test_a_finished_file_says_its_frame_rate(tmp_path: Path, fps: int) -> None:
+    keyframe = video(1)[0]
+    jitter = [0.0, 0.004, -0.003, 0.002]
+    write(tmp_path / "it.mkv", [replace(keyframe, time=i / fps + jitter[i % 4] / (fps / 15)) for i in range(2 * fps)])
+    assert rate_of(tmp_path / "it.mkv") == fps
+
+
+def test_an_irregular_stream_claims_no_rate(tmp_path: Path) -> None:
+    keyframe = video(1)[0]
+    write(tmp_path / "it.mkv", [replace(keyframe, time=i * i / 100) for i in range(40)])
+    with av.open(str(tmp_path / "it.mkv")) as container:
+        assert [packet.duration for packet in container.demux(video=0) if packet.size] == [0] * 40
