@@ -118,5 +118,5 @@ class Membership:
             if member.name not in names:
                 self._listener.member_left(member, "lost")
         for member in welcome.members:
-            if member.id not in before:
+            if before.get(member.id) != member:  # a server may give an id again after it was started anew
                 self._listener.member_joined(member)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 10.0
 """Seconds between pings of ours; a server that does not answer one within half of it counts as gone."""
+_CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
+"""Seconds that a server may take to say goodbye."""
 
 
 class WebSocketConnect:
@@ -42,29 +45,28 @@ class WebSocketConnect:
             join = encode(Join(room, name, VERSION))
         except ValueError as error:
             raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
-        session = aiohttp.ClientSession()
-        try:
-            async with asyncio.timeout(self._timeout):
-                socket = await session.ws_connect(
-                    self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, autoclose=True
-                )
-                await socket.send_str(join)
-                welcome = _parse(await socket.receive())
-        except TimeoutError as error:
-            await session.close()
-            raise Unreachable(
-                f"{self.url} does not answer within {self._timeout:g} s; is it the signaling server?"
-            ) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            await session.close()
-            raise Unreachable(f"{self.url} cannot be reached ({_cause(error)}); start it with: peer serve") from error
-        except BaseException:
-            await session.close()
-            raise
-        if isinstance(welcome, Welcome):
-            return WebSocketChannel(session, socket, welcome)
-        await socket.close()
-        await session.close()
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            try:
+                async with asyncio.timeout(self._timeout):
+                    socket = await stack.enter_async_context(
+                        session.ws_connect(
+                            self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, timeout=_CLOSING
+                        )
+                    )
+                    await socket.send_str(join)
+                    welcome = _parse(await socket.receive())
+            except TimeoutError as error:
+                raise Unreachable(
+                    f"{self.url} does not answer within {self._timeout:g} s; is it the signaling server?"
+                ) from error
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise Unreachable(
+                    f"{self.url} cannot be reached ({_cause(error)}); start it with: peer serve"
+                ) from error
+            if isinstance(welcome, Welcome):
+                stack.pop_all()  # from here on the channel closes both
+                return WebSocketChannel(session, socket, welcome)
         if isinstance(welcome, ErrorMessage):
             raise SignalingError(welcome.message, welcome.code)
         raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")

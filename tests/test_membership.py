@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,7 +69,8 @@ class Site:
     def lose(self) -> None:
         """The server vanishes with everything it knew."""
         old, self.hub = self.hub, MemoryHub()
-        for channel in list(vars(old)["_rooms"].get("lab", {}).values()):
+        vars(self.hub)["_ids"] = itertools.count(100)  # as the ids of a server, never given again
+        for channel in reversed(list(vars(old)["_rooms"].get("lab", {}).values())):  # ours, the last, hears of nobody
             channel.break_off()
 
 

@@ -124,11 +124,12 @@ async def test_a_server_that_goes_away() -> None:
     async with Server(Settings(port=0)) as running:
         channel = await soon(WebSocketConnect(running.url)("lab", "alice"))
         receiving = asyncio.ensure_future(channel.receive())
-        await running.close()
+        closing = asyncio.ensure_future(running.close())
         with contextlib.suppress(Unreachable):  # a last word of the server may come first
             while True:
                 await soon(receiving)
                 receiving = asyncio.ensure_future(channel.receive())
+        await closing
         with pytest.raises(Unreachable):
             await channel.send(MessageTo("x", 1))
         await channel.close()
