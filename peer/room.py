@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from peer import events as happened
 from peer.call import Call
-from peer.errors import CallEnded, Error, NotHere
+from peer.errors import CallEnded, Error, NotHere, Unreachable
 from peer.goodbye import told
 from peer.lifetime import Remote
 from peer.membership import Membership
@@ -179,6 +179,7 @@ class Room:
         """Hang up every call, end every task, leave. Idempotent, bounded, goes on when cancelled."""
         if self._leaving is None:
             self._leaving = asyncio.get_running_loop().create_task(self._leave(), name="leave room")
+            self._changed.set()
         await asyncio.shield(self._leaving)
 
     async def __aenter__(self) -> Room:
@@ -374,7 +375,7 @@ class Room:
                 calls = list(self._calls.values())
                 await asyncio.gather(*(call.hang_up(reason="left") for call in calls), return_exceptions=True)
         except TimeoutError:
-            logger.warning("not every call closed within %g s", LEAVE_TIMEOUT)
+            logger.warning("not every call closed in time")
         for recorder in self._recorders:
             await recorder.close()
         rest = [task for task in self._tasks if task is not asyncio.current_task()]
@@ -396,5 +397,7 @@ class Room:
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():
+            if self._leaving is not None:
+                raise Unreachable(f"the room {self.room} was left; join it again")
             self._changed.clear()
             await self._changed.wait()

@@ -26,6 +26,7 @@ class SourceShelf:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[Medium, str], _Entry] = {}
+        self._closing: dict[tuple[Medium, str], asyncio.Event] = {}
         self._lock = asyncio.Lock()
 
     async def pictures(self, user: object, choice: str | PictureSourceBase | None) -> PictureSourceBase | None:
@@ -71,6 +72,8 @@ class SourceShelf:
         async with self._lock:
             entry = self._entries.get(key)
             if entry is None:
+                if key in self._closing:  # a device is not given twice
+                    await self._closing[key].wait()
                 source = await (open_pictures(choice) if medium == "video" else open_sound(choice))
                 if source is None:
                     return None
@@ -95,4 +98,10 @@ class SourceShelf:
         entry.users.discard(user)
         if not entry.users:
             del self._entries[key]
-            await entry.source.close()
+            closed = self._closing[key] = asyncio.Event()
+            try:
+                await entry.source.close()
+            finally:
+                closed.set()
+                if self._closing.get(key) is closed:
+                    del self._closing[key]

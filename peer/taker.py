@@ -60,26 +60,26 @@ class Taker(Generic[T]):
 
 
 class Broadcast(Generic[T]):
-    """Items put in come out of every taker; what came before the first taker waits for it."""
+    """Items put in come out of every taker; what comes while nobody takes waits for the next who does."""
 
     def __init__(self, size: int = 1000) -> None:
         self._size = size
         self._takers: WeakSet[Taker[T]] = WeakSet()
-        self._backlog: deque[T] | None = deque(maxlen=size)
+        self._backlog: deque[T] = deque(maxlen=size)
         self._over = False
 
     def put(self, item: T) -> None:
-        if self._backlog is not None:
+        takers = list(self._takers)
+        if not takers:
             self._backlog.append(item)
-        for taker in list(self._takers):
+        for taker in takers:
             taker.put(item)
 
     def take(self) -> Taker[T]:
-        """A new iterator; the first one also gets what came before it."""
+        """A new iterator, which begins with what came while there was none."""
         taker = Taker(self._size, self._takers)
-        backlog, self._backlog = self._backlog, None
-        for item in backlog or ():
-            taker.put(item)
+        while self._backlog:
+            taker.put(self._backlog.popleft())
         if self._over:
             taker.end()
         return taker

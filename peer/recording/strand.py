@@ -24,6 +24,8 @@ PATIENCE = 2.0
 """Seconds of media that are held back for a track that has not shown itself yet."""
 _MAX_HELD_BYTES = 16 << 20
 _MAX_LEAD = 0.5
+_TRIM = 0.25
+"""Seconds of sound before the first picture that are left out at the start of a file."""
 
 
 class Sink(Protocol):
@@ -177,12 +179,26 @@ class Strand:
             sink.close()
             # Sound that is still on its way may be older than the keyframe that made this cut.
             origin = min(origin, lead)
+        elif video is not None:
+            held = _trimmed(held)
+            origin = held[0][1].time
         self._layout = Layout(video, audio, origin)
         if video is None and "video" in self._expected:
             self._needs_keyframe = True
         self._sink = self._open_file(self._layout)
         for kind, frame in held:
             self._sink.write(kind, frame)
+
+
+def _trimmed(held: list[tuple[Kind, EncodedFrame]]) -> list[tuple[Kind, EncodedFrame]]:
+    """`held` from its first picture on, where only a moment of sound comes before that.
+
+    Tools that count time in frames would else find pictures half-way between two of them, and drop one now and then.
+    """
+    first = next(frame.time for kind, frame in held if kind == "video")
+    if first - held[0][1].time > _TRIM:
+        return held
+    return [entry for entry in held if entry[1].time >= first]
 
 
 def _same(first: Codec, second: Codec) -> bool:

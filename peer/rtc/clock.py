@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 STEP = 0.100
+WARM_UP = 1.0
+"""Seconds of media at a track's start in which a quicker packet puts the timeline right at once.
+
+The first packets of a call are late: the sender's encoder and sockets begin their work then. Later corrections are
+slewed, at TRACK_SLEW and COMMON_SLEW.
+"""
 TRACK_SLEW = 0.004
 COMMON_SLEW = 0.001
 REPORT_GAIN = 1 / 8
@@ -126,6 +132,7 @@ class TrackClock:
         self._arrival = 0.0
         self._delay = 0.0
         self._last: float | None = None
+        self._warm_from: float | None = None
 
     @property
     def synchronised(self) -> bool:
@@ -144,6 +151,7 @@ class TrackClock:
         self._minimum.add(delay, now)
         if self._base is None:
             self._base = delay
+            self._warm_from = media if self._last is None else None
             # After a restart the timeline goes on by as much as went by here.
             self._error = self._last - self._arrival if self._last is not None else 0.0
             elapsed = 0.0
@@ -158,7 +166,8 @@ class TrackClock:
             self._base = self._wall + self._sender.offset
         elif self._base != self._minimum.value:
             self._rebase(self._minimum.value)
-        room = TRACK_SLEW * elapsed
+        warming = self._warm_from is not None and media - self._warm_from < WARM_UP
+        room = math.inf if warming else TRACK_SLEW * elapsed
         self._error -= max(-room, min(self._error, room))
         result = media + self._base + self._error
         if self._last is None or result > self._last:

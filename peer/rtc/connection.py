@@ -314,6 +314,10 @@ class PeerConnection:
             self.state = "connected"
             self._liveness.connected(time.monotonic())
             self._observer.connected()
+        elif state == "failed" and self.state == "connecting":  # the handshake: no use in waiting for the deadline
+            self.state = "failed"
+            self._liveness.give_up()
+            self._observer.failed(self._connect_error())
         elif state in ("closed", "failed") and self.state in ("connected", "disconnected"):
             self.state = "closed"
             self._observer.closed_by_remote()
@@ -351,7 +355,7 @@ class PeerConnection:
         seconds = self._options.connect_timeout
         if transport is not None and transport.state == "completed":
             return IceFailed(
-                f"the path is open but the DTLS handshake did not end within {seconds:g} s; call again", "dtls"
+                "the path is open but the DTLS handshake did not succeed; call again", "dtls"
             )
         local = {c.type for c in transport.iceGatherer.getLocalCandidates()} if transport else set()
         remote = len(transport.getRemoteCandidates()) if transport else 0

@@ -52,6 +52,10 @@ class Liveness:
         if self._last_heard is not None:
             self._last_heard = now
 
+    def give_up(self) -> None:
+        """It is over for another reason: nothing is told any more."""
+        self._over = True
+
     def silence(self, now: float) -> float:
         """Seconds since the other side was heard of last, 0 before media can flow."""
         return 0.0 if self._last_heard is None else now - self._last_heard

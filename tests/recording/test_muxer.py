@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peer.recording.matroska import TICKS
-from peer.recording.muxer import Layout, Muxer, video_format
+from peer.recording.muxer import Layout, Muxer, Rhythm, video_format
 from peer.recording.verify import verify
 from tests.harness.tools import require
 from tests.recording.synthetic import FPS, G722, H264, OPUS, PCMA, PCMU, VP8, audio, kind_of, merged, video
@@ -214,8 +214,9 @@ def test_a_finished_file_says_its_frame_rate(tmp_path: Path, fps: int) -> None:
     assert rate_of(tmp_path / "it.mkv") == fps
 
 
-def test_an_irregular_stream_claims_no_rate(tmp_path: Path) -> None:
-    keyframe = video(1)[0]
-    write(tmp_path / "it.mkv", [replace(keyframe, time=i * i / 100) for i in range(40)])
-    with av.open(str(tmp_path / "it.mkv")) as container:
-        assert [packet.duration for packet in container.demux(video=0) if packet.size] == [0] * 40
+@pytest.mark.parametrize("intervals", [[0.2, 0.03, 0.5, 0.01] * 10, [3.0] * 20, [1 / 30] * 5])
+def test_an_irregular_stream_has_no_rhythm(intervals: list[float]) -> None:
+    rhythm = Rhythm()
+    for interval in intervals:
+        rhythm.add(interval)
+    assert rhythm.seconds() is None

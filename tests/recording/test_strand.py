@@ -87,12 +87,21 @@ def test_both_streams_start_together_in_one_file() -> None:
     made, files = strand("audio", "video")
     take(made, [sound(1.0), picture(1.01), sound(1.02)])
     assert files == [] and made.wants_keyframe
-    take(made, [picture(1.03, key=True), sound(1.04), picture(1.06)])
+    take(made, [picture(1.53, key=True), sound(1.54), picture(1.56)])
     assert not made.wants_keyframe
     made.end()
     (file,) = files
     assert file.layout.origin == 1.0 and file.closed
-    assert file.times("audio") == [1.0, 1.02, 1.04] and file.times("video") == [1.03, 1.06]
+    assert file.times("audio") == [1.0, 1.02, 1.54] and file.times("video") == [1.53, 1.56]
+
+
+def test_a_moment_of_sound_before_the_first_picture_is_left_out() -> None:
+    made, files = strand("audio", "video")
+    take(made, [sound(1.0), sound(1.02), picture(1.03, key=True), sound(1.04), picture(1.06)])
+    made.end()
+    (file,) = files
+    assert file.layout.origin == 1.03
+    assert file.times("audio") == [1.04] and file.times("video") == [1.03, 1.06]
 
 
 def test_a_keyframe_waits_for_sound() -> None:
