@@ -262,7 +262,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_whatever_happens_files_keep_the_rules_and_lose_no_sound(
+def test_whatever_happens_files_keep_the_rules_and_the_sound(
     events: list[tuple[str, Codec, bool, tuple[int, int], float]],
 ) -> None:
     made, files = strand()
@@ -280,7 +280,10 @@ def test_whatever_happens_files_keep_the_rules_and_lose_no_sound(
     made.end()
     assert all(file.closed for file in files)
     written = [frame for file in files for kind, frame in file.frames if kind == "audio"]
-    assert sorted(map(id, written)) == sorted(map(id, heard))
+    assert len(set(map(id, written))) == len(written)
+    missing = [frame for frame in heard if id(frame) not in set(map(id, written))]
+    for frame in missing:  # only a moment before the first picture of the first file
+        assert 0 < files[0].layout.origin - frame.time <= 0.25 and files[0].times("video")[0] == files[0].layout.origin
 
 
 def test_sound_that_was_held_back_long_is_still_written() -> None:
