@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from peer.errors import Error, SignalingError, Unreachable
+from peer.errors import Error, NotHere, SignalingError, Unreachable
 from signaling.messages import Joined, Left, Member
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ class Membership:
     def named(self, name: str) -> Member | None:
         """The member of that name."""
         return next((member for member in self.members.values() if member.name == name), None)
+
+    def find(self, name: str) -> Member:
+        """The member of that name. Raises NotHere."""
+        member = self.named(name)
+        if member is None:
+            here = ", ".join(sorted(other.name for other in self.members.values())) or "nobody else"
+            raise NotHere(f"{name} is not in room {self.room} ({here} is); wait for them or check the name")
+        return member
 
     async def send(self, message: ClientMessage) -> None:
         """Raises Unreachable while the server is away."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from peer import events as happened
 from peer.call import Call
-from peer.errors import CallEnded, Error, NotHere, Unreachable
+from peer.errors import CallEnded, Error, Unreachable
 from peer.goodbye import told
 from peer.lifetime import Remote
 from peer.membership import Membership
@@ -173,7 +173,7 @@ class Room:
         Raises:
             NotHere: nobody of that name is here.
         """
-        await self.send(MessageTo(self._member(name).id, data))
+        await self.send(MessageTo(self._membership.find(name).id, data))
 
     async def leave(self) -> None:
         """Hang up every call, end every task, leave. Idempotent, bounded, goes on when cancelled."""
@@ -224,7 +224,7 @@ class Room:
     async def _dial(
         self, name: str, video: Pictures | EllipsisType, audio: Sounds | EllipsisType, timeout: float
     ) -> Call:
-        member = self._member(name)
+        member = self._membership.find(name)
         waiting = self._waiting(member)
         if waiting is not None:  # they call us already: answering is what both want
             return await self.take_ring(waiting, video, audio)
@@ -387,13 +387,6 @@ class Room:
         await self._shelf.close()
         self._rings.end()
         self._events.end()
-
-    def _member(self, name: str) -> Member:
-        member = self._membership.named(name)
-        if member is None:
-            here = ", ".join(self.members) or "nobody else"
-            raise NotHere(f"{name} is not in room {self.room} ({here} is); wait for them or check the name")
-        return member
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():

@@ -279,6 +279,16 @@ async def test_leaving_ends_everything(tmp_path: Path) -> None:
         assert not alice._shelf._entries and alice.calls == []
 
 
+async def test_whoever_waits_in_a_room_learns_that_it_was_left() -> None:
+    async with rooms("alice", "bob") as (alice, _):
+        waiting = [asyncio.ensure_future(work) for work in (alice.wait_for("carol"), alice.empty())]
+        await asyncio.sleep(0)
+        await alice.leave()
+        for one in waiting:
+            with pytest.raises(Unreachable, match="was left"):
+                await soon(one)
+
+
 async def test_a_leave_that_is_cancelled_goes_on() -> None:
     hub = MemoryHub()
     async with rooms("bob", hub=hub) as (bob,):

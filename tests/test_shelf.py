@@ -22,8 +22,11 @@ class Device:
     def __init__(self, name: str) -> None:
         self.name = name
         self.closed = 0
+        self.may_close = asyncio.Event()
+        self.may_close.set()
 
     async def close(self) -> None:
+        await self.may_close.wait()
         self.closed += 1
 
 
@@ -70,6 +73,20 @@ async def test_a_device_is_opened_once_and_closed_with_its_last_user(devices: De
     await shelf.release("b")
     assert first.closed == 1
     assert await shelf.pictures("a", "camera") is not first
+
+
+async def test_a_device_is_not_opened_while_it_is_being_closed(devices: Devices, shelf: SourceShelf) -> None:
+    first: Any = await shelf.pictures("a", "camera")
+    first.may_close.clear()
+    closing = asyncio.ensure_future(shelf.release("a"))
+    await asyncio.sleep(0)
+    asking = asyncio.ensure_future(shelf.pictures("b", "camera"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(devices.opened) == 1
+    first.may_close.set()
+    await soon(closing)
+    assert await soon(asking) is devices.opened[1] and first.closed == 1
 
 
 async def test_two_who_ask_at_once_get_the_same(devices: Devices, shelf: SourceShelf) -> None:

@@ -105,12 +105,18 @@ async def test_every_taker_of_a_broadcast_gets_everything() -> None:
         assert [item async for item in taker] == [1, 2]
 
 
-async def test_what_came_first_waits_for_the_first_taker_only() -> None:
+async def test_what_comes_while_nobody_takes_waits_for_the_next() -> None:
     broadcast: Broadcast[int] = Broadcast(2)
     for number in range(4):
         broadcast.put(number)
     assert await drained(broadcast.take()) == [2, 3]
     assert await drained(broadcast.take()) == []
+    taker = broadcast.take()
+    broadcast.put(4)
+    assert await anext(taker) == 4
+    taker.close()
+    broadcast.put(5)
+    assert await anext(broadcast.take()) == 5
 
 
 async def test_a_broadcast_that_is_over_ends_at_once() -> None:

@@ -354,9 +354,7 @@ class PeerConnection:
         transport = self._ice_transport()
         seconds = self._options.connect_timeout
         if transport is not None and transport.state == "completed":
-            return IceFailed(
-                "the path is open but the DTLS handshake did not succeed; call again", "dtls"
-            )
+            return IceFailed("the path is open but the DTLS handshake did not succeed; call again", "dtls")
         local = {c.type for c in transport.iceGatherer.getLocalCandidates()} if transport else set()
         remote = len(transport.getRemoteCandidates()) if transport else 0
         return IceFailed(

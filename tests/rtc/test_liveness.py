@@ -71,6 +71,13 @@ def test_a_silence_that_stays_is_told_before_the_loss_and_the_loss_once() -> Non
     assert watch.look(101) is Turn.NONE, "over is over"
 
 
+def test_after_giving_up_nothing_is_told() -> None:
+    watch = liveness()
+    watch.start(0)
+    watch.give_up()
+    assert watch.look(100) is Turn.NONE
+
+
 def test_a_look_that_comes_late_tells_the_worst() -> None:
     watch = liveness()
     watch.connected(0)

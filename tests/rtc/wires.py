@@ -140,6 +140,16 @@ async def frames(track: RemoteTrack, count: int) -> list[EncodedFrame]:
     return taken
 
 
+async def keyframe(track: RemoteTrack) -> EncodedFrame:
+    """The next keyframe of a video track; asking for frames asks for one."""
+    taker = track.encoded()
+    async with asyncio.timeout(PATIENCE):
+        while not (frame := await anext(taker)).keyframe:
+            pass
+    taker.close()
+    return frame
+
+
 class SmallVideo(VideoStreamTrack):
     """A picture that changes a little, 160x120."""
 
