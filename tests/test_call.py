@@ -437,7 +437,8 @@ async def test_the_last_thing_asked_for_is_what_is_shown() -> None:
             assert calling._connection.pictures.showing == (last is not None)
 
 
-async def test_one_source_serves_several_calls_and_outlives_them() -> None:
+async def test_one_source_serves_several_calls_and_outlives_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.rtc.sender.REPEAT", 0.2)
     async with rooms("alice", "bob", "carol") as (alice, bob, carol):
         source = PictureSource()
         source.push(np.full((96, 128, 3), 90, np.uint8))

@@ -207,7 +207,8 @@ async def test_calls_outlive_the_signaling_server() -> None:
                 assert again.open
 
 
-async def test_a_hang_up_without_the_server_is_noticed() -> None:
+async def test_a_hang_up_without_the_server_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
     hub = MemoryHub()
     async with rooms("alice", "bob", hub=hub) as (alice, bob):
         calling, answered = await connect(alice, bob)
@@ -230,7 +231,8 @@ class _Mute:
         raise Unreachable("the signaling channel is closed; join again")
 
 
-async def test_a_member_who_leaves_without_a_goodbye() -> None:
+async def test_a_member_who_leaves_without_a_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
     hub = MemoryHub()
     async with rooms("alice", "bob", hub=hub) as (alice, bob):
         calling, answered = await connect(alice, bob)
@@ -303,3 +305,19 @@ async def test_a_leave_that_is_cancelled_goes_on() -> None:
 
 async def _dial(room: Any, name: str) -> Any:
     return await room.call(name)
+
+
+async def test_a_call_outlives_a_member_that_only_lost_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.LEFT_GRACE", 0.8)
+    hub = MemoryHub()
+    async with rooms("alice", "bob", hub=hub) as (alice, bob):
+        calling, answered = await connect(alice, bob, audio="test")
+        told = bob.events()
+        vars(alice._membership)["_channel"].break_off()
+        assert (await until(told, happened.MemberLeft)).reason == "lost"
+        await until(told, happened.MemberJoined)
+        await calling.write("here I am")
+        assert await soon(anext(answered.messages())) == "here I am"
+        assert answered.open
+        await answered.hang_up()
+        assert (await soon(calling.ended())).by == "bob"

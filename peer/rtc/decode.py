@@ -126,7 +126,10 @@ class Decoder:
                     self._request_keyframe()
                     continue
                 self.frames += len(decoded)
-                self._deliver(decoded, frame)
+                try:
+                    self._deliver(decoded, frame)
+                except Exception:
+                    logger.exception("a decoded %s frame could not be handed on", frame.codec.name)
         finally:
             self._task = None
 

@@ -570,7 +570,7 @@ async def test_a_side_that_stays_silent_is_lost_after_the_deadline() -> None:
 
 async def test_the_checks_alone_keep_a_connection_without_media(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "CONSENT_INTERVAL", 0.1)
-    options = Options(disconnected_after=1, lost_after=2)
+    options = Options(disconnected_after=0.8, lost_after=5)
     async with two_ends(options, options) as (caller, callee):
         await connect(caller, callee)
         checked = asyncio.Event()
@@ -582,7 +582,7 @@ async def test_the_checks_alone_keep_a_connection_without_media(monkeypatch: pyt
 
         monkeypatch.setattr(caller.connection._liveness, "heard", count)
         async with asyncio.timeout(PATIENCE):
-            for _ in range(15):
+            for _ in range(10):
                 await checked.wait()
                 checked.clear()
         pair = caller.connection.pair()
