@@ -170,9 +170,14 @@ class _SoundTaker(Taker[Sound]):
 
     def __init__(self, registry: WeakSet[Taker[Sound]], rate: int, channels: int) -> None:
         super().__init__(SOUND_WAITING, registry)
-        self._resampler = AudioResampler("s16", "stereo" if channels == 2 else "mono", rate)
+        self._wanted = ("s16", "stereo" if channels == 2 else "mono", rate)
+        self._resampler = AudioResampler(*self._wanted)
+        self._given: tuple[str, str, int] | None = None
 
     def put_decoded(self, frame: AudioFrame, at: float) -> None:
+        given = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if given != self._given:  # another codec; a resampler only takes what it took first
+            self._given, self._resampler = given, AudioResampler(*self._wanted)
         frame.pts = None  # the resampler would fill gaps of its own; times are ours
         for part in self._resampler.resample(frame):
             array = part.to_ndarray().reshape(-1, len(part.layout.channels)).astype(np.int16, copy=False)
