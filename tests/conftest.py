@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +18,27 @@ from tests.harness.clock import VirtualLoop, WatchfulLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from types import FrameType
 
     from blockbuster import BlockBuster
 
 _failed = pytest.StashKey[bool]()
+
+def _near_frames(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+    """The innermost frames of a stack.
+
+    In debug mode asyncio notes where each future and callback came from, all of the way up through pytest; that took a
+    sixth of the whole run, and only the first steps of it tell anything.
+    """
+    frame = frame or sys._getframe(2)
+    for _ in range(4):
+        if frame is None:
+            return
+        yield frame, frame.f_lineno
+        frame = frame.f_back
+
+
+traceback.walk_stack = _near_frames
 
 # How long an example takes says something about the machine, not about the code. CI takes the same examples each time.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
