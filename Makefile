@@ -23,7 +23,7 @@ test: .venv/.dev ## every test; installs the browsers and ffmpeg first when it m
 	@sh .ci/run-tests.sh $(ARGS)
 
 test-fast: .venv/.dev ## the tests that need no browser, in less than a minute
-	@sh .ci/run-tests.sh -m "not browser" $(ARGS)
+	@sh .ci/run-tests.sh -m "not browser" -n auto --dist worksteal $(ARGS)
 
 lint: .venv/.dev ## ruff, ruff format and mypy --strict
 	@status=0; \

@@ -2,6 +2,9 @@
 # Runs pytest with the given arguments. "No test was collected" (pytest's exit code 5) is a failure with a reason.
 set -u
 
+# Compiled once, the tests start several seconds sooner.
+unset PYTHONDONTWRITEBYTECODE
+
 .venv/bin/pytest "$@"
 code=$?
 if [ "$code" = 5 ]; then

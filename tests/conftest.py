@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _failed = pytest.StashKey[bool]()
 
+
 def _near_frames(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
     """The innermost frames of a stack.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-
-IMAGE = Path(__file__).parents[2] / "docs" / "images" / "page.png"
 
 # A moving picture to share, for browsers without a screen.
 CANVAS = """(() => {
@@ -355,15 +351,3 @@ async def test_firefox_and_chromium(
         assert await browser.evaluate("peerPage.log.filter(({level}) => level === 'error')") == []
     await browsers["firefox"].evaluate("peerPage.hangUp('chromium')")
     await browsers["chromium"].wait_for(f"{of('firefox')}.endedReason === 'hung-up'")
-
-
-@pytest.mark.skipif(
-    "PEER_SCREENSHOT" not in os.environ, reason="writes docs/images/page.png when PEER_SCREENSHOT is set"
-)
-async def test_screenshot(server: Server, chromium: StartChromium) -> None:
-    alice, bob = await pair(chromium, server)
-    await alice.evaluate("peerPage.send('Do you see me?')")
-    await bob.evaluate("peerPage.send('Yes, and the clock in your picture too.')")
-    await alice.wait_for(f"peerPage.chat.length === 2 && {of('bob')}.fps > 25")
-    await asyncio.to_thread(IMAGE.parent.mkdir, parents=True, exist_ok=True)
-    await alice.screenshot(IMAGE)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pytest
 
 import peer
@@ -16,7 +19,6 @@ from tests.browser.test_page import CANVAS, join, of, participant, sees
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from peer.call import Call
     from peer.room import Room
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 WAIT = 15.0
+IMAGE = Path(__file__).parents[2] / "docs" / "images" / "page.png"
 
 
 @pytest.fixture(params=["chromium", "firefox"])
@@ -229,3 +232,21 @@ async def test_the_call_goes_on_without_the_server(chromium: StartChromium) -> N
         before = (await participant(browser, "bot"))["framesDecoded"]
         await sees(browser, "bot", frames=before + 30)
         assert call.open
+
+
+async def test_the_picture_of_the_readme(server: Server, chromium: StartChromium, tmp_path: Path) -> None:
+    """The page in a call with a peer; with PEER_SCREENSHOT set, what is seen becomes the picture in the README."""
+    browser = await chromium()
+    async with bot(server) as room:
+        call = await meet(room, browser, server)
+        await call.write("Hello Alice, this is Python.")
+        await browser.evaluate("peerPage.send('I see your clock, do you see me?')")
+        async with asyncio.timeout(WAIT):
+            text = await anext(call.messages())
+        await call.write(f"Yes, at {len(text)} characters a second.")
+        await browser.wait_for(f"peerPage.chat.length === 3 && {of('bot')}.fps > 20")
+        image = IMAGE if "PEER_SCREENSHOT" in os.environ else tmp_path / "page.png"
+        await asyncio.to_thread(image.parent.mkdir, parents=True, exist_ok=True)
+        await browser.screenshot(image)
+    seen = await asyncio.to_thread(cv2.imread, str(image))
+    assert seen.shape[1] >= 1280 and seen.std() > 20
