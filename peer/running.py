@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from peer import mainloop
 from peer.errors import Error, UsageError
 from peer.hosting import serve
 from peer.joining import ice_server, join
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from peer.call import Call
     from peer.hosting import Hosted
@@ -53,23 +50,10 @@ def run(
             await _answer_all(script, hosted, join(hosted.url, room=room, name=name, video=video, audio=audio))
 
     try:
-        run_until_signalled(main())
+        mainloop.run(main())
     except Error as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
-
-
-def run_until_signalled(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on uvloop where there is one; SIGINT and SIGTERM cancel it, which is an end like any other."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(main, name="main")
-        if threading.current_thread() is threading.main_thread():  # no other may handle signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with contextlib.suppress(NotImplementedError):  # Windows
-                    loop.add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-            loop.run_until_complete(task)
 
 
 async def _answer_all(script: Script, hosted: Hosted, joining: Joining) -> None:
@@ -87,11 +71,3 @@ def _port(port: int | None) -> int:
     if not text.isdigit():
         raise UsageError(f"PORT={text!r} in the environment is no port; set a number such as 8080")
     return int(text)
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:  # not on Windows
-        return None
-    return uvloop.new_event_loop

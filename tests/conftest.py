@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -70,6 +71,15 @@ def _no_blocking_calls() -> Iterator[BlockBuster]:
     with guards.no_blocking_calls("peer", "signaling") as blocking:
         yield blocking
     guards.end_children(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libuv() -> None:
+    """Programs run on uvloop, whose C library keeps a pipe for the life of the process: it has it from now on."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()
 
 
 @pytest.fixture(autouse=True)

@@ -88,13 +88,6 @@ async def _call(room):  # type: ignore[no-untyped-def]
     return await room.call("bot")
 
 
-@pytest.fixture
-def _plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """libuv keeps a pipe for signals as long as the process lives, which the guard would find."""
-    monkeypatch.setattr(running, "_loop_factory", lambda: None)
-
-
-@pytest.mark.usefixtures("_plain_loop")
 @pytest.mark.may_block("it runs a loop of its own")
 def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     async def occupied() -> None:
@@ -115,7 +108,6 @@ def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]
 async def _nothing(call: object) -> None: ...
 
 
-@pytest.mark.usefixtures("_plain_loop")
 @pytest.mark.may_block("it runs a loop of its own")
 @pytest.mark.parametrize("options", [{"ice_servers": ["nonsense"]}, {"host": "not a host"}])
 def test_what_cannot_be_is_one_sentence(options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:

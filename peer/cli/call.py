@@ -45,7 +45,7 @@ def call(
     """
     from peer import logs
     from peer.calling import Plan
-    from peer.cli.loop import run
+    from peer.cli.signals import run
 
     handler = logs.set_up(verbose=verbose, quiet=quiet)
     plan = Plan(

@@ -49,7 +49,7 @@ def demo(
     record, the files are verified. On a terminal one of them then waits for your browser, until Ctrl-C.
     """
     from peer import logs
-    from peer.cli.loop import run
+    from peer.cli.signals import run
     from peer.demo import DemoPlan
 
     handler = logs.set_up(verbose=verbose, quiet=quiet)

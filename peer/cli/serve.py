@@ -43,7 +43,7 @@ def serve(
 ) -> int:
     """Run the signaling server and its page until Ctrl-C."""
     from peer import logs
-    from peer.cli.loop import run
+    from peer.cli.signals import run
 
     logs.set_up(verbose=verbose, quiet=quiet, narrated=())
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)

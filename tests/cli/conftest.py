@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _libuv() -> None:
-    """The command runs on uvloop, whose C library keeps a pipe for the life of the process: it has it from now on."""
-    uvloop = pytest.importorskip("uvloop")
-    uvloop.new_event_loop().close()
-
-
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.cli.loop import END_TIMEOUT
+from peer.mainloop import END_TIMEOUT
 from peer.recording.verify import verify
 from tests.cli.command import Command
 

@@ -1,4 +1,4 @@
-"""How the command ends: signals cancel once, a second Ctrl-C or time forces."""
+"""How a program ends: signals cancel once, a second Ctrl-C or time forces."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from peer.cli import loop
-from peer.cli.loop import BOUNCE, Ending, run
+from peer import mainloop
+from peer.mainloop import BOUNCE, Ending, run
 
 
 class Process:
@@ -55,7 +55,7 @@ def test_a_second_sigterm_does_not() -> None:
 
 
 def test_what_does_not_end_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "END_TIMEOUT", 0.01)
+    monkeypatch.setattr(mainloop, "END_TIMEOUT", 0.01)
     process = Process()
     process.ending.signalled(signal.SIGTERM, 10.0)
     assert process.gone.wait(10)

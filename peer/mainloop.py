@@ -1,4 +1,4 @@
-"""The one place where the command runs an event loop: uvloop where there is one, signals that end it in time."""
+"""Running an event loop to its end: uvloop where there is one, signals that end it in time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from peer.cli.signals import end_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -73,12 +71,14 @@ def run(work: Coroutine[Any, Any, T]) -> T | None:
     except asyncio.CancelledError:
         return None
     finally:
-        end_quietly()  # the loop took its own handlers away
         if ending is not None:
             ending.close()
 
 
 def _listen(loop: asyncio.AbstractEventLoop, ending: Ending) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # no other thread may handle signals
+
     def signalled(number: int) -> None:
         ending.signalled(number, time.monotonic())
 
