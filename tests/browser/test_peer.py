@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import peer
 from peer import events
 from peer.recording.verify import verify
 from tests.browser.test_page import CANVAS, join, of, participant, sees
+from tests.cli.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -250,3 +252,28 @@ async def test_the_picture_of_the_readme(server: Server, chromium: StartChromium
         await browser.screenshot(image)
     seen = await asyncio.to_thread(cv2.imread, str(image))
     assert seen.shape[1] >= 1280 and seen.std() > 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_the_command_in_a_call_with_the_page_is_ended(
+    server: Server, chromium: StartChromium, tmp_path: Path, number: signal.Signals
+) -> None:
+    """As a user runs it; its recording plays however it ends."""
+    browser = await chromium()
+    arguments = ("call", server.url, "--room", "lab", "--name", "bot", "--record", "kept")
+    with Command(*arguments, cwd=tmp_path) as command:
+        await browser.open(f"{server.url}/?room=lab&name=alice")
+        await sees(browser, "bot", timeout=WAIT)
+        await asyncio.to_thread(command.wait_for, "alice connected, VP8 640x480 at")
+        await sees(browser, "bot", frames=(await participant(browser, "bot"))["framesDecoded"] + 90, timeout=WAIT)
+        command.signal(number)
+        code = await asyncio.to_thread(command.end)
+        await browser.wait_for(f"{of('bot')}.state === 'ended'", WAIT)
+        told = await participant(browser, "bot")
+    if number is signal.SIGINT:
+        assert code == 0 and "Traceback" not in command.err
+        assert (told["endedBy"], told["endedReason"]) == ("bot", "hung-up")
+    (file,) = await asyncio.to_thread(lambda: list((tmp_path / "kept").iterdir()))
+    verdict = await asyncio.to_thread(verify, file, tolerance=1.0)
+    assert verdict.ok, verdict.problems
+    assert verdict.video_frames >= 45
