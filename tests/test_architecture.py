@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 PURE = (
     *("signaling/codes.py", "signaling/credentials.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py", "signaling/sdpfrag.py"),
-    *("peer/errors.py", "peer/events.py", "peer/negotiation.py", "peer/media/spec.py"),
+    *("peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py", "peer/media/spec.py"),
     *("peer/rtc/assembly.py", "peer/rtc/clock.py", "peer/rtc/jitter.py", "peer/rtc/liveness.py"),
     *("peer/rtc/nack.py", "peer/rtc/payload/*.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py"),
-    *("peer/recording/avc.py", "peer/recording/names.py"),
+    *("peer/rtc/stats.py", "peer/recording/avc.py", "peer/recording/matroska.py", "peer/recording/names.py"),
+    *("peer/recording/strand.py",),
 )
 """Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
 
