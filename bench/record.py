@@ -1,7 +1,7 @@
 """What it costs to record one call: ours, which remuxes, beside aiortc's MediaRecorder, which encodes again.
 
 A sender process sends the same pre-encoded 720p30 VP8 and Opus to each recorder in turn, each in a fresh process. CPU
-is that of the recorder's process per second of call, once the call is up; pictures are those in its file, of those sent.
+is that of the recorder process per second of call, once the call is up; pictures are those in its file of those sent.
 
     python bench/record.py [--seconds 10]
 """
