@@ -6,7 +6,8 @@
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The warning left out says that an editable installation is one.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := peer signaling tests examples bench
 
 .DEFAULT_GOAL := help
