@@ -248,14 +248,14 @@ class Room:
         audio = self._options.audio if audio is ... else audio
         try:
             await self._shelf.prepare(call, video, audio)
+            if not call.over:
+                await call.show(video)
+                await call.carry(audio)
         except BaseException as error:
             await call.hang_up(reason="failed", text=told(error))
             raise
         if call.over:
             await self._shelf.release(call)
-            return
-        await call.show(video)
-        await call.carry(audio)
 
     def _begun(self, call: Call, *, outgoing: bool) -> None:
         if call.over:  # at once

@@ -7,6 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from peer.errors import UsageError
+
 if TYPE_CHECKING:
     from peer.media.base import PictureSourceBase, SoundSourceBase
 
@@ -65,7 +67,7 @@ class SourceShelf:
 
     async def _take(self, user: object, medium: Medium, choice: object) -> Any:
         if not isinstance(choice, str):
-            return choice
+            return _source(choice, medium)
         from peer.media import open_pictures, open_sound
 
         key = (medium, choice)
@@ -105,3 +107,13 @@ class SourceShelf:
                 closed.set()
                 if self._closing.get(key) is closed:
                     del self._closing[key]
+
+
+def _source(choice: object, medium: Medium) -> object:
+    """`choice` as it is. Raises UsageError for what is neither a source of that medium nor None."""
+    from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.media.spec import GRAMMAR
+
+    if choice is None or isinstance(choice, PictureSourceBase if medium == "video" else SoundSourceBase):
+        return choice
+    raise UsageError(f"{choice!r} is no source of {medium}; use {GRAMMAR[medium]}, or a source object")

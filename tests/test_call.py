@@ -308,6 +308,24 @@ async def test_a_source_that_cannot_be_opened_ends_the_call_at_both_ends(source:
         assert bob.calls == [] and alice.calls == []
 
 
+async def test_a_caller_who_gives_up_while_its_sources_are_switched_on_leaves_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rooms("alice", "bob") as (alice, _):
+        began = asyncio.Event()
+
+        async def never(self: Call, source: Any) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("peer.call.Call._show", never)
+        dialling = asyncio.ensure_future(_dial(alice, "bob", video=SMALL))
+        await soon(began.wait())
+        dialling.cancel()
+        await asyncio.wait([dialling])
+        assert dialling.cancelled() and alice.calls == []
+
+
 # Calls that cross
 
 

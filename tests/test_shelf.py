@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peer.errors import DeviceError, UsageError
-from peer.media import PictureSource
+from peer.media import PictureSource, SoundSource
 from peer.shelf import SourceShelf
 from tests.media.clips import webm
 from tests.rooms import soon
@@ -158,3 +158,9 @@ async def test_a_bad_name_is_refused(shelf: SourceShelf) -> None:
         await shelf.prepare("a", "nonsense", None)
     with pytest.raises(UsageError):
         await shelf.prepare("a", "test", "camera")
+
+
+@pytest.mark.parametrize("choice", [42, b"test", SoundSource()])
+async def test_what_is_no_source_of_pictures_is_refused(choice: Any, shelf: SourceShelf) -> None:
+    with pytest.raises(UsageError, match="no source of video"):
+        await shelf.prepare("a", choice, None)
