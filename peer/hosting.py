@@ -66,23 +66,23 @@ async def serve(
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be listened on, or is none.
     """
-    server = Server(
-        Settings(
-            host=host,
-            port=port,
-            ice_servers=tuple(ice_servers),
-            static=static,
-            limits=limits or Limits(),
-            allowed_origins=tuple(allowed_origins),
-        )
-    )
     try:
+        server = Server(
+            Settings(
+                host=host,
+                port=port,
+                ice_servers=tuple(ice_servers),
+                static=static,
+                limits=limits or Limits(),
+                allowed_origins=tuple(allowed_origins),
+            )
+        )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except CannotListen as error:
+    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

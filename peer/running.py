@@ -45,7 +45,7 @@ def run(
 
     async def main() -> None:
         servers = [server for entry in ice_servers for server in ice_server(entry)]
-        address = host or os.environ.get("HOST", "127.0.0.1")
+        address = host or os.environ.get("HOST") or "127.0.0.1"  # set but empty would be every interface
         async with serve(host=address, port=_port(port), ice_servers=servers) as hosted:
             await _answer_all(script, hosted, join(hosted.url, room=room, name=name, video=video, audio=audio))
 
@@ -67,7 +67,7 @@ async def _answer_all(script: Script, hosted: Hosted, joining: Joining) -> None:
 def _port(port: int | None) -> int:
     if port is not None:
         return port
-    text = os.environ.get("PORT", "8080")
+    text = os.environ.get("PORT") or "8080"
     if not text.isdigit():
         raise UsageError(f"PORT={text!r} in the environment is no port; set a number such as 8080")
     return int(text)

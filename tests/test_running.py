@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,10 +110,10 @@ async def _nothing(call: object) -> None: ...
 
 
 @pytest.mark.may_block("it runs a loop of its own")
-@pytest.mark.parametrize("options", [{"ice_servers": ["nonsense"]}, {"host": "not a host"}])
+@pytest.mark.parametrize("options", [{"ice_servers": ["nonsense"]}, {"host": "not a host"}, {"port": 99999}])
 def test_what_cannot_be_is_one_sentence(options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        running.run(_nothing, port=0, **options)  # type: ignore[arg-type]
+        running.run(_nothing, **{"port": 0} | options)  # type: ignore[arg-type]
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -123,8 +124,27 @@ def test_the_port_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PORT", "http")
     with pytest.raises(UsageError, match="PORT='http'"):
         running._port(None)
-    monkeypatch.delenv("PORT")
-    assert running._port(None) == 8080
+    for unset in (monkeypatch.delenv, lambda name: monkeypatch.setenv(name, "")):
+        unset("PORT")
+        assert running._port(None) == 8080
+
+
+@pytest.mark.may_block("it runs a loop of its own")
+def test_an_empty_host_in_the_environment_is_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    @asynccontextmanager
+    async def listen(*, host: str, **rest: object) -> AsyncIterator[None]:
+        asked.append(host)
+        raise UsageError("not here")
+        yield
+
+    monkeypatch.setattr(running, "serve", listen)
+    for text in ("", "192.0.2.1"):
+        monkeypatch.setenv("HOST", text)
+        with pytest.raises(SystemExit):
+            running.run(_nothing, port=0)
+    assert asked == ["127.0.0.1", "192.0.2.1"]
 
 
 async def test_the_page_has_an_address_for_people() -> None:
