@@ -84,6 +84,8 @@ class Decoder:
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
         self._context: Any = None
+        self._opened: Codec | None = None
+        """What the context decodes; frames of the codec before may wait when another begins."""
         self._codec: Codec | None = None
         self._need_keyframe = True
         self.frames = 0
@@ -95,7 +97,7 @@ class Decoder:
         if self._closed:
             return
         if frame.codec != self._codec:
-            self._codec, self._context, self._need_keyframe = frame.codec, None, True
+            self._codec, self._need_keyframe = frame.codec, True
         if self._need_keyframe and not frame.keyframe:
             self.dropped += 1
             return
@@ -134,8 +136,8 @@ class Decoder:
             self._task = None
 
     def _decode(self, frame: EncodedFrame) -> list[Any]:
-        if self._context is None:
-            self._context = _open_decoder(frame.codec)
+        if frame.codec != self._opened:
+            self._context, self._opened = _open_decoder(frame.codec), frame.codec
         packet = av.Packet(frame.data)
         return list(self._context.decode(packet))
 

@@ -136,3 +136,15 @@ async def test_a_codec_that_is_not_known_is_not_decoded() -> None:
             await asyncio.sleep(0.005)
     await decoder.close()
     assert taken.times == []
+
+
+async def test_another_codec_takes_over_while_frames_of_the_one_before_wait() -> None:
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    opus = EncodedFrame(Codec("opus", 48000, 2, 111), b"\xf8\xff\xfe", 0, 0.0)
+    pcmu = EncodedFrame(Codec("PCMU", 8000, 1, 0), b"\xff" * 160, 0, 0.0)
+    for frame in (opus, opus, pcmu, pcmu, opus):
+        decoder.push(frame)
+    await taken.until(5)
+    await decoder.close()
+    assert decoder.errors == 0
