@@ -172,7 +172,8 @@ class InboundRtp:
             self._out.pli(self._ssrc)
 
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None:
-        self._reports[ssrc] = ((ntp >> 16) & 0xFFFFFFFF, now)
+        if ssrc in self._received:  # which is bounded
+            self._reports[ssrc] = ((ntp >> 16) & 0xFFFFFFFF, now)
         if ssrc == self._ssrc and self._time is not None and ntp:
             self._time.sender_report(ntp * NTP_UNIT, rtp_timestamp, now)
 
@@ -191,9 +192,7 @@ class InboundRtp:
         statistics = self._received.get(packet.ssrc)
         if statistics is None:
             codec = self._codecs.get(packet.payload_type)
-            if (
-                codec is None or len(self._received) >= 16
-            ):  # a remote that sends ever new SSRCs must not fill the memory
+            if codec is None or len(self._received) >= MAX_SSRCS:
                 return
             statistics = self._received[packet.ssrc] = ReceptionStatistics(codec.clock_rate)
         statistics.add(packet.sequence_number, packet.timestamp, now)

@@ -93,3 +93,9 @@ async def test_after_the_end_there_is_nothing(track: RemoteTrack) -> None:
     for taker in (sound, track.sound(), track.encoded()):
         with pytest.raises(StopAsyncIteration):
             await soon(anext(taker))  # type: ignore[arg-type]
+
+
+async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: RemoteTrack) -> None:
+    for ssrc in range(1000):
+        track.sender_report(ssrc, 1 << 63, 0, 0.0)
+    assert vars(track._inbound)["_reports"] == {}
