@@ -57,7 +57,7 @@ class Playback:
 
     def stop(self) -> None:
         """Be silent: nothing of it leaves later than the 20 ms being encoded. Idempotent."""
-        if not self._task.done():
+        if not self.stopped and not self._task.done():  # a second cancellation would cut its closing short
             self.stopped = True
             self._task.cancel()
 
