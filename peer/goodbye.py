@@ -14,12 +14,13 @@ _REASONS = ("hung-up", "declined", "busy", "cancelled", "no-answer", "failed", "
 
 def meaning(name: str, bye: ByeFrom, *, answered: bool, connected: bool) -> Error:
     """What a goodbye of `name` is for somebody who waits for the call, which was answered, and connected, or not."""
-    text = f": {bye.text}" if bye.text else ""
+    words = legible(bye.text)
+    text = f": {words}" if words else ""
     match bye.reason:
         case "busy" if not answered:
-            return Rejected(f"{name} is busy{text}; try again later", "busy", bye.text)
+            return Rejected(f"{name} is busy{text}; try again later", "busy", words)
         case "declined" if not answered:
-            return Rejected(f"{name} declined the call{text}; ask them first", "declined", bye.text)
+            return Rejected(f"{name} declined the call{text}; ask them first", "declined", words)
         case "no-answer" if not answered:
             return NoAnswer(f"nobody answered at {name}; try again later")
         case "failed" if not answered:
@@ -27,6 +28,11 @@ def meaning(name: str, bye: ByeFrom, *, answered: bool, connected: bool) -> Erro
         case "failed" if not connected:
             return IceFailed(f"{name} found no path to us{text}; see the log there")
     return CallEnded(f"{name} ended the call{text}; call again")
+
+
+def legible(text: str) -> str:
+    """What the other side wrote, without what would steer a terminal or begin a line of its own."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def told(error: BaseException) -> str:

@@ -42,6 +42,8 @@ INBOX = 500
 """Signaling messages that may wait for one call; a remote that sends more is hung up on."""
 BYE_GRACE = 1.0
 """Seconds that a goodbye may come after the connection it belongs to was closed."""
+BYE_TIMEOUT = 1.0
+"""Seconds that a goodbye may take to be handed to a signaling server that does not read."""
 LEFT_GRACE = 3.0
 """Seconds of silence after which the call with somebody who left the room is over."""
 
@@ -137,10 +139,7 @@ class CallLife(ABC):
 
         `text` is shown to the other side.
         """
-        if not self._ended.done():
-            await self._say_bye(reason, text)
-            self._finish(happened.Ended(self._room.name, reason, self._seconds(), text))
-        await self._settled()
+        await self._end(reason, text)
 
     def events(self) -> Taker[happened.Event]:
         """What happens to the call, see `peer.events`; the last is `Ended`."""
@@ -161,14 +160,14 @@ class CallLife(ABC):
             async with asyncio.timeout(timeout):
                 await asyncio.shield(self._answered)
         except TimeoutError:
-            await self._give_up("no-answer")
+            await self._end("no-answer")
             raise NoAnswer(f"{self.name} did not answer within {timeout:g} s; try again later") from None
         except asyncio.CancelledError:
-            await self._give_up("cancelled")
+            await self._end("cancelled")
             raise
         except Exception as error:
             over = self._ended.done()
-            await self._give_up("failed", str(error))
+            await self._end("failed", str(error))
             if over and not isinstance(error, Error):  # the engine, from under which the connection was closed
                 raise CallEnded(f"the call with {self.name} ended before it came about; call again") from error
             raise
@@ -181,9 +180,7 @@ class CallLife(ABC):
 
     async def reject(self, reason: str, text: str = "") -> None:
         """Decline, without ever having opened anything."""
-        await self._say_bye(reason, text)
-        self._finish(happened.Ended(self._room.name, reason, 0.0, text))
-        await self._settled()
+        await self._end(reason, text)
 
     def adopt(self, offer: DescriptionFrom) -> None:
         """The other side's call crossed ours and stands: go on with its session instead of our own."""
@@ -312,8 +309,9 @@ class CallLife(ABC):
     # Inside: the end
 
     def _hung_up_on(self, bye: ByeFrom) -> None:
+        text = goodbye.legible(bye.text)
         error = goodbye.meaning(self.name, bye, answered=self._answered.done(), connected=self._connected.done())
-        self._fail(error, bye.reason, by=self.name, text=bye.text)
+        self._fail(error, bye.reason, by=self.name, text=text)
 
     def _fail(self, error: Error, reason: str, *, by: str = "", text: str = "") -> None:
         """It is over: whoever waits for it to come about gets `error`."""
@@ -350,17 +348,20 @@ class CallLife(ABC):
         if self._cleaned is not None:
             await asyncio.shield(self._cleaned)
 
-    async def _give_up(self, reason: str, text: str = "") -> None:
+    async def _end(self, reason: str, text: str = "") -> None:
+        """End it from our side and wait until it is closed; a cancellation ends the waiting only."""
         if not self._ended.done():
-            await self._say_bye(reason, text)
-            self._finish(happened.Ended(self._room.name, goodbye.spoken(reason), 0.0, text))
+            try:
+                await self._say_bye(reason, text)
+            finally:
+                self._finish(happened.Ended(self._room.name, goodbye.spoken(reason), self._seconds(), text))
         await self._settled()
 
     async def _until_connected(self) -> None:
         try:
             await asyncio.shield(self._connected)
         except asyncio.CancelledError:
-            await self._give_up("cancelled")
+            await self._end("cancelled")
             raise
         except Error:
             await self._settled()
@@ -368,8 +369,9 @@ class CallLife(ABC):
 
     async def _say_bye(self, reason: str, text: str) -> None:
         try:
-            await self._room.send(ByeTo(self.remote.member, self.session, goodbye.wire(reason), text[:500]))
-        except Error as error:
+            async with asyncio.timeout(BYE_TIMEOUT):
+                await self._room.send(ByeTo(self.remote.member, self.session, goodbye.wire(reason), text[:500]))
+        except (Error, TimeoutError) as error:
             logger.debug("the goodbye could not be sent: %s", error)
 
     async def _after_close(self) -> None:
@@ -378,7 +380,9 @@ class CallLife(ABC):
         self._fail(CallLost(f"{self.name} closed the connection"), "left", by=self.name)
 
     async def _watch_left(self) -> None:
-        while not self._ended.done():
+        """Until it is over, or the other side is back in the room, under another id."""
+        gone = self.remote.member
+        while not self._ended.done() and self.remote.member == gone:
             if self._connection.silence > LEFT_GRACE:
                 self._fail(CallLost(f"{self.name} left"), "left", by=self.name)
                 return

@@ -231,6 +231,38 @@ class _Mute:
         raise Unreachable("the signaling channel is closed; join again")
 
 
+async def test_a_server_that_does_not_read_holds_no_hang_up_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
+    monkeypatch.setattr("peer.lifetime.BYE_TIMEOUT", 0.1)
+    async with rooms("alice", "bob") as (alice, bob):
+        calling, answered = await connect(alice, bob)
+        calling._room = _Stuck(calling._room)  # type: ignore[assignment]
+        await soon(calling.hang_up())
+        assert (await soon(answered.ended())).by == "alice"
+
+
+async def test_a_hang_up_that_is_cancelled_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
+    async with rooms("alice", "bob") as (alice, bob):
+        calling, answered = await connect(alice, bob)
+        calling._room = _Stuck(calling._room)  # type: ignore[assignment]
+        hanging_up = asyncio.ensure_future(calling.hang_up())
+        await asyncio.sleep(0)
+        hanging_up.cancel()
+        await asyncio.wait([hanging_up])
+        assert calling.over
+        assert (await soon(answered.ended())).by == "alice"
+        await calling.hang_up()
+        assert alice.calls == []
+
+
+class _Stuck(_Mute):
+    """A room whose server takes nothing."""
+
+    async def send(self, message: object) -> None:
+        await asyncio.Event().wait()
+
+
 async def test_a_member_who_leaves_without_a_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
     hub = MemoryHub()
@@ -321,3 +353,16 @@ async def test_a_call_outlives_a_member_that_only_lost_the_server(monkeypatch: p
         assert answered.open
         await answered.hang_up()
         assert (await soon(calling.ended())).by == "bob"
+
+
+async def test_a_member_who_came_back_is_held_to_the_usual_deadlines_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MemoryHub()
+    async with rooms("alice", "bob", hub=hub) as (alice, bob):
+        calling, answered = await connect(alice, bob)
+        told = bob.events()
+        vars(alice._membership)["_channel"].break_off()
+        await until(told, happened.MemberLeft)
+        await until(told, happened.MemberJoined)
+        monkeypatch.setattr("peer.lifetime.LEFT_GRACE", -1.0)  # any silence is too long from here on
+        await asyncio.sleep(0.7)
+        assert answered.open and calling.open
