@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from peer.errors import CallEnded
+from peer.errors import CallEnded, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -52,7 +52,9 @@ class Ring:
         return await self._room.take_ring(self._call, video, audio)
 
     async def reject(self, reason: str = "declined", text: str = "") -> None:
-        """Decline: `reason` is `declined` or `busy`, `text` is shown to the caller."""
+        """Decline: `reason` is `declined` or `busy`, `text` is shown to the caller. Raises UsageError for others."""
+        if reason not in ("declined", "busy"):
+            raise UsageError(f"{reason!r} is no reason to reject a call; use declined or busy, and text for the rest")
         if not self.over:
             self._room.ringing.pop(self._call.session, None)
             await self._call.reject(reason, text)

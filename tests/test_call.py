@@ -166,6 +166,29 @@ async def test_a_call_is_rejected_with_a_reason(reason: str) -> None:
             await ring.accept()
 
 
+async def test_what_the_other_side_writes_is_one_legible_line() -> None:
+    async with rooms("alice", "bob") as (alice, bob):
+        rings = bob.rings()
+        dialling = asyncio.ensure_future(_dial(alice, "bob"))
+        await (await soon(anext(rings))).reject("busy", "\x1b]0;mine\x07later\n12:00:00 error")
+        with pytest.raises(Rejected) as caught:
+            await soon(dialling)
+        assert caught.value.text == "]0;mine later 12:00:00 error" and caught.value.text in str(caught.value)
+
+
+async def test_a_reason_to_reject_that_the_protocol_does_not_know_is_refused() -> None:
+    async with rooms("alice", "bob") as (alice, bob):
+        rings = bob.rings()
+        dialling = asyncio.ensure_future(_dial(alice, "bob"))
+        ring = await soon(anext(rings))
+        with pytest.raises(UsageError, match="declined or busy"):
+            await ring.reject("in a meeting")
+        assert not ring.over
+        await ring.reject()
+        with pytest.raises(Rejected):
+            await soon(dialling)
+
+
 @pytest.mark.virtual_time
 async def test_nobody_answers_in_time() -> None:
     async with rooms("alice", "bob") as (alice, bob):
