@@ -104,12 +104,11 @@ class Calling:
         return f"room {self.room.room}: {calls}{recorded}"
 
     async def _finish(self) -> None:
-        running = list(self.observed.values())
-        for one in running:
+        for one in list(self.observed.values()):
             await one.look()
-        await asyncio.gather(*(one.call.hang_up() for one in running))
-        while self.observed:  # each comes to its end by itself now that its call is over
-            await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        while self.observed:  # also those that came about meanwhile; each ends by itself once its call is over
+            await asyncio.gather(*(one.call.hang_up() for one in list(self.observed.values())))
+            await asyncio.wait(list(self._tasks), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -132,6 +132,36 @@ async def test_whoever_calls_is_answered(hub: MemoryHub) -> None:
     assert (found.name, found.outgoing, found.state) == ("alice", False, "ended")
 
 
+async def test_a_call_that_comes_about_while_the_others_are_hung_up_is_hung_up_too(hub: MemoryHub) -> None:
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice, member(hub, "late") as late:
+        rings, late_rings = alice.rings(), late.rings()
+        everybody = calling(bot, to=None)
+        running = asyncio.create_task(everybody.run())
+        async with asyncio.timeout(20):
+            first = await (await anext(rings)).accept()
+            ring = await anext(late_rings)
+            while not everybody.observed:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            call = next(iter(everybody.observed.values())).call
+            hang_up, hanging_up, go = call.hang_up, asyncio.Event(), asyncio.Event()
+
+            async def slowly(**how: str) -> None:
+                hanging_up.set()
+                await go.wait()
+                await hang_up(**how)
+
+            call.hang_up = slowly  # type: ignore[method-assign]
+            running.cancel()
+            await hanging_up.wait()
+            second = await ring.accept()
+            while len(everybody.observed) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            go.set()
+            await asyncio.wait([running])
+            assert (await first.ended()).reason == (await second.ended()).reason == "hung up"
+    assert {one.name: one.state for one in everybody.reports} == {"alice": "ended", "late": "ended"}
+
+
 @pytest.mark.parametrize(
     ("by", "reason", "lost", "code"),
     [
