@@ -34,8 +34,14 @@ class Joining:
         loading = asyncio.ensure_future(asyncio.to_thread(import_module, "peer.rtc.connection"))
         try:
             channel = await self.connect(self.room, self.name)
-        finally:
+        except BaseException:
             await loading
+            raise
+        try:
+            await loading
+        except BaseException:
+            await channel.close()
+            raise
         self.joined = Room(self.connect, channel, self.options)
         return self.joined
 

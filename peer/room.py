@@ -110,11 +110,11 @@ class Room:
         return self._events.take()
 
     async def wait_for(self, name: str) -> None:
-        """Wait until somebody of that name is in the room."""
+        """Wait until somebody of that name is in the room. Raises Unreachable when we leave it meanwhile."""
         await self._until(lambda: name in self.members)
 
     async def empty(self, *, after: float = 0.0) -> None:
-        """Wait until nobody else has been here, and no call has run, for `after` seconds."""
+        """Wait until nobody else has been here, and no call has run, for `after` seconds. Raises as `wait_for`."""
         while True:
             await self._until(lambda: not self.members and not self.calls)
             try:
@@ -135,8 +135,11 @@ class Room:
     ) -> Dialing:
         """Call the member `name`; await it, or `async with` it. Sources are the room's unless said here.
 
+        `timeout`: seconds that they may take to answer.
+
         Raises:
             NotHere, Rejected, NoAnswer, IceFailed: it did not come about.
+            Unreachable: the signaling server is away.
             UsageError, DeviceError: a source cannot be opened.
         """
         return Dialing(name, lambda: self._dial(name, video, audio, timeout))
@@ -331,7 +334,7 @@ class Room:
                 else:
                     call.deliver(message)
         elif isinstance(message, DescriptionFrom) and message.description.type == "offer":
-            if message.session not in self._over:
+            if message.session not in self._over and self._leaving is None:
                 self._ring(message)
 
     def _ring(self, message: DescriptionFrom) -> None:
@@ -376,8 +379,7 @@ class Room:
                 await asyncio.gather(*(call.hang_up(reason="left") for call in calls), return_exceptions=True)
         except TimeoutError:
             logger.warning("not every call closed in time")
-        for recorder in self._recorders:
-            await recorder.close()
+        await asyncio.gather(*(recorder.close() for recorder in self._recorders))
         rest = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -321,6 +322,24 @@ async def test_whoever_waits_in_a_room_learns_that_it_was_left() -> None:
         for one in waiting:
             with pytest.raises(Unreachable, match="was left"):
                 await soon(one)
+
+
+async def test_a_join_that_is_cancelled_while_the_engine_loads_leaves_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, go = MemoryHub(), threading.Event()
+    monkeypatch.setattr("peer.joining.import_module", lambda name: go.wait(PATIENCE))
+
+    async def joined() -> None:
+        await join(hub.connect, room="lab", name="alice")
+
+    joining = asyncio.create_task(joined())
+    while not hub._rooms:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0)
+    joining.cancel()
+    await asyncio.wait([joining])
+    go.set()
+    assert joining.cancelled() and not hub._rooms
 
 
 async def test_a_leave_that_is_cancelled_goes_on() -> None:
