@@ -111,7 +111,7 @@ class CallFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class SignalingLost(Event):
-    """The signaling server cannot be reached; calls that run go on, new ones wait until it is back."""
+    """The signaling server cannot be reached; calls that run go on, new ones raise `Unreachable` until it is back."""
 
     text: str
 
