@@ -18,13 +18,15 @@ NARRATED: Final = ("peer.room", "signaling")
 """Loggers whose information `peer.calling` tells in better words, or that only a server is there to tell."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 """What PEER_LOG may say."""
+_CONTROLS: Final = {code: "?" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+"""Characters that steer a terminal: a line may hold what somebody else wrote."""
 
 
 class PlainFormatter(logging.Formatter):
     """`12:00:01 alice hung up after 31 s`; what is worse than information says so; no traceback, but its last line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = " ".join(record.getMessage().splitlines())
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             text += f" ({type(error).__name__}: {error}; -v shows where)"
@@ -42,7 +44,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.write(self.format(record))
+            self.write(self.format(record).translate(_CONTROLS))
         except Exception:
             self.handleError(record)
 

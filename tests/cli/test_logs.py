@@ -66,3 +66,10 @@ def test_a_traceback_needs_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.partition(" ")[2] == "error: the script raised (ValueError: no such luck; -v shows where)"
     assert "Traceback (most recent call last):" in rest
+
+
+def test_what_others_write_steers_no_terminal_and_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up()
+    logging.getLogger(OURS).info("alice hung up: %s", "\x1b]0;mine\x07bye\n12:00:00 error: \x9b31m")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.partition(" ")[2] == "alice hung up: ?]0;mine?bye 12:00:00 error: ?31m"
