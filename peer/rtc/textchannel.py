@@ -83,7 +83,7 @@ class TextChannel:
             await self._low.wait()
 
     def _offered(self, channel: RTCDataChannel) -> None:
-        if self._channel is None:
+        if self._channel is None or self._channel.readyState in ("closing", "closed"):
             self._use(channel)
         else:
             channel.on("message", self._on_message)
@@ -98,6 +98,9 @@ class TextChannel:
             self._open.set()
 
     def _on_message(self, message: str | bytes) -> None:
+        if len(message) > MAX_BYTES:  # what our description says is the most; it keeps who does not read us small
+            logger.debug("a message of %d is passed over", len(message))
+            return
         # An exception out of here would end aiortc's connection, not only the message.
         try:
             self._received(message)

@@ -156,6 +156,25 @@ async def test_writing_without_a_channel_says_so() -> None:
 # Ours with stock
 
 
+async def test_a_data_channel_that_was_closed_may_be_followed_by_another() -> None:
+    async with end_and_stock() as (end, stock), asyncio.timeout(PATIENCE):
+        stock.send("audio")
+        stock.open_channel()
+        await stock.offer_to(end)
+        await end.watcher.heard("connected")
+        await end.connection.write("first")
+        assert await stock.messages.get() == "first"
+        stock.channel.close()
+        first = end.connection._text._channel
+        while first is not None and first.readyState != "closed":  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        stock.open_channel()
+        while end.connection._text._channel is first:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await end.connection.write("second")
+        assert await stock.messages.get() == "second"
+
+
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 async def test_stock_calls_us(codec: str) -> None:
     async with end_and_stock() as (end, stock):
