@@ -32,6 +32,10 @@ _KEPT_ATTRIBUTES = frozenset(
 )
 _INHERITED = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")
 """What an m-line takes from the session part where it does not say it itself; a direction likewise."""
+_LIMITS = {"candidate": MAX_CANDIDATES} | dict.fromkeys(
+    ("direction", "mid", "ice-ufrag", "ice-pwd", "setup", "sctp-port", "max-message-size"), 1
+)
+"""How often an attribute counts in one m-line; of those that say one thing the engine would take the last."""
 _SHAPES = {
     name: re.compile(shape, re.ASCII)
     for name, shape in {
@@ -272,8 +276,9 @@ def _clean(section: MediaSection, session: list[str]) -> list[str]:
             continue
         if name == "candidate" and not usable_candidate(value):
             continue
+        name = "direction" if name in DIRECTIONS else name
         seen[name] += 1
-        if seen[name] <= (MAX_CANDIDATES if name == "candidate" else MAX_REPEATS):
+        if seen[name] <= _LIMITS.get(name, MAX_REPEATS):
             kept.append(line)
     known = {_attribute(line)[1].split(" ")[0] for line in kept if line.startswith("a=rtpmap:")}
     kept = [_tidy(line) for line in kept if not line.startswith("a=fmtp:") or _usable_fmtp(line, known)]

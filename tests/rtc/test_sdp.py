@@ -208,6 +208,15 @@ def test_two_m_lines_with_one_mid_are_refused() -> None:
         sdp.for_engine(offer(audio("0"), video("0")), CODECS)
 
 
+def test_what_is_said_twice_counts_as_it_was_said_first() -> None:
+    text, _ = engine(
+        offer(audio("0", "a=sendonly", "a=mid:1", "a=inactive", "a=setup:active"), video("1"), bundle="0 1")
+    )
+    first = sdp.parse(text).media[0]
+    assert (first.values("mid"), first.direction, first.values("setup")) == (["0"], "sendonly", ["active"])
+    assert "a=inactive" not in text
+
+
 @pytest.mark.parametrize("missing", ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=setup", "a=rtcp-mux"])
 def test_an_m_line_that_lacks_something_cannot_be_used(missing: str) -> None:
     broken = [line for line in video() if not line.startswith(missing)]
