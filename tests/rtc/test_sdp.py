@@ -209,9 +209,8 @@ def test_two_m_lines_with_one_mid_are_refused() -> None:
 
 
 def test_what_is_said_twice_counts_as_it_was_said_first() -> None:
-    text, _ = engine(
-        offer(audio("0", "a=sendonly", "a=mid:1", "a=inactive", "a=setup:active"), video("1"), bundle="0 1")
-    )
+    twice = audio("0", "a=sendonly", "a=mid:1", "a=inactive", "a=setup:active")
+    text, _ = sdp.for_engine(offer(twice, video("1"), bundle="0 1"), CODECS)
     first = sdp.parse(text).media[0]
     assert (first.values("mid"), first.direction, first.values("setup")) == (["0"], "sendonly", ["active"])
     assert "a=inactive" not in text
