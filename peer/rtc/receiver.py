@@ -12,6 +12,7 @@ from weakref import WeakSet
 import numpy as np
 from av import AudioFrame, AudioResampler
 
+from peer.errors import UsageError
 from peer.media.picture import Picture
 from peer.rtc.decode import Decoder, Sound
 from peer.rtc.inbound import InboundRtp
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 ENCODED_WAITING = 300
 """Encoded frames that may wait for one taker: ten seconds of video."""
+RATES = (4_000, 384_000)
+"""Samples per second that sound can be taken at."""
 SOUND_WAITING = 500
 """Stretches of sound that may wait for one taker: ten seconds."""
 
@@ -86,7 +89,13 @@ class RemoteTrack:
         return self._begin(Taker(1, self._pictures))
 
     def sound(self, rate: int = 48000, channels: int = 1) -> Taker[Sound]:
-        """Iterate over the decoded sound as int16 at `rate` Hz, `channels` 1 or 2. Audio tracks only."""
+        """Iterate over the decoded sound as int16 at `rate` Hz, `channels` 1 or 2. Audio tracks only.
+
+        Raises UsageError for a rate or a number of channels that cannot be.
+        """
+        if channels not in (1, 2) or not RATES[0] <= rate <= RATES[1]:
+            text = f"sound of {channels} channels at {rate} Hz cannot be taken"
+            raise UsageError(f"{text}; use 1 or 2 channels at {RATES[0]} to {RATES[1]} Hz")
         return self._begin(_SoundTaker(self._sounds, rate, channels))
 
     def request_keyframe(self) -> None:

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from peer.errors import UsageError
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.receiver import RemoteTrack
@@ -99,3 +100,9 @@ async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: Re
     for ssrc in range(1000):
         track.sender_report(ssrc, 1 << 63, 0, 0.0)
     assert vars(track._inbound)["_reports"] == {}
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(0, 1), (-5, 1), (48000, 0), (48000, 3)])
+async def test_sound_that_cannot_be_is_refused(track: RemoteTrack, rate: int, channels: int) -> None:
+    with pytest.raises(UsageError):
+        track.sound(rate, channels)
