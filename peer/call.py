@@ -120,6 +120,8 @@ class Call(CallLife):
         self._must_be_open()
         own = not isinstance(directory, Recorder)
         recorder = directory if isinstance(directory, Recorder) else Recorder(directory)
+        if any(recorder is other for other, _, _ in self._recorders):
+            return recorder
         participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})
         for track in self.remote.tracks:
             participant.add(track)

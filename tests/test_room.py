@@ -158,6 +158,14 @@ async def test_everyone_is_recorded(tmp_path: Path) -> None:
         assert answered.open, "recording is not the call"
 
 
+async def test_a_recorder_records_a_call_once(tmp_path: Path) -> None:
+    async with rooms("alice", "bob") as (alice, bob):
+        _, answered = await connect(alice, bob, audio="test")
+        async with bob.record(tmp_path) as recorder:
+            assert answered.record(recorder) is recorder
+            assert len(vars(recorder)["_running"]) == 1
+
+
 async def test_a_recording_is_finished_with_its_call(tmp_path: Path) -> None:
     async with rooms("alice", "bob") as (alice, bob):
         calling, answered = await connect(alice, bob, video=SMALL)
