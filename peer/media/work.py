@@ -154,8 +154,8 @@ async def off_loop(
 
     def settle(value: T | None, error: Exception | None) -> None:
         if result.done():
-            if error is None:
-                undo(value)  # type: ignore[arg-type]
+            if error is None:  # it blocks as well
+                threading.Thread(target=undo, args=(value,), name=f"undoing {name}", daemon=True).start()
         elif error is not None:
             result.set_exception(error)
         else:
