@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+MESSAGES = 100
+"""Text messages that may wait to be taken, 64 KiB each at most; beyond, the oldest go."""
 
 
 class Call(CallLife):
@@ -47,7 +49,7 @@ class Call(CallLife):
     def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options, shelf: SourceShelf) -> None:
         super().__init__(room, remote, session, options)
         self._shelf = shelf
-        self._messages: Broadcast[str] = Broadcast()
+        self._messages: Broadcast[str] = Broadcast(MESSAGES)
         self._recorders: list[tuple[Recorder, ParticipantRecorder, bool]] = []
         self._new_track = asyncio.Event()
         self._playback: Playback | None = None
@@ -205,7 +207,7 @@ class Call(CallLife):
         """The first track of `kind` that the other side sends; waits for one. None when the call ended first."""
         while not self._ended.done():
             for track in self.remote.tracks:
-                if track.kind == kind:
+                if track.kind == kind and not track.ended:
                     return track
             self._new_track.clear()
             await self._new_track.wait()
@@ -220,20 +222,28 @@ class _Main(Generic[T]):
         self._kind = kind
         self._take = take
         self._taker: Taker[T] | None = None
+        self._closed = False
 
     def __aiter__(self) -> _Main[T]:
         return self
 
     async def __anext__(self) -> T:
-        if self._taker is None:
-            track = await self._call.main_track(self._kind)
-            if track is None:
-                raise StopAsyncIteration
-            self._taker = self._take(track)
-        return await self._taker.__anext__()
+        while True:
+            if self._taker is None:
+                track = await self._call.main_track(self._kind)
+                if track is None:
+                    raise StopAsyncIteration
+                self._taker = self._take(track)
+            try:
+                return await self._taker.__anext__()
+            except StopAsyncIteration:
+                if self._call.over or self._closed:
+                    raise
+                self._taker = None  # the track was stopped for good; another may take its place
 
     def close(self) -> None:
         """Take no more; what is not taken is not decoded."""
+        self._closed = True
         if self._taker is not None:
             self._taker.close()
 

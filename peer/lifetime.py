@@ -156,8 +156,8 @@ class CallLife(ABC):
         self._outgoing = True
         self._start()
         try:
-            await self._offer()
             async with asyncio.timeout(timeout):
+                await self._offer()
                 await asyncio.shield(self._answered)
         except TimeoutError:
             await self._end("no-answer")
@@ -270,6 +270,9 @@ class CallLife(ABC):
                 await self._take(message)
             except BadDescription as error:
                 logger.warning("%s: %s", self.name, error)
+                if self.open:  # what is agreed goes on
+                    self._negotiation.gave_up()
+                    continue
                 await self._say_bye("failed", str(error))
                 self._fail(error, "failed")
             except Unreachable as error:

@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from peer.errors import Error, NotHere, SignalingError, Unreachable
+from peer.errors import Error, NotHere, Unreachable
 from signaling.messages import Joined, Left, Member
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class Membership:
                 message = await self._channel.receive()
             except Unreachable as error:
                 await self._come_back(error)
+            except Exception as error:
+                logger.exception("the signaling channel broke")
+                await self._come_back(Unreachable(f"the signaling channel broke ({error}); it is tried again"))
             else:
                 try:
                     self._take(message)
@@ -110,7 +113,7 @@ class Membership:
             try:
                 self._channel = await self._connect(self.room, self.own.name)
                 break
-            except (Unreachable, SignalingError) as failure:
+            except Error as failure:
                 logger.debug("not back yet: %s", failure)
         self._compare()
         self._listener.signaling_restored(time.monotonic() - lost)

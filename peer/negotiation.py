@@ -79,6 +79,10 @@ class Negotiation:
         early, self._early = self._early, []
         return early
 
+    def gave_up(self) -> None:
+        """A later description could not be used: what was agreed before goes on."""
+        self.state = State.STABLE
+
     def candidate(self, candidate: IceCandidate | None) -> bool:
         """A candidate came; True if it is to be used now."""
         if self.state is State.CLOSED or self._ignoring:

@@ -93,7 +93,11 @@ class WebSocketChannel:
             raise Unreachable("the signaling server is gone; it is tried again") from error
 
     async def receive(self) -> ServerMessage:
-        return _parse(await self._socket.receive())
+        try:
+            message = await self._socket.receive()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
+            raise Unreachable("the signaling server is gone; it is tried again") from error
+        return _parse(message)
 
     async def close(self) -> None:
         try:

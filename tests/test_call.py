@@ -588,3 +588,33 @@ async def test_a_source_that_opens_after_the_end_is_given_back(monkeypatch: pyte
 async def _dial(room: Any, name: str, **options: Any) -> Call:
     call: Call = await room.call(name, **options)
     return call
+
+
+async def test_a_later_offer_that_cannot_be_used_ends_nothing() -> None:
+    async with rooms("alice", "bob", video=SMALL, audio="test") as (alice, bob):
+        _, answered = await connect(alice, bob)
+        nonsense = SessionDescription("offer", "v=0\r\nnonsense")
+        answered.deliver(DescriptionFrom(answered.remote.member, answered.session, nonsense))
+        pictures = answered.pictures()
+        for _ in range(5):
+            await soon(anext(pictures))
+        assert answered.open and not answered._inbox.qsize()
+
+
+async def test_pictures_go_on_with_the_track_that_takes_the_place_of_one_that_was_stopped() -> None:
+    async with rooms("alice", "bob", video=SMALL) as (alice, bob):
+        _, answered = await connect(alice, bob)
+        pictures = answered.pictures()
+        await soon(anext(pictures))
+        (first,) = [track for track in answered.remote.tracks if track.kind == "video"]
+        following = asyncio.ensure_future(_last(pictures))
+        first.end()
+        await asyncio.sleep(0)
+        assert not following.done()  # it waits for another
+        await answered.hang_up()
+        await soon(following)
+
+
+async def _last(pictures: Any) -> None:
+    async for _ in pictures:
+        pass

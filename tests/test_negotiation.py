@@ -85,3 +85,13 @@ def test_after_the_close_nothing_counts(kind: str) -> None:
     assert negotiation.state is State.CLOSED
     assert negotiation.description(kind) is Verdict.IGNORE
     assert not negotiation.candidate(ONE)
+
+
+def test_a_later_offer_that_cannot_be_used_leaves_what_was_agreed() -> None:
+    negotiation = Negotiation("s")
+    assert negotiation.description("offer") is Verdict.ANSWER
+    negotiation.settled()
+    assert negotiation.description("offer") is Verdict.ANSWER
+    negotiation.gave_up()
+    assert negotiation.state is State.STABLE and negotiation.candidate(ONE)
+    assert negotiation.description("offer") is Verdict.ANSWER

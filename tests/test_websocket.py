@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
@@ -133,6 +134,21 @@ async def test_a_server_that_goes_away() -> None:
         with pytest.raises(Unreachable):
             await channel.send(MessageTo("x", 1))
         await channel.close()
+        await channel.close()
+
+
+async def test_a_connection_that_breaks_while_receiving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a ping was waiting, and its pong can no more be sent."""
+
+    async def broken() -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    async with Server(Settings(port=0)) as running:
+        channel = await soon(WebSocketConnect(running.url)("lab", "alice"))
+        monkeypatch.setattr(channel._socket, "receive", broken)
+        with pytest.raises(Unreachable):
+            await channel.receive()
+        monkeypatch.undo()
         await channel.close()
 
 

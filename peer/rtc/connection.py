@@ -92,6 +92,7 @@ class PeerConnection:
         self._clock = ParticipantClock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tracks: dict[int, RemoteTrack] = {}
+        self._sending: dict[OutboundPictures | OutboundSound, RTCRtpTransceiver] = {}
         self._sent_offer: str | None = None
         self._closing: asyncio.Task[None] | None = None
         self.state = "new"
@@ -108,7 +109,9 @@ class PeerConnection:
         So neither side ever has to offer again to begin to speak or to be seen.
         """
         for track in (self.sound, self.pictures):
-            self._adopt(self._pc.addTransceiver(track, direction="sendrecv"))
+            transceiver = self._pc.addTransceiver(track, direction="sendrecv")
+            self._sending[track] = transceiver
+            self._adopt(transceiver)
         self._text.create()
         self._tune_ice()
         await self._pc.setLocalDescription(await self._pc.createOffer())
@@ -141,13 +144,14 @@ class PeerConnection:
         for transceiver in self._pc.getTransceivers():
             if transceiver.mid not in standins:
                 self._adopt(transceiver)
-        self._attach_senders(standins)
+        self._attach_senders(standins, sdp.directions(text))
         self._tune_ice()
         try:
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except (ValueError, InvalidStateError, AiortcOperationError) as error:
             raise BadDescription(f"the offer cannot be answered ({error}); report it with the offer") from error
         self._follow(text)
+        self._end_stopped(offer.sdp)
         self._start_watch()
         return SessionDescription("answer", sdp.for_remote(self._pc.localDescription.sdp, standins))
 
@@ -183,11 +187,7 @@ class PeerConnection:
     async def stats(self) -> ConnectionStats:
         """Statistics at this moment."""
         inbound = tuple(track.stats() for track in self._tracks.values())
-        outbound = []
-        for transceiver in self._pc.getTransceivers():
-            track = transceiver.sender.track
-            if track is self.pictures or track is self.sound:
-                outbound.append(await self._outbound(transceiver, track.frames))
+        outbound = [await self._outbound(transceiver, track.frames) for track, transceiver in self._sending.items()]
         return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
 
     def pair(self) -> PairStats | None:
@@ -266,16 +266,22 @@ class PeerConnection:
         self._tracks[id(transceiver)] = track
         stock.take_over(transceiver.receiver, track)
 
-    def _attach_senders(self, standins: dict[str, str]) -> None:
-        """Send on the first m-line of each kind, as far as the offer lets us."""
-        taken = {t.sender.track for t in self._pc.getTransceivers()}
+    def _attach_senders(self, standins: dict[str, str], directions: dict[str, str]) -> None:
+        """Send on the first usable m-line of each kind; on another that is listened to, where that one is gone."""
         for track in (self.sound, self.pictures):
-            if track in taken:
+            present = self._sending.get(track)
+            if present is not None and present.mid not in standins and not stock.retired(present):
                 continue
             for transceiver in self._pc.getTransceivers():
-                if transceiver.kind == track.kind and transceiver.mid not in standins:
+                fits = transceiver.kind == track.kind and transceiver.mid not in standins
+                if not fits or stock.retired(transceiver):
+                    continue
+                if present is None or directions.get(transceiver.mid or "") in ("sendrecv", "recvonly"):
+                    if present is not None:
+                        present.sender.replaceTrack(None)
                     transceiver.sender.replaceTrack(track)
                     transceiver.direction = "sendrecv"
+                    self._sending[track] = transceiver
                     break
 
     def _follow(self, remote: str) -> None:
@@ -293,6 +299,15 @@ class PeerConnection:
             elif track.active and not sends:
                 track.active = False
                 self._observer.track_removed(track)
+
+    def _end_stopped(self, offer: str) -> None:
+        """Tracks whose m-line was rejected for good, or given to another mid, come to their end."""
+        directions = sdp.directions(offer)
+        for transceiver in self._pc.getTransceivers():
+            track = self._tracks.get(id(transceiver))
+            stopped = directions.get(transceiver.mid or "") == "stopped" or stock.retired(transceiver)
+            if track is not None and stopped:
+                track.end()
 
     def _ice_transport(self) -> RTCIceTransport | None:
         for transceiver in self._pc.getTransceivers():

@@ -67,6 +67,11 @@ class RemoteTrack:
         """Stable for the life of the call: kind and mid."""
         return f"{self.kind}-{self.mid}"
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever come again: it was stopped, or the call is over."""
+        return self._over
+
     def subscribe(self, taker: Callable[[EncodedFrame], None]) -> Callable[[], None]:
         """Call `taker` with each encoded frame, on the event loop, in order; it must return at once.
 

@@ -42,7 +42,7 @@ CONSENT_INTERVAL = 1.0
 GATHER_TIMEOUT = 1
 """Seconds that a silent STUN or TURN server may hold an offer up (aioice waits five)."""
 
-__all__ = ["InboundStream", "RtcpOut", "retire", "selected_pair", "take_over", "tune_ice", "unwrap_rtx"]
+__all__ = ["InboundStream", "RtcpOut", "retire", "retired", "selected_pair", "take_over", "tune_ice", "unwrap_rtx"]
 
 
 class InboundStream(Protocol):
@@ -185,6 +185,11 @@ def selected_pair(transport: RTCIceTransport) -> tuple[Any, Any] | None:
 def retire(transceiver: RTCRtpTransceiver) -> None:
     """Free the m-line of a transceiver that the remote stopped, so that the place can be used again by another mid."""
     transceiver._set_mline_index(-1)
+
+
+def retired(transceiver: RTCRtpTransceiver) -> bool:
+    """Whether `retire` freed its m-line."""
+    return transceiver._get_mline_index() == -1
 
 
 def sending_codec(transceiver: RTCRtpTransceiver) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from peer.media.pattern import TestPictures
 from peer.rtc.connection import Options, PeerConnection
 from signaling.messages import SessionDescription
 from tests.browser.test_page import CANVAS
@@ -40,6 +41,10 @@ SETUP = f"""(async () => {{
         pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve();
     }});
     return true;
+}})()"""
+SEEN = """(async () => {{
+    const report = await {}.receiver.getStats();
+    return [...report.values()].some(({{framesDecoded}}) => framesDecoded > 5);
 }})()"""
 OFFER = """(async () => {
     await pc.setLocalDescription();
@@ -164,6 +169,19 @@ async def test_a_stopped_transceiver_and_its_place_used_again(meeting: Meeting) 
     await meeting.flows()
     frame = await meeting.frames(third)
     assert frame.codec.name == "VP8"
+
+
+async def test_the_main_video_moves_to_another_m_line(meeting: Meeting) -> None:
+    source = TestPictures(320, 240, 15)
+    meeting.connection.pictures.show(source.open())
+    (first,) = meeting.videos()
+    await meeting.browser.wait_for(SEEN.format("video"))
+    await meeting.negotiate("video.stop(); window.moved = pc.addTransceiver(canvas(), {direction: 'sendrecv'})")
+    (second,) = meeting.videos()
+    assert first.ended and second.id != first.id
+    await meeting.flows()
+    await meeting.browser.wait_for(SEEN.format("moved"))
+    await source.close()
 
 
 async def test_the_first_m_line_stopped_ends_the_connection(meeting: Meeting) -> None:

@@ -607,3 +607,21 @@ async def test_the_checks_alone_keep_a_connection_without_media(monkeypatch: pyt
         pair = caller.connection.pair()
         assert pair is not None and pair.round_trip_time is not None and 0 < pair.round_trip_time < 1
         assert [what for what, _ in caller.watcher.told if what != "track_added"] == ["connected"]
+
+
+async def test_what_was_sent_is_still_known_when_the_other_side_closed() -> None:
+    async with end_and_stock() as (end, stock):
+        stock.send("audio", "video")
+        end.send_pictures()
+        end.send_sound()
+        await stock.offer_to(end)
+        await stock.got("video")
+        await stock.got("audio")
+        await stock.pc.close()
+        await end.watcher.heard("closed_by_remote")
+        stats = await end.connection.stats()
+    for kind in ("audio", "video"):
+        sent = stats.sent(kind)
+        assert (
+            sent is not None and sent.frames_sent > 0 and sent.packets_sent > 0 and sent.bytes_sent > 0 and sent.codec
+        )
