@@ -4,7 +4,6 @@ peer serve                                  # in another terminal
 python examples/answer_calls.py             # then open the page and call "desk"
 """
 
-import asyncio
 import sys
 
 import peer
@@ -26,4 +25,4 @@ async def main(url: str = "http://localhost:8080", room: str = "lab") -> None:
                 lab.start(greet, ring.accept())
 
 
-asyncio.run(main(*sys.argv[1:]))
+peer.run_until_complete(main(*sys.argv[1:]))

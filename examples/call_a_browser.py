@@ -4,7 +4,6 @@ peer serve                                  # in another terminal; open the page
 python examples/call_a_browser.py           # or: ... http://localhost:8080 lab alice
 """
 
-import asyncio
 import sys
 
 import peer
@@ -20,4 +19,4 @@ async def main(url: str = "http://localhost:8080", room: str = "lab", whom: str 
             print(await call.ended())
 
 
-asyncio.run(main(*sys.argv[1:]))
+peer.run_until_complete(main(*sys.argv[1:]))

@@ -39,4 +39,4 @@ async def main(url: str = "http://localhost:8080", room: str = "lab", name: str 
                 await call.write(line.decode().rstrip("\n"))
 
 
-asyncio.run(main(*sys.argv[1:]))
+peer.run_until_complete(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Draw on the caller's picture with OpenCV and send it back: here, everything that moves is framed.
+"""Draw on the caller's picture with OpenCV and send it back: what moves is framed. Brings its own server.
 
 python examples/draw.py                     # open the page it prints
 """

@@ -1,4 +1,4 @@
-"""A page that gives back what it gets: picture, sound and messages.
+"""A page that gives back what it gets: picture, sound and messages. Brings its own server.
 
 python examples/echo.py                     # open the page it prints
 """

@@ -4,7 +4,6 @@ peer serve                                  # in another terminal; open its page
 python examples/record_everyone.py          # or: ... http://localhost:8080 lab recordings/ 60
 """
 
-import asyncio
 import sys
 
 import peer
@@ -33,4 +32,4 @@ async def main(
         print(f"{file.path}: {file.seconds:.1f} s, {'whole' if file.whole else 'NOT whole'}")
 
 
-asyncio.run(main(*sys.argv[1:]))
+peer.run_until_complete(main(*sys.argv[1:]))

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from peer.playback import Playback
     from peer.recording.files import RecordedFile
     from peer.recording.group import Recorder
+    from peer.recording.verify import Verification, verify
     from peer.ring import Ring
     from peer.room import Room
     from peer.rtc.frames import Codec, EncodedFrame
-    from peer.running import run
+    from peer.running import run, run_until_complete
 
 __all__ = [
     "BadDescription",
@@ -63,10 +64,13 @@ __all__ = [
     "SoundSource",
     "Unreachable",
     "UsageError",
+    "Verification",
     "events",
     "join",
     "retryable",
     "run",
+    "run_until_complete",
+    "verify",
 ]
 
 _HOMES = {
@@ -93,10 +97,11 @@ _HOMES = {
     "peer.playback": ["Playback"],
     "peer.recording.files": ["RecordedFile"],
     "peer.recording.group": ["Recorder"],
+    "peer.recording.verify": ["Verification", "verify"],
     "peer.ring": ["Ring"],
     "peer.room": ["Room"],
     "peer.rtc.frames": ["Codec", "EncodedFrame"],
-    "peer.running": ["run"],
+    "peer.running": ["run", "run_until_complete"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

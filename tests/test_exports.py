@@ -12,7 +12,18 @@ from peer import errors
 
 PUBLIC = {
     *("Call", "Codec", "EncodedFrame", "MemoryHub", "PictureSource", "Playback", "RecordedFile", "Recorder"),
-    *("Ring", "Room", "SoundSource", "events", "join", "retryable", "run"),
+    *(
+        "Ring",
+        "Room",
+        "SoundSource",
+        "Verification",
+        "events",
+        "join",
+        "retryable",
+        "run",
+        "run_until_complete",
+        "verify",
+    ),
     *("BadDescription", "CallEnded", "CallError", "CallLost", "DeviceError", "Error", "IceFailed", "NoAnswer"),
     *("NotHere", "Rejected", "SignalingError", "Unreachable", "UsageError"),
 }

@@ -7,6 +7,7 @@ so a muted camera keeps all of the sound in memory), learns of a full disk late,
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -55,17 +56,20 @@ class Rhythm:
     def __init__(self) -> None:
         self._counts = dict.fromkeys(self._RATES, 0)
         self._total = 0
+        self._shortest = math.inf
 
     def add(self, interval: float) -> None:
         """One picture came so many seconds after the one before."""
         self._total += 1
+        self._shortest = min(self._shortest, interval)
         rate = min(self._RATES, key=lambda rate: abs(1 / rate - interval))
         self._counts[rate] += abs(1 / rate - interval) < 0.25 / rate
 
     def seconds(self) -> float | None:
-        """Seconds of a picture; None where less than three quarters agree on a rate."""
+        """Seconds of a picture; None where few agree on a rate, or two pictures would share a place of its grid."""
         rate = max(self._RATES, key=self._counts.__getitem__)
-        return 1 / rate if self._total >= 10 and self._counts[rate] >= 0.75 * self._total else None
+        regular = self._total >= 10 and self._counts[rate] >= 0.75 * self._total and self._shortest > 0.6 / rate
+        return 1 / rate if regular else None
 
 
 class Muxer:

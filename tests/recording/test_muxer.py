@@ -214,7 +214,7 @@ def test_a_finished_file_says_its_frame_rate(tmp_path: Path, fps: int) -> None:
     assert rate_of(tmp_path / "it.mkv") == fps
 
 
-@pytest.mark.parametrize("intervals", [[0.2, 0.03, 0.5, 0.01] * 10, [3.0] * 20, [1 / 30] * 5])
+@pytest.mark.parametrize("intervals", [[0.2, 0.03, 0.5, 0.01] * 10, [3.0] * 20, [1 / 30] * 5, [0.05] * 30 + [0.02]])
 def test_an_irregular_stream_has_no_rhythm(intervals: list[float]) -> None:
     rhythm = Rhythm()
     for interval in intervals:
