@@ -90,14 +90,21 @@ class RemoteTrack:
         return self._begin(Taker(size, self._streams))
 
     def pictures(self) -> Taker[Picture]:
-        """Iterate over the decoded pictures; the newest wins. Video tracks only. Asks for a keyframe."""
+        """Iterate over the decoded pictures; the newest wins. Asks for a keyframe.
+
+        Raises UsageError for a track of sound.
+        """
+        if self.kind != "video":
+            raise UsageError(f"{self.id} has no pictures; take its sound()")
         return self._begin(Taker(1, self._pictures))
 
     def sound(self, rate: int = 48000, channels: int = 1) -> Taker[Sound]:
-        """Iterate over the decoded sound as int16 at `rate` Hz, `channels` 1 or 2. Audio tracks only.
+        """Iterate over the decoded sound as int16 at `rate` Hz, `channels` 1 or 2.
 
-        Raises UsageError for a rate or a number of channels that cannot be.
+        Raises UsageError for a rate or a number of channels that cannot be, and for a track of pictures.
         """
+        if self.kind != "audio":
+            raise UsageError(f"{self.id} has no sound; take its pictures()")
         if channels not in (1, 2) or not RATES[0] <= rate <= RATES[1]:
             text = f"sound of {channels} channels at {rate} Hz cannot be taken"
             raise UsageError(f"{text}; use 1 or 2 channels at {RATES[0]} to {RATES[1]} Hz")

@@ -106,3 +106,12 @@ async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: Re
 async def test_sound_that_cannot_be_is_refused(track: RemoteTrack, rate: int, channels: int) -> None:
     with pytest.raises(UsageError):
         track.sound(rate, channels)
+
+
+async def test_a_track_gives_what_it_carries(track: RemoteTrack) -> None:
+    with pytest.raises(UsageError, match=r"audio-0 has no pictures; take its sound"):
+        track.pictures()
+    video = RemoteTrack("video", Out(), ParticipantClock(), lambda now: None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="take its pictures"):
+        video.sound()
+    video.end()
