@@ -56,10 +56,14 @@ class Plan:
 class Calling:
     """The calls of one room: `run()` makes, answers and watches them until told to stop, or until there is no more."""
 
-    def __init__(self, room: Room, plan: Plan, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, room: Room, plan: Plan, recorder: Recorder | None = None, reply: Callable[[str], str] | None = None
+    ) -> None:
+        """`reply` makes the answer to a text message; without, each is told and none answered."""
         self.room = room
         self.plan = plan
         self.recorder = recorder
+        self._reply = reply
         self.reports: list[CallReport] = []
         self.observed: dict[str, Observed] = {}
         """The calls that run, by session."""
@@ -191,7 +195,7 @@ class Calling:
 
     async def _observe(self, call: Call, report: CallReport) -> CallReport:
         self._add(report)
-        observed = self.observed[call.session] = Observed(call, report)
+        observed = self.observed[call.session] = Observed(call, report, self._reply)
         try:
             await observed.run()
         finally:

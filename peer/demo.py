@@ -152,10 +152,10 @@ class Demo:
         return self.result
 
     async def stay(self, bot: Room, watch: Callable[[Calling], None]) -> None:
-        """Keep the bot in its room: it answers, and calls whoever joins. Until cancelled."""
+        """Keep the bot in its room: it answers, calls whoever joins, replies to text messages. Until cancelled."""
         bot.events().close()  # what was there before is over, and must not be taken for news
         plan = Plan(url=self.result.url, room=self.plan.room, name=bot.name, timeout=self.plan.timeout)
-        calling = Calling(bot, plan)
+        calling = Calling(bot, plan, reply=replied)
         watch(calling)
         await calling.run()
 
@@ -263,6 +263,11 @@ def judged(found: Verification, seconds: float, *, numbered: bool) -> Verificati
         if gaps > max(FORGIVEN, (1 - MIN_CONSECUTIVE) * found.video_frames):
             problems.append(f"{gaps} of its {found.video_frames} pictures do not follow their predecessor directly")
     return replace(found, ok=not problems, problems=problems)
+
+
+def replied(words: str) -> str:
+    """What the bot answers to a text message of which `words` are shown."""
+    return f"You said: {words}" if words else "You said nothing that I can read."
 
 
 async def _answered(room: Room) -> Call:

@@ -8,9 +8,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from peer import events
-from peer.report import connected_words, ended_words
+from peer.errors import Error
+from peer.report import connected_words, ended_words, text_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peer.call import Call
     from peer.report import CallReport
     from peer.rtc.stats import ConnectionStats
@@ -23,14 +26,22 @@ STEADY_AFTER: Final = 1.0
 """Seconds after which the rate of the pictures says something."""
 DESCRIBE_WITHIN: Final = 2.0
 """Seconds that the line which tells of a new call waits for its first pictures."""
+TEXT_INTERVAL: Final = 0.1
+"""Seconds between two text messages that are told; of those that come faster, the oldest go."""
+MAX_REPLIES: Final = 100
+"""Text messages that are answered in one call: the other side may be a program that answers too."""
+FINISH_TEXTS: Final = 0.5
+"""Seconds that the last text messages of a call may take to be told."""
 
 
 class Observed:
     """One call under observation: keeps its report up to date and narrates its beginning and its end."""
 
-    def __init__(self, call: Call, report: CallReport) -> None:
+    def __init__(self, call: Call, report: CallReport, reply: Callable[[str], str] | None = None) -> None:
+        """`reply` makes the answer to a text message, of what is shown of it; without, none is answered."""
         self.call = call
         self.report = report
+        self._reply = reply
         self.fps = 0.0
         """Video frames received per second, between the last two looks."""
         self.rates = (0.0, 0.0)
@@ -42,14 +53,17 @@ class Observed:
         """Until the call is over and closed."""
         ended = asyncio.ensure_future(self.call.ended())
         listening = asyncio.ensure_future(self._listen())
+        texts = asyncio.ensure_future(self._tell_texts(ended))
         try:
             while not ended.done():
                 await self.look()
                 await asyncio.wait([ended], timeout=SAMPLE_INTERVAL)
             await self.close(ended.result())
+            await asyncio.wait([texts], timeout=FINISH_TEXTS)
         finally:
             ended.cancel()
             listening.cancel()
+            texts.cancel()
 
     def status(self) -> str:
         """How it is, in a few words."""
@@ -99,3 +113,19 @@ class Observed:
         async for event in self.call.events():
             if isinstance(event, events.Connected):
                 self.report.connect_seconds = event.seconds
+
+    async def _tell_texts(self, ended: asyncio.Future[events.Ended]) -> None:
+        replies = 0
+        async for text in self.call.messages():
+            words = text_words(text)
+            logger.info("%s: %s", self.report.who, words)
+            if self._reply is not None and replies < MAX_REPLIES and not ended.done():
+                replies += 1
+                await self._write(self._reply(words))
+            await asyncio.wait([ended], timeout=TEXT_INTERVAL)
+
+    async def _write(self, text: str) -> None:
+        try:
+            await self.call.write(text)
+        except Error as error:
+            logger.debug("%s got no answer: %s", self.report.who, error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from peer.goodbye import legible
 
 if TYPE_CHECKING:
     from peer.errors import Error
@@ -16,6 +18,8 @@ State = Literal["connected", "ended", "failed"]
 
 FULL_NAMES = {"opus": "Opus"}
 """RTP payload names that people write otherwise."""
+MAX_TEXT: Final = 200
+"""Characters of a text message that are shown."""
 
 
 @dataclass(slots=True)
@@ -47,9 +51,9 @@ class CallReport:
 
     @property
     def how(self) -> str:
-        """How it is or ended, in a word or two."""
+        """How it is or ended, in a few words: `connected`, `alice hung up`, `we left`, `busy`."""
         if self.ended is not None:
-            return self.ended.reason
+            return self._how_it_ended(self.ended)
         return "not reached" if self.state == "failed" else self.state
 
     def codecs(self) -> list[str]:
@@ -96,6 +100,30 @@ class CallReport:
             "files": [file_json(file) for file in self.files],
         }
 
+    def received(self) -> list[str]:
+        """The codecs of which frames came in, the video first."""
+        return self._flowing(incoming=True)
+
+    def sent(self) -> list[str]:
+        """The codecs of which frames went out, the video first."""
+        return self._flowing(incoming=False)
+
+    def _flowing(self, *, incoming: bool) -> list[str]:
+        kinds: tuple[Kind, ...] = ("video", "audio")
+        names = []
+        for kind in kinds:
+            sent, received, _ = self.frames(kind)
+            if self.stats is not None and (received if incoming else sent):
+                entry = self.stats.received(kind) if incoming else self.stats.sent(kind)
+                names.append(entry.codec if entry else "")
+        return [FULL_NAMES.get(name, name) for name in names if name]
+
+    def _how_it_ended(self, ended: Ended) -> str:
+        if ended.reason not in ("hung up", "left"):
+            return ended.reason
+        theirs = ended.by == self.name or (ended.reason == "left" and not ended.by)
+        return f"{self.name if theirs else self.own or 'we'} {ended.reason}"
+
     def _codec(self, kind: Kind) -> str:
         if self.stats is None:
             return ""
@@ -125,13 +153,14 @@ def path_words(pair: PairStats | None) -> str:
 
 def connected_words(report: CallReport, fps: float) -> str:
     """`alice connected, VP8 640x480 at 30, direct UDP, 0.2 s`."""
-    video = report.stats.received("video") if report.stats else None
-    media = " and ".join(report.codecs()) or "no media yet"
-    if video is not None and video.frame_width:
-        media = f"{video.codec} {video.frame_width}x{video.frame_height} at {fps:.0f}"
-    elif report.stats is not None and report.stats.received("audio") and not (video and video.codec):
-        media = f"{report.codecs()[-1]} only" if report.codecs() else media
+    media = _media_words(report, fps)
     return f"{report.who} connected, {media}, {path_words(report.pair)}, {report.connect_seconds:.1f} s"
+
+
+def text_words(text: str) -> str:
+    """A text message of the other side as it is shown: one legible line of at most `MAX_TEXT` characters."""
+    words = legible(text)
+    return words if len(words) <= MAX_TEXT else words[: MAX_TEXT - 1] + "…"
 
 
 def ended_words(report: CallReport) -> str:
@@ -172,6 +201,17 @@ def file_json(file: RecordedFile) -> dict[str, Any]:
         "gaps": [gap._asdict() for gap in file.gaps],
         "error": file.error,
     }
+
+
+def _media_words(report: CallReport, fps: float) -> str:
+    """What comes in; where nothing does, what goes out."""
+    video = report.stats.received("video") if report.stats else None
+    if video is not None and video.frame_width:
+        return f"{video.codec} {video.frame_width}x{video.frame_height} at {fps:.0f}"
+    if received := report.received():
+        without_video = not report.frames("video")[1]
+        return f"{received[-1]} only" if without_video else " and ".join(received)
+    return f"sending {' and '.join(sent)}" if (sent := report.sent()) else "no media yet"
 
 
 def _pair_json(pair: PairStats | None) -> dict[str, Any] | None:

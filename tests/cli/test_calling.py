@@ -11,6 +11,7 @@ import pytest
 
 from peer.calling import Calling, Plan, broken
 from peer.channel import MemoryHub
+from peer.demo import Demo, DemoPlan
 from peer.errors import NoAnswer, NotHere, Rejected
 from peer.events import Ended
 from peer.joining import join
@@ -19,6 +20,7 @@ from tests.cli.samples import report
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from peer.call import Call
     from peer.room import Room
 
 
@@ -94,6 +96,70 @@ async def test_the_other_side_hangs_up(hub: MemoryHub, caplog: pytest.LogCapture
     assert (found.ended.by, found.ended.reason) == ("alice", "hung up")
     assert found.codecs()[-1] == "Opus" and found.pair is not None
     assert any(message.startswith("alice hung up after") for message in caplog.messages)
+
+
+@asynccontextmanager
+async def talking(bot: Room, alice: Room, one: Calling) -> AsyncIterator[Call]:
+    """Alice is called by `one`, and hangs up when the block is left."""
+    running = asyncio.create_task(one.run())
+    try:
+        async with asyncio.timeout(20):
+            call = await (await anext(alice.rings())).accept()
+            yield call
+            await call.hang_up()
+            await running
+    finally:
+        running.cancel()
+
+
+async def test_what_the_other_side_writes_is_told_and_not_answered(
+    hub: MemoryHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "peer.observing")
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice:
+        async with talking(bot, alice, calling(bot)) as call:
+            answers = call.messages()
+            await call.write("hello\nbot")
+            await call.write("x" * 1000)
+            while not any("xxx" in message for message in caplog.messages):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert [answer async for answer in answers] == []
+    assert "alice: hello bot" in caplog.messages
+    assert f"alice: {'x' * 199}…" in caplog.messages
+
+
+async def test_the_bot_of_the_demonstration_answers(hub: MemoryHub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "peer.observing")
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice:
+        demo = Demo(DemoPlan(room="lab"))
+        watched: list[Calling] = []
+        staying = asyncio.create_task(demo.stay(bot, watched.append))
+        async with asyncio.timeout(20), alice.call("bot", timeout=10) as call:
+            answers = call.messages()
+            await call.write("hello bot")
+            assert await anext(answers) == "You said: hello bot"
+            await call.write("x" * 60_000)
+            assert await anext(answers) == f"You said: {'x' * 199}…"
+        staying.cancel()
+        await asyncio.wait([staying])
+    assert "alice: hello bot" in caplog.messages
+
+
+async def test_a_program_that_answers_too_is_answered_a_bounded_number_of_times(
+    hub: MemoryHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("peer.observing.MAX_REPLIES", 2)
+    monkeypatch.setattr("peer.observing.TEXT_INTERVAL", 0.001)
+    caplog.set_level(logging.INFO, "peer.observing")
+    async with member(hub, "bot") as bot, member(hub, "alice") as alice:
+        plan = Plan(url="", room="lab", name="bot", to="alice", timeout=10.0)
+        async with talking(bot, alice, Calling(bot, plan, reply=str.upper)) as call:
+            answers = call.messages()
+            for text in ("one", "two", "three"):
+                await call.write(text)
+            while "alice: three" not in caplog.messages:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert [answer async for answer in answers] == ["ONE", "TWO"]
 
 
 async def test_everybody_is_called_who_is_there_or_comes_and_one_failure_ends_nothing(hub: MemoryHub) -> None:

@@ -34,7 +34,7 @@ def test_in_a_pipe_a_call_is_one_plain_line(capsys: pytest.CaptureFixture[str]) 
     output.print_calls(REPORTS)
     heading, first, second = capsys.readouterr().out.splitlines()
     assert heading.split("  ")[0] == "who"
-    for cell in ("alice", "hung up", "10.0", "VP8 Opus", "300/290/3", "800/80", "recordings/alice.mkv"):
+    for cell in ("alice", "alice hung up", "10.0", "VP8 Opus", "300/290/3", "800/80", "recordings/alice.mkv"):
         assert f" {cell} " in f" {first} "
     assert "host udp 192.0.2.2:5000 - prflx 192.0.2.7:6000" in first
     assert second.startswith("[red]mallory[/red]  connected")

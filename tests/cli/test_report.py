@@ -9,7 +9,7 @@ import pytest
 
 from peer.errors import IceFailed
 from peer.events import Ended
-from peer.report import CallReport, connected_words, ended_words, path_words
+from peer.report import MAX_TEXT, CallReport, connected_words, ended_words, path_words, text_words
 from tests.cli.samples import PAIR, report
 
 
@@ -19,6 +19,42 @@ def test_a_new_call_in_one_line() -> None:
 
 def test_a_new_call_without_video() -> None:
     assert connected_words(report(video=False), 0.0) == "alice connected, Opus only, direct UDP, 0.2 s"
+
+
+def flowing(*, received: tuple[str, ...], sent: tuple[str, ...]) -> CallReport:
+    """Both tracks are there on both sides; frames came and went only of these kinds, and no picture has a size yet."""
+    one = report()
+    assert one.stats is not None
+    inbound = tuple(
+        replace(entry, frames_received=9 if entry.kind in received else 0, frame_width=0, frame_height=0)
+        for entry in one.stats.inbound
+    )
+    outbound = tuple(replace(entry, frames_sent=9 if entry.kind in sent else 0) for entry in one.stats.outbound)
+    one.stats = replace(one.stats, inbound=inbound, outbound=outbound)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("received", "sent", "words"),
+    [
+        (("video", "audio"), ("video", "audio"), "VP8 and Opus"),
+        (("video",), ("video", "audio"), "VP8"),
+        (("audio",), ("video", "audio"), "Opus only"),
+        ((), ("video", "audio"), "sending VP8 and Opus"),
+        ((), ("audio",), "sending Opus"),
+        ((), (), "no media yet"),
+    ],
+)
+def test_a_new_call_tells_what_flows(received: tuple[str, ...], sent: tuple[str, ...], words: str) -> None:
+    one = flowing(received=received, sent=sent)
+    assert connected_words(one, 0.0) == f"alice connected, {words}, direct UDP, 0.2 s"
+
+
+def test_a_new_call_of_somebody_who_has_sound_but_plays_none_tells_what_we_send() -> None:
+    one = flowing(received=(), sent=("video", "audio"))
+    assert one.stats is not None
+    one.stats = replace(one.stats, inbound=(one.stats.inbound[0],))
+    assert connected_words(one, 0.0) == "alice connected, sending VP8 and Opus, direct UDP, 0.2 s"
 
 
 def test_a_new_call_before_anything_is_known_of_it() -> None:
@@ -51,6 +87,38 @@ def test_the_way_of_the_media() -> None:
 )
 def test_the_end_of_a_call_in_one_line(ended: Ended, words: str) -> None:
     assert ended_words(report(ended=ended)) == words
+
+
+@pytest.mark.parametrize(
+    ("by", "reason", "words"),
+    [
+        ("alice", "hung up", "alice hung up"),
+        ("bot", "hung up", "we hung up"),
+        ("alice", "left", "alice left"),
+        ("bot", "left", "we left"),
+        ("", "left", "alice left"),
+        ("alice", "declined", "declined"),
+        ("alice", "busy", "busy"),
+        ("bot", "no answer", "no answer"),
+        ("", "lost", "lost"),
+    ],
+)
+def test_the_state_says_who_ended_it_where_somebody_did(by: str, reason: str, words: str) -> None:
+    one = report(ended=Ended(by, reason, 3.0))
+    assert one.how == words
+    assert (one.to_json()["state"], one.to_json()["ended"]["reason"]) == ("ended", reason)
+
+
+def test_with_two_of_ours_the_state_names_the_one() -> None:
+    ours = report("bot", ended=Ended("caller", "hung up", 3.0))
+    ours.own = "caller"
+    assert ours.how == "caller hung up"
+
+
+def test_a_text_message_is_one_line_of_bounded_length() -> None:
+    assert text_words(" hello\x1b[2J\n12:00 bot\n") == "hello [2J 12:00 bot"
+    assert text_words("x" * MAX_TEXT) == "x" * MAX_TEXT
+    assert text_words("x" * (MAX_TEXT + 1)) == "x" * (MAX_TEXT - 1) + "…"
 
 
 def test_with_two_of_ours_the_line_says_which_one() -> None:
