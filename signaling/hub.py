@@ -58,7 +58,7 @@ class Hub:
         limits = self.settings.limits
         now = asyncio.get_running_loop().time()
         self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, now)
-        logger.info("%s joined as %r room %r", new_id, join.name, join.room)
+        logger.info("%s joined room %r as %r", new_id, join.room, join.name)
         self._deliver(deliveries)
         return new_id
 
