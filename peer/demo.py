@@ -173,7 +173,7 @@ class Demo:
 
     async def _talk(self, bot: Room, caller: Room) -> None:
         self._stage = "calling"
-        answering = asyncio.ensure_future(_answered(bot))
+        answering = asyncio.create_task(_answered(bot))
         try:
             outgoing = await caller.call(bot.name, timeout=self.plan.timeout)
             incoming = await asyncio.wait_for(answering, START_TIMEOUT)
@@ -184,7 +184,7 @@ class Demo:
             Observed(incoming, CallReport(caller.name, outgoing=False, own=bot.name)),
         ]
         self.result.reports = [one.report for one in self._observed]
-        watching = [asyncio.ensure_future(one.run()) for one in self._observed]
+        watching = [asyncio.create_task(one.run()) for one in self._observed]
         try:
             await self._until(lambda: all(one.steady for one in self._observed), watching, SETTLE_TIMEOUT)
             await self._record(bot, caller, watching)

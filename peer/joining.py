@@ -31,7 +31,7 @@ class Joining:
 
     async def _join(self) -> Room:
         # aiortc and FFmpeg take half a second to load: here, beside the wait for the server, not in the first call.
-        loading = asyncio.ensure_future(asyncio.to_thread(import_module, "peer.rtc.connection"))
+        loading = asyncio.create_task(asyncio.to_thread(import_module, "peer.rtc.connection"))
         try:
             channel = await self.connect(self.room, self.name)
         except BaseException:

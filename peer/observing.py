@@ -51,9 +51,9 @@ class Observed:
 
     async def run(self) -> None:
         """Until the call is over and closed."""
-        ended = asyncio.ensure_future(self.call.ended())
-        listening = asyncio.ensure_future(self._listen())
-        texts = asyncio.ensure_future(self._tell_texts(ended))
+        ended = asyncio.create_task(self.call.ended())
+        listening = asyncio.create_task(self._listen())
+        texts = asyncio.create_task(self._tell_texts(ended))
         try:
             while not ended.done():
                 await self.look()
