@@ -250,7 +250,7 @@ class PeerConnection:
     async def _set_remote(self, kind: str, text: str) -> None:
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(text, kind))
-        except (ValueError, AssertionError, IndexError, KeyError, StopIteration) as error:
+        except (ValueError, AssertionError, LookupError, RuntimeError) as error:  # a StopIteration, too
             raise BadDescription(
                 f"the other side's {kind} cannot be used: {error}; report it with the {kind}"
             ) from error
