@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from peer.recording.verify import Verification, verify
     from peer.ring import Ring
     from peer.room import Room
+    from peer.rtc.configuration import Configuration
+    from peer.rtc.connection import PeerConnection
     from peer.rtc.frames import Codec, EncodedFrame
+    from peer.rtc.ice.servers import IceSettings
     from peer.running import run, run_until_complete
 
 __all__ = [
@@ -46,13 +49,16 @@ __all__ = [
     "CallError",
     "CallLost",
     "Codec",
+    "Configuration",
     "DeviceError",
     "EncodedFrame",
     "Error",
     "IceFailed",
+    "IceSettings",
     "MemoryHub",
     "NoAnswer",
     "NotHere",
+    "PeerConnection",
     "PictureSource",
     "Playback",
     "RecordedFile",
@@ -100,7 +106,10 @@ _HOMES = {
     "peer.recording.verify": ["Verification", "verify"],
     "peer.ring": ["Ring"],
     "peer.room": ["Room"],
+    "peer.rtc.configuration": ["Configuration"],
+    "peer.rtc.connection": ["PeerConnection"],
     "peer.rtc.frames": ["Codec", "EncodedFrame"],
+    "peer.rtc.ice.servers": ["IceSettings"],
     "peer.running": ["run", "run_until_complete"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from peer.lifetime import CallRoom, Remote
+    from peer.link import Options
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.media.picture import Picture
     from peer.playback import Playable, Playback
     from peer.recording.group import Recorder
     from peer.recording.recorder import ParticipantRecorder
-    from peer.rtc.connection import Options
     from peer.rtc.decode import Sound
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.stats import ConnectionStats
@@ -79,6 +79,7 @@ class Call(CallLife):
         self._must_be_open()
         if self._playback is not None:
             self._playback.stop()
+        self._connection.provide("audio")
         self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
         return self._playback
 
@@ -141,7 +142,7 @@ class Call(CallLife):
         else:
             await self.hang_up()
 
-    # The connection tells (peer.rtc.connection.Observer)
+    # The connection tells (peer.link.Observer)
 
     def track_added(self, track: RemoteTrack) -> None:
         logger.debug("%s sends %s", self.name, track.id)
@@ -192,6 +193,8 @@ class Call(CallLife):
                 await self._shelf.release(self)
                 return
             self._connection.pictures.show(opened.open() if opened is not None else None)
+            if opened is not None:
+                self._connection.provide("video")
             await self._shelf.settle(self, "video", opened)
 
     async def _carry(self, source: str | SoundSourceBase | None) -> None:
@@ -201,6 +204,8 @@ class Call(CallLife):
                 await self._shelf.release(self)
                 return
             self._connection.sound.carry(opened.open() if opened is not None else None)
+            if opened is not None:
+                self._connection.provide("audio")
             await self._shelf.settle(self, "audio", opened)
 
     async def main_track(self, kind: str) -> RemoteTrack | None:

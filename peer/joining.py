@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from peer.channel import Connect
     from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.rtc.ice.servers import IceSettings
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Joining:
 
     async def _join(self) -> Room:
         # aiortc and FFmpeg take half a second to load: here, beside the wait for the server, not in the first call.
-        loading = asyncio.create_task(asyncio.to_thread(import_module, "peer.rtc.connection"))
+        loading = asyncio.create_task(asyncio.to_thread(import_module, "peer.link"))
         try:
             channel = await self.connect(self.room, self.name)
         except BaseException:
@@ -66,7 +67,8 @@ def join(
     video: str | PictureSourceBase | None = None,
     audio: str | SoundSourceBase | None = None,
     ice_servers: Sequence[str | IceServer] = (),
-    connect_timeout: float = 15.0,
+    network: IceSettings | None = None,
+    connect_timeout: float | None = None,
     timeout: float = 10.0,
 ) -> Joining:
     """Join a room under a name: `async with peer.join(url, room="lab", name="bot") as room`, or await it.
@@ -80,7 +82,8 @@ def join(
         audio: what calls carry as sound: `test`, `microphone`, `file:PATH[,loop]`, None, or a source.
         ice_servers: besides those the server hands out: `stun:HOST[:PORT]`, `turn:USER:PASSWORD@HOST[:PORT]`, or JSON
             as in browsers.
-        connect_timeout: seconds that a call may take from its answer to flowing media.
+        network: ports, addresses and deadlines of the connections, see `peer.IceSettings`.
+        connect_timeout: seconds that a call may take from its answer to flowing media, 15 unless `network` says else.
         timeout: seconds that the signaling server may take to answer.
 
     Raises (when awaited or entered):
@@ -90,7 +93,7 @@ def join(
     """
     connect = WebSocketConnect(url, timeout=timeout) if isinstance(url, str) else url
     servers = tuple(server for entry in ice_servers for server in ice_server(entry))
-    return Joining(connect, room, name, RoomOptions(video, audio, servers, connect_timeout))
+    return Joining(connect, room, name, RoomOptions(video, audio, servers, network, connect_timeout))
 
 
 def ice_server(entry: str | IceServer) -> list[IceServer]:

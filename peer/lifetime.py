@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peer import events as happened
@@ -26,20 +27,32 @@ from peer.errors import (
 )
 from peer.negotiation import Negotiation, Verdict
 from peer.taker import Broadcast, Taker
-from signaling.messages import ByeFrom, ByeTo, CandidateFrom, CandidateTo, DescriptionFrom, DescriptionTo
+from signaling.messages import (
+    ByeFrom,
+    ByeTo,
+    CandidateFrom,
+    CandidateTo,
+    DescriptionFrom,
+    DescriptionTo,
+    SessionDescription,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from peer.rtc.connection import Options, PeerConnection
+    from peer.link import Link, Options
     from peer.rtc.receiver import RemoteTrack
-    from signaling.messages import ClientMessage
+    from signaling.messages import ClientMessage, IceCandidate
 
 logger = logging.getLogger(__name__)
 
 CallMessage = DescriptionFrom | CandidateFrom | ByeFrom
 INBOX = 500
 """Signaling messages that may wait for one call; a remote that sends more is hung up on."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds that an offer in mid-call waits for its answer, which may be lost; then it is taken back and made again."""
+REPAIR_DELAYS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds of silence, and then between one ICE restart and the next, while the other side is not heard."""
 BYE_GRACE = 1.0
 """Seconds that a goodbye may come after the connection it belongs to was closed."""
 BYE_TIMEOUT = 1.0
@@ -55,8 +68,28 @@ class CallRoom(Protocol):
 
     async def send(self, message: ClientMessage) -> None: ...
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
+    def gives_way(self, member: str) -> bool: ...
     def call_ended(self, call: Any, ended: happened.Ended) -> None: ...
     def call_closed(self, call: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Negotiate:
+    """In the inbox: our side has something to negotiate; `again`: whatever was offered before is made anew."""
+
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Resend:
+    """In the inbox: the signaling server was away, an offer of ours may be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """In the inbox: a candidate of ours, which must not overtake its description; None: the last was."""
+
+    candidate: IceCandidate | None
 
 
 class Remote:
@@ -67,7 +100,7 @@ class Remote:
         """Its name in the room."""
         self.member = member
         """Its id in the room; changes when it comes back after the signaling server was away."""
-        self.connection: PeerConnection | None = None
+        self.connection: Link | None = None
 
     @property
     def tracks(self) -> list[RemoteTrack]:
@@ -76,17 +109,17 @@ class Remote:
 
 
 class CallLife(ABC):
-    """How a call comes about and ends; observes its connection (`peer.rtc.connection.Observer`)."""
+    """How a call comes about and ends; observes its connection (`peer.link.Observer`)."""
 
     def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options) -> None:
-        from peer.rtc.connection import PeerConnection
+        from peer.link import Link
 
         self.remote = remote
         self.session = session
         self._room = room
         self._options = options
         self._negotiation = Negotiation(session)
-        self._connection = PeerConnection(options, self)
+        self._connection = Link(options, self)
         remote.connection = self._connection
         self._begun = time.monotonic()
         self._open_at: float | None = None
@@ -96,10 +129,14 @@ class CallLife(ABC):
         self._ended: asyncio.Future[happened.Ended] = loop.create_future()
         for future in (self._answered, self._connected):
             future.add_done_callback(_retrieved)
-        self._inbox: asyncio.Queue[CallMessage] = asyncio.Queue(INBOX)
+        self._inbox: asyncio.Queue[CallMessage | _Negotiate | _Resend | _Found] = asyncio.Queue(INBOX)
         self._chain: asyncio.Task[None] | None = None
         self._cleaned: asyncio.Task[None] | None = None
         self._outgoing = False
+        self._one_shot = False
+        """Whether the other side takes one description and no more (a plain HTTP exchange)."""
+        self._repairing: asyncio.Task[None] | None = None
+        self._answer_due: asyncio.TimerHandle | None = None
         self._events: Broadcast[happened.Event] = Broadcast()
 
     @abstractmethod
@@ -184,11 +221,11 @@ class CallLife(ABC):
 
     def adopt(self, offer: DescriptionFrom) -> None:
         """The other side's call crossed ours and stands: go on with its session instead of our own."""
-        from peer.rtc.connection import PeerConnection
+        from peer.link import Link
 
         previous = self._connection
         self._room.spawn(previous.close(), "close crossed connection")
-        self._connection = self.remote.connection = PeerConnection(self._options, self)
+        self._connection = self.remote.connection = Link(self._options, self)
         previous.pictures.hand_over(self._connection.pictures)
         previous.sound.hand_over(self._connection.sound)
         self.session = offer.session
@@ -206,8 +243,15 @@ class CallLife(ABC):
 
     def deliver(self, message: CallMessage) -> None:
         """A message of this session came."""
+        self._put(message)
+
+    def resume(self) -> None:
+        """The signaling server is back: what was said meanwhile may be lost."""
+        self._put(_Resend())
+
+    def _put(self, item: CallMessage | _Negotiate | _Resend | _Found) -> None:
         try:
-            self._inbox.put_nowait(message)
+            self._inbox.put_nowait(item)
         except asyncio.QueueFull:
             self._room.spawn(self.hang_up(reason="failed", text="too many signaling messages"), "hang up")
 
@@ -218,7 +262,7 @@ class CallLife(ABC):
         elif not self._ended.done():
             self._room.spawn(self._watch_left(), "watch a member who left")
 
-    # The connection tells (peer.rtc.connection.Observer)
+    # The connection tells (peer.link.Observer)
 
     def connected(self) -> None:
         self._open_at = time.monotonic()
@@ -229,11 +273,11 @@ class CallLife(ABC):
     def disconnected(self, silence: float) -> None:
         logger.info("%s: nothing heard for %.0f s", self.name, silence)
         self._events.put(happened.Disconnected(silence))
+        if self._repairing is None and not self._one_shot:
+            self._repairing = self._room.spawn(self._repair(), f"repair the path to {self.name}")
 
     def reconnected(self, outage: float) -> None:
         logger.info("%s: heard again", self.name)
-        for track in self.remote.tracks:
-            track.request_keyframe()
         self._events.put(happened.Reconnected(outage))
 
     def failed(self, error: Error) -> None:
@@ -241,22 +285,37 @@ class CallLife(ABC):
         self._room.spawn(self._say_bye(reason, ""), "bye")
         self._fail(error, reason)
 
+    def negotiation_needed(self) -> None:
+        if self._answered.done() and not self._one_shot:
+            self._put(_Negotiate())
+
+    def candidate_found(self, candidate: IceCandidate | None) -> None:
+        if not self._one_shot:
+            self._put(_Found(candidate))
+
+    def addresses_changed(self) -> None:
+        if self.open and not self._one_shot:
+            logger.info("%s: our addresses changed, looking for another path", self.name)
+            self._connection.restart()
+
     def closed_by_remote(self) -> None:
         self._room.spawn(self._after_close(), "wait for a goodbye")
 
     # Inside: the chain
 
     async def _offer(self) -> None:
+        """The first offer."""
         connection = self._connection
         try:
+            connection.prepare()
             offer = await connection.offer()
         except Exception:
             if connection is self._connection:
                 raise
-        if connection is self._connection:  # else the other side's call crossed ours while candidates were gathered
+            return
+        if connection is self._connection and offer is not None:  # else the other side's call crossed ours meanwhile
             self._negotiation.offered()
             await self._room.send(DescriptionTo(self.remote.member, self.session, offer))
-            await self._room.send(CandidateTo(self.remote.member, self.session, None))
 
     def _start(self) -> None:
         if self._chain is None:
@@ -282,28 +341,69 @@ class CallLife(ABC):
                 await self._say_bye("failed", goodbye.told(error))
                 self._fail(CallEnded(f"the call with {self.name} broke: {goodbye.told(error)}; report it"), "failed")
 
-    async def _take(self, message: CallMessage) -> None:
-        if message.session != self.session:
-            return
-        if isinstance(message, ByeFrom):
-            self._hung_up_on(message)
-        elif isinstance(message, CandidateFrom):
-            if self._negotiation.candidate(message.candidate):
-                await self._connection.add_candidate(message.candidate)
-        else:
-            await self._describe(message)
+    async def _take(self, message: CallMessage | _Negotiate | _Resend | _Found) -> None:
+        match message:
+            case _Negotiate():
+                await self._negotiate(message)
+            case _Resend():
+                if self._connection.crossing:
+                    await self._send_offer(self._connection.described())
+            case _Found():
+                await self._room.send(CandidateTo(self.remote.member, self.session, message.candidate))
+            case _ if message.session != self.session:
+                return
+            case ByeFrom():
+                self._hung_up_on(message)
+            case CandidateFrom():
+                if self._negotiation.candidate(message.candidate):
+                    await self._connection.add_candidate(message.candidate)
+            case DescriptionFrom():
+                await self._describe(message)
+
+    async def _negotiate(self, wish: _Negotiate) -> None:
+        """Offer what changed at our side, or another path. One offer at a time: the next is asked for by itself."""
+        if wish.again and self._connection.crossing:
+            await self._connection.take_back()
+            self._negotiation.gave_up()
+        offer = await self._connection.offer()
+        if offer is not None:
+            self._negotiation.offered()
+            await self._send_offer(offer)
+
+    async def _send_offer(self, offer: SessionDescription) -> None:
+        if self._answer_due is not None:
+            self._answer_due.cancel()
+        loop = asyncio.get_running_loop()
+        self._answer_due = loop.call_later(ANSWER_TIMEOUT, self._unanswered)
+        await self._room.send(DescriptionTo(self.remote.member, self.session, offer))
+
+    def _unanswered(self) -> None:
+        if self._connection.crossing and self._answered.done() and not self._ended.done():
+            self._put(_Negotiate(again=True))
+
+    async def _repair(self) -> None:
+        """While the other side is not heard: look for another path, again and again, less and less often."""
+        try:
+            for delay in (*REPAIR_DELAYS, *REPAIR_DELAYS[-1:] * 4):
+                await asyncio.wait([self._ended], timeout=delay)
+                if self._ended.done() or self._connection.state != "disconnected":
+                    return
+                self._connection.restart()
+        finally:
+            self._repairing = None
 
     async def _describe(self, message: DescriptionFrom) -> None:
-        verdict = self._negotiation.description(message.description.type)
+        polite = self._room.gives_way(self.remote.member)
+        verdict = self._negotiation.description(message.description.type, polite=polite)
         if verdict is Verdict.IGNORE:
             logger.debug("%s: a crossed %s is passed over", self.name, message.description.type)
             return
-        if verdict is Verdict.ANSWER:
-            answer = await self._connection.answer(message.description)
+        self._one_shot = self._one_shot or not message.trickle
+        answer = await self._connection.take(message.description)
+        if answer is not None:
+            if self._one_shot:
+                answer = await self._connection.gathered()
             await self._room.send(DescriptionTo(self.remote.member, self.session, answer))
-            await self._room.send(CandidateTo(self.remote.member, self.session, None))
-        else:
-            await self._connection.apply_answer(message.description)
         for candidate in self._negotiation.settled():
             await self._connection.add_candidate(candidate)
         if not self._answered.done():
@@ -327,6 +427,8 @@ class CallLife(ABC):
         if self._ended.done():
             return
         self._negotiation.close()
+        if self._answer_due is not None:
+            self._answer_due.cancel()
         for future in (self._answered, self._connected):
             if not future.done():
                 future.set_exception(CallEnded(f"the call with {self.name} is over: {ended.reason}"))

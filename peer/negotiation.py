@@ -1,8 +1,8 @@
 """Who offers, who answers, who gives way: the state of one call's negotiation. Pure.
 
 The rules are those of docs/protocol.md and of W3C "perfect negotiation" (webrtc-pc section 10.7): of two offers that
-cross, the impolite side's stands. Candidates that come before the description they belong to wait; those of an offer
-that was ignored are dropped with it.
+cross, the impolite side's stands, and the polite side takes its own back. Candidates that come before the description
+they belong to wait; those of an offer that was ignored are dropped with it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Verdict(Enum):
     """What to do with a description that came."""
 
     ANSWER = auto()
+    """It is an offer; one of ours that it crosses is rolled back."""
     APPLY = auto()
     IGNORE = auto()
     """It crossed an offer of ours that stands, or answers nothing."""
@@ -56,14 +57,12 @@ class Negotiation:
         """We sent an offer."""
         self.state = State.HAVE_LOCAL_OFFER
 
-    def description(self, kind: str) -> Verdict:
-        """A description of `kind` "offer" or "answer" came from the other side."""
+    def description(self, kind: str, *, polite: bool) -> Verdict:
+        """A description of `kind` "offer" or "answer" came from the other side; `polite`: whether we give way."""
         if self.state is State.CLOSED:
             return Verdict.IGNORE
         if kind == "offer":
-            # A second offer before the first is answered replaces it; one that meets an offer of ours is ignored:
-            # giving way inside a session needs a rollback, which is for the side that says `polite`, a browser.
-            self._ignoring = self.state is State.HAVE_LOCAL_OFFER
+            self._ignoring = self.state is State.HAVE_LOCAL_OFFER and not polite
             if self._ignoring:
                 return Verdict.IGNORE
             self.state = State.HAVE_REMOTE_OFFER
@@ -80,8 +79,9 @@ class Negotiation:
         return early
 
     def gave_up(self) -> None:
-        """A later description could not be used: what was agreed before goes on."""
-        self.state = State.STABLE
+        """A later description could not be used, or an offer was taken back: what was agreed before goes on."""
+        if self.state is not State.CLOSED:
+            self.state = State.STABLE
 
     def candidate(self, candidate: IceCandidate | None) -> bool:
         """A candidate came; True if it is to be used now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from peer.lifetime import Remote
 from peer.membership import Membership
 from peer.negotiation import gives_way
 from peer.ring import Dialing, Ring
+from peer.rtc.ice.servers import IceSettings
 from peer.shelf import SourceShelf
 from peer.taker import Broadcast, Taker
 from signaling.messages import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from peer.channel import Connect, SignalingChannel
     from peer.recording.group import Recorder
     from peer.ring import Pictures, Sounds
-    from peer.rtc.connection import Options
     from signaling.messages import ClientMessage, IceServer, ServerMessage
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,10 @@ class RoomOptions:
     """What our calls carry as sound unless they say otherwise."""
     ice_servers: Sequence[IceServer] = ()
     """ICE servers besides those that the signaling server hands out."""
-    connect_timeout: float = 15.0
+    network: IceSettings | None = None
+    """Ports, addresses and deadlines of connections; its servers do not count, those above do."""
+    connect_timeout: float | None = None
+    """Seconds from having both descriptions until it has failed; None: as `network` says, else 15."""
 
 
 class Room:
@@ -198,6 +201,11 @@ class Room:
     async def send(self, message: ClientMessage) -> None:
         await self._membership.send(message)
 
+    def gives_way(self, member: str) -> bool:
+        """Whether we are the polite one of the two; towards somebody who is no member we are not."""
+        other = self._membership.members.get(member)
+        return other is not None and gives_way(self._membership.own, other)
+
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -269,10 +277,12 @@ class Room:
         self._events.put(happened.CallStarted(call.name, outgoing))
 
     def _new_call(self, remote: Remote, session: str) -> Call:
-        from peer.rtc.connection import Options
+        from peer.link import Options
 
-        options: Options = Options(tuple(self.ice_servers), self._options.connect_timeout)
-        return Call(self, remote, session, options, self._shelf)
+        settings = replace(self._options.network or IceSettings(), servers=tuple(self.ice_servers))
+        if self._options.connect_timeout is not None:
+            settings = replace(settings, connect_timeout=self._options.connect_timeout)
+        return Call(self, remote, session, Options(settings), self._shelf)
 
     async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
         try:
@@ -308,6 +318,7 @@ class Room:
         for call in self._calls.values():
             if call.name == member.name and call.remote.member not in self._membership.members:
                 call.remote.member = member.id  # back after the signaling server was away
+                call.resume()
         self._changed.set()
         self._events.put(happened.MemberJoined(member.name, member.id))
 
@@ -321,6 +332,8 @@ class Room:
         self._events.put(happened.SignalingLost(text))
 
     def signaling_restored(self, seconds: float) -> None:
+        for call in self.calls:
+            call.resume()
         self._events.put(happened.SignalingRestored(seconds))
 
     # Inside: calls that come

@@ -11,6 +11,7 @@ import peer
 from peer import errors
 
 PUBLIC = {
+    *("Configuration", "IceSettings", "PeerConnection"),
     *("Call", "Codec", "EncodedFrame", "MemoryHub", "PictureSource", "Playback", "RecordedFile", "Recorder"),
     *(
         "Ring",

@@ -1,399 +1,571 @@
-"""One connection to one other side: stock `aiortc.RTCPeerConnection` behind the interface that a call needs.
+"""`PeerConnection`: the W3C interface (webrtc-pc section 4.4) with aiortc's spelling, over our own engine.
 
-What it adds to stock: one bundle, explicit ICE servers, descriptions that survive rejected and unknown m-lines,
-receivers of our own (encoded frames, no thread), a deadline to connect, a watch over the other side's liveness, and a
-close that is bounded. Offer and answer carry all candidates, since aiortc gathers before it speaks.
+What is to be said and done is decided in `peer.rtc.jsep`, which is pure; this carries it out, one operation after the
+other, and tells in events. A handler that raises is logged, and breaks nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+import random
+import uuid
+from typing import TYPE_CHECKING, Any
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError
-from aiortc.exceptions import OperationError as AiortcOperationError
-from aiortc.sdp import candidate_from_sdp
+from aiortc import (
+    MediaStreamTrack,
+    RTCCertificate,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCDataChannelParameters,
+    RTCSctpTransport,
+    RTCSessionDescription,
+    RTCStatsReport,
+)
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError
+from pyee.asyncio import AsyncIOEventEmitter
 
-from peer.errors import BadDescription, CallLost, Error, IceFailed
-from peer.rtc import sdp, stock
-from peer.rtc.clock import ParticipantClock
-from peer.rtc.liveness import Liveness, Turn
-from peer.rtc.receiver import RemoteTrack
-from peer.rtc.sender import OutboundPictures, OutboundSound
-from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
-from peer.rtc.textchannel import TextChannel
-from signaling.messages import SessionDescription
+from peer.rtc import agreement, describe, icecandidate, report, sdp
+from peer.rtc.carrying import Carrier
+from peer.rtc.configuration import Configuration
+from peer.rtc.effects import Transceiver
+from peer.rtc.jsep import Session, WrongState
+from peer.rtc.path import Path
+from peer.rtc.transceiver import RtpReceiver, RtpSender, RtpTransceiver, random_ssrc
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import AsyncIterator, Coroutine
 
-    from aiortc import RTCIceTransport, RTCRtpTransceiver
-
-    from peer.rtc.frames import Kind
-    from signaling.messages import IceCandidate, IceServer
+    from peer.rtc.effects import Effect
+    from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.servers import CandidateError
 
 logger = logging.getLogger(__name__)
 
-CODECS = {"audio": {"opus", "pcmu", "pcma", "g722"}, "video": {"vp8", "h264"}}
-WATCH_INTERVAL = 0.25
 CLOSE_TIMEOUT = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to connect."""
+class PeerConnection(AsyncIOEventEmitter):
+    """A drop-in for `aiortc.RTCPeerConnection`.
 
-    ice_servers: Sequence[IceServer] = ()
-    connect_timeout: float = 15.0
-    """Seconds from having both descriptions to flowing media."""
-    disconnected_after: float = 4.0
-    """Seconds of silence after which the other side counts as disconnected."""
-    lost_after: float = 14.0
-    """Seconds of silence after which the call is over."""
-
-
-class Observer(Protocol):
-    """Who is told what happens; plain calls on the event loop, which must not raise."""
-
-    def connected(self) -> None: ...
-    def disconnected(self, silence: float) -> None: ...
-    def reconnected(self, outage: float) -> None: ...
-    def failed(self, error: Error) -> None: ...
-    def closed_by_remote(self) -> None: ...
-    def track_added(self, track: RemoteTrack) -> None: ...
-    def track_removed(self, track: RemoteTrack) -> None: ...
-    def text_received(self, text: str | bytes) -> None: ...
-
-
-class PeerConnection:
-    """A connection: made by `offer()` and `apply_answer()`, or by `answer()`; ended by `close()`.
-
-    Operations must not overlap; the call runs them in one chain.
+    Beyond that: `icecandidate`, `icecandidateerror` and `negotiationneeded` events, `restartIce()`, rollback,
+    `removeTrack()`, `canTrickleIceCandidates`, current and pending descriptions, tracks that are muted on hold and
+    come back, and candidate pairs in `getStats()`.
     """
 
-    def __init__(self, options: Options, observer: Observer) -> None:
-        self._options = options
-        self._observer = observer
-        self._pc = RTCPeerConnection(
-            RTCConfiguration(
-                iceServers=[RTCIceServer(s.urls, s.username, s.credential) for s in options.ice_servers],
-                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
-            )
-        )
-        self._liveness = Liveness(
-            connect_timeout=options.connect_timeout,
-            disconnected_after=options.disconnected_after,
-            lost_after=options.lost_after,
-        )
-        self._clock = ParticipantClock()
+    def __init__(self, configuration: RTCConfiguration | Configuration | None = None) -> None:
+        super().__init__()
+        self._configuration = Configuration.of(configuration)
+        self._certificate = RTCCertificate.generateCertificate()
+        self._session = Session(random.getrandbits(62))
+        self._cname = uuid.uuid4().hex[:16]
+        self._stream_id = str(uuid.uuid4())
+        self._transceivers: list[RtpTransceiver] = []
+        self._sctp: RTCSctpTransport | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._tracks: dict[int, RemoteTrack] = {}
-        self._sending: dict[OutboundPictures | OutboundSound, RTCRtpTransceiver] = {}
-        self._sent_offer: str | None = None
+        self._operation = asyncio.Lock()
+        self._negotiation_told = False
+        self._held: list[tuple[Any, ...]] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self.state = "new"
-        self.pictures = OutboundPictures()
-        self.sound = OutboundSound()
-        self._text = TextChannel(self._pc, observer.text_received)
-        self._pc.on("connectionstatechange", self._on_state)
+        self._closed = False
+        self._states = {"connection": "new", "iceConnection": "new", "iceGathering": "new"}
+        self._path = Path(self._configuration.ice, self._certificate, self)
+        self._carrier = Carrier(self)
+
+    # States and descriptions
+
+    @property
+    def connectionState(self) -> str:
+        """`new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`; event `connectionstatechange`."""
+        return self._states["connection"]
+
+    @property
+    def iceConnectionState(self) -> str:
+        """`new`, `checking`, `connected`, `completed`, `disconnected`, `failed` or `closed`."""
+        return self._states["iceConnection"]
+
+    @property
+    def iceGatheringState(self) -> str:
+        """`new`, `gathering` or `complete`; event `icegatheringstatechange`."""
+        return self._states["iceGathering"]
+
+    @property
+    def signalingState(self) -> str:
+        """`stable`, `have-local-offer`, `have-remote-offer` or `closed`; event `signalingstatechange`."""
+        return self._session.state
+
+    @property
+    def canTrickleIceCandidates(self) -> bool | None:
+        """Whether the other side takes candidates after its description; None before there is one."""
+        remote = self._session.pending_remote or self._session.current_remote
+        if remote is None:
+            return None
+        lines = [*remote.session, *(line for section in remote.media for line in section.lines)]
+        return any(line.startswith("a=ice-options:") and "trickle" in line for line in lines)
+
+    @property
+    def localDescription(self) -> RTCSessionDescription | None:
+        """The pending one, else the current; with the candidates found so far."""
+        return self.pendingLocalDescription or self.currentLocalDescription
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription | None:
+        return self.pendingRemoteDescription or self.currentRemoteDescription
+
+    @property
+    def currentLocalDescription(self) -> RTCSessionDescription | None:
+        return self._local(self._session.current_local, "offer" if self._session.offered_locally else "answer")
+
+    @property
+    def pendingLocalDescription(self) -> RTCSessionDescription | None:
+        return self._local(self._session.pending_local, "offer")
+
+    @property
+    def currentRemoteDescription(self) -> RTCSessionDescription | None:
+        return _wrapped(self._session.current_remote, "answer" if self._session.offered_locally else "offer")
+
+    @property
+    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
+        return _wrapped(self._session.pending_remote, "offer")
+
+    @property
+    def sctp(self) -> RTCSctpTransport | None:
+        """The transport of the data channels, None while there are none."""
+        return self._sctp
+
+    @property
+    def ice(self) -> Any:
+        """The `IceTransport`: selected pair, silence, why it failed."""
+        return self._path.ice
+
+    def getTransceivers(self) -> list[RtpTransceiver]:
+        return [each for each in self._transceivers if not each.record.stopped]
+
+    def getSenders(self) -> list[RtpSender]:
+        return [each.sender for each in self.getTransceivers()]
+
+    def getReceivers(self) -> list[RtpReceiver]:
+        return [each.receiver for each in self.getTransceivers()]
 
     # Negotiation
 
-    async def offer(self) -> SessionDescription:
-        """The first offer: one audio and one video m-line, both ways, and a data channel.
-
-        So neither side ever has to offer again to begin to speak or to be seen.
-        """
-        for track in (self.sound, self.pictures):
-            transceiver = self._pc.addTransceiver(track, direction="sendrecv")
-            self._sending[track] = transceiver
-            self._adopt(transceiver)
-        self._text.create()
-        self._tune_ice()
-        await self._pc.setLocalDescription(await self._pc.createOffer())
-        self._sent_offer = self._pc.localDescription.sdp
-        return SessionDescription("offer", self._sent_offer)
-
-    async def apply_answer(self, answer: SessionDescription) -> None:
-        """Take the answer to our offer.
+    async def createOffer(self, *, iceRestart: bool = False) -> RTCSessionDescription:
+        """An offer for what the transceivers and data channels are to be.
 
         Raises:
-            BadDescription: it cannot be used.
+            InvalidStateError: the connection is closed.
         """
-        text, _ = self._understood(answer.sdp, self._sent_offer)
-        await self._set_remote("answer", text)
-        self._follow(text)
-        self._start_watch()
+        async with self._operating():
+            if iceRestart:
+                self._session.restart_wanted = True
+            return RTCSessionDescription(self._create("offer"), "offer")
 
-    async def answer(self, offer: SessionDescription) -> SessionDescription:
-        """Take an offer, the first or a later one, and answer it.
+    async def createAnswer(self) -> RTCSessionDescription:
+        """The answer to the offer that was set. Raises InvalidStateError when there is none."""
+        async with self._operating():
+            return RTCSessionDescription(self._create("answer"), "answer")
+
+    async def setLocalDescription(self, sessionDescription: RTCSessionDescription | None = None) -> None:
+        """Take our own offer or answer (made here when none is given), or roll back; gathering begins.
 
         Raises:
-            BadDescription: it cannot be used.
+            InvalidStateError: not in this signaling state.
+            ValueError: it cannot be used.
         """
-        text, standins = self._understood(offer.sdp, None)
-        mids = set(sdp.directions(text))
-        for transceiver in self._pc.getTransceivers():
-            if transceiver.mid is not None and transceiver.mid not in mids:
-                stock.retire(transceiver)
-        await self._set_remote("offer", text)
-        for transceiver in self._pc.getTransceivers():
-            if transceiver.mid not in standins:
-                self._adopt(transceiver)
-        self._attach_senders(standins, sdp.directions(text))
-        self._tune_ice()
-        try:
-            await self._pc.setLocalDescription(await self._pc.createAnswer())
-        except (ValueError, InvalidStateError, AiortcOperationError) as error:
-            raise BadDescription(f"the offer cannot be answered ({error}); report it with the offer") from error
-        self._follow(text)
-        self._end_stopped(offer.sdp)
-        self._start_watch()
-        return SessionDescription("answer", sdp.for_remote(self._pc.localDescription.sdp, standins))
+        async with self._operating():
+            given = sessionDescription
+            kind = given.type if given is not None else self._due()
+            if kind == "rollback":
+                self._roll_back()
+                return
+            text = given.sdp if given is not None else self._create(kind)
+            self._held = [] if self._held is None else self._held
+            try:
+                effects = self._changed_state(self._session.set_local, kind, text)
+                await self._path.gather()
+                self._carry_out(effects, agreed=kind == "answer")
+                if not self._trickles():
+                    await self._path.gathered(self._configuration.gather_timeout)
+            finally:
+                self._release()
 
-    async def add_candidate(self, candidate: IceCandidate | None) -> None:
-        """Take a candidate of the other side; one that cannot be used is passed over.
+    async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
+        """Take the other side's offer or answer. An offer that crosses ours rolls ours back (webrtc-pc 4.4.1.5).
 
-        The end of candidates (None) is not passed on: aioice gives up for good when nothing usable came until then,
-        while a browser behind an mDNS name still sends checks of its own. Our deadline decides instead.
+        Raises:
+            InvalidStateError: not in this signaling state.
+            ValueError: it cannot be used; nothing has changed.
         """
-        transport = self._ice_transport()
-        if candidate is None or transport is None or not sdp.usable_candidate(candidate.candidate):
-            return
-        if len(transport.getRemoteCandidates()) >= sdp.MAX_CANDIDATES:
-            return  # each is paired with each of ours
-        try:
-            parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
-            parsed.sdpMid = candidate.sdp_mid
-            await transport.addRemoteCandidate(parsed)
-        except (ValueError, AssertionError, IndexError) as error:
-            logger.debug("a candidate cannot be used: %s", error)
+        async with self._operating():
+            kind, text = sessionDescription.type, sessionDescription.sdp
+            if kind == "rollback" or (kind == "offer" and self.signalingState == "have-local-offer"):
+                self._roll_back()
+                if kind == "rollback":
+                    return
+            if kind == "offer" and self.signalingState == "stable":
+                self._path.drop_restart()  # one that createOffer began, and no offer of ours carried out
+            self._carry_out(self._changed_state(self._session.set_remote, kind, text), agreed=kind == "answer")
 
-    # Tracks and messages
+    async def addIceCandidate(self, candidate: Any = None) -> None:
+        """Take a candidate of the other side (aiortc's, ours, or a browser's JSON as dict), None for "no more".
 
-    @property
-    def tracks(self) -> list[RemoteTrack]:
-        """What the other side sends at the moment, in the order of the m-lines."""
-        return [track for track in self._tracks.values() if track.active]
+        Raises:
+            ValueError: it is not a candidate.
+        """
+        found = None if candidate is None else icecandidate.given(candidate)
+        async with self._operating():
+            remote = self._session.pending_remote or self._session.current_remote
+            if found is None or found.candidate is None:
+                self._path.add_candidate(None, agreed=self._session.pending_remote is None)
+            elif remote is None or _stands_for_path(remote, found):
+                agreed = remote is not None and self._session.pending_remote is None
+                self._path.add_candidate(found.candidate, agreed=agreed)
+            # Others are of an m-line that has no transport of its own any more: the bundle took it in.
 
-    async def write(self, text: str, timeout: float = 10.0) -> None:
-        """Send one message over the data channel; raises as `TextChannel.write`."""
-        await self._text.write(text, timeout)
+    def restartIce(self) -> None:
+        """Have the next negotiation, which becomes needed, bring new candidates (webrtc-pc section 4.4.3)."""
+        self._session.restart_wanted = True
+        self.check_negotiation()
 
-    async def stats(self) -> ConnectionStats:
-        """Statistics at this moment."""
-        inbound = tuple(track.stats() for track in self._tracks.values())
-        outbound = [await self._outbound(transceiver, track.frames) for track, transceiver in self._sending.items()]
-        return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
+    # Tracks and channels
 
-    def pair(self) -> PairStats | None:
-        """The selected candidate pair."""
-        transport = self._ice_transport()
-        chosen = stock.selected_pair(transport) if transport else None
-        if chosen is None:
-            return None
-        local, remote = chosen
-        return PairStats(
-            local.type,
-            f"{local.host}:{local.port}",
-            remote.type,
-            f"{remote.host}:{remote.port}",
-            local.transport,
-            self._liveness.round_trip_time,
+    def addTrack(self, track: MediaStreamTrack, *streams: str) -> RtpSender:
+        """Send a track. `streams` are ids of media streams that it belongs to.
+
+        Raises:
+            InvalidStateError: the connection is closed.
+            InvalidAccessError: it is sent already.
+        """
+        self._check_track(track)
+        for each in self.getTransceivers():
+            free = each.sender.track is None and not each.stopped and each.kind == track.kind
+            if free and (each.record.adoptable or not each.record.track_id):
+                self._give(each, track, streams)
+                receives = sdp.receives(each.record.direction)
+                each.record.direction = sdp.direction_of(send=True, receive=receives)
+                self.check_negotiation()
+                return each.sender
+        return self._new(Transceiver(track.kind), track, streams).sender
+
+    def addTransceiver(self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv") -> RtpTransceiver:
+        """A new m-line. Raises as `addTrack`, and InternalError for a kind or direction that there is not."""
+        track = trackOrKind if isinstance(trackOrKind, MediaStreamTrack) else None
+        kind = track.kind if track is not None else str(trackOrKind)
+        self._assert_open()
+        if track is not None:
+            self._check_track(track)
+        if kind not in ("audio", "video"):
+            raise InternalError(f'Invalid track kind "{kind}"')
+        if direction not in sdp.DIRECTIONS:
+            raise InternalError(f'Invalid direction "{direction}"')
+        return self._new(Transceiver(kind, direction), track, ())
+
+    def removeTrack(self, sender: RtpSender) -> None:
+        """Stop sending, after the next negotiation also in the description (webrtc-pc section 5.1)."""
+        self._assert_open()
+        each = next((each for each in self._transceivers if each.sender is sender), None)
+        if each is None:
+            raise InvalidAccessError("this sender is not of this connection")
+        sender.replaceTrack(None)
+        receives = sdp.receives(each.record.direction)
+        each.record.direction = sdp.direction_of(send=False, receive=receives)
+        self.check_negotiation()
+
+    def createDataChannel(
+        self,
+        label: str,
+        maxPacketLifeTime: int | None = None,
+        maxRetransmits: int | None = None,
+        ordered: bool = True,
+        protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,
+    ) -> RTCDataChannel:
+        """A data channel (RFC 8831). Raises ValueError for options that exclude each other."""
+        self._assert_open()
+        if maxPacketLifeTime is not None and maxRetransmits is not None:
+            raise ValueError("Cannot specify both maxPacketLifeTime and maxRetransmits")
+        parameters = RTCDataChannelParameters(
+            label, maxPacketLifeTime, maxRetransmits, ordered, protocol, negotiated, id
         )
+        channel = RTCDataChannel(self.make_sctp(), parameters)
+        self._session.data.wanted, self._session.data.rejected = True, False
+        self.check_negotiation()
+        return channel
 
-    @property
-    def silence(self) -> float:
-        """Seconds since the other side was heard of last, 0 before the media flows."""
-        return self._liveness.silence(time.monotonic())
+    async def getStats(self) -> RTCStatsReport:
+        """Statistics with W3C names: streams of both directions, transport, candidates and their pairs."""
+        merged = RTCStatsReport()
+        for each in self.getTransceivers():
+            merged.update(await each.sender.getStats())
+            merged.update(await each.receiver.getStats())
+        merged.update(self._path.dtls.statistics())
+        merged.update(report.candidates(self._path.ice))
+        return merged
 
     # The end
 
     async def close(self) -> None:
-        """End it: idempotent, done within five seconds, never raises. Joins nothing on the event loop."""
+        """End it: idempotent, bounded, never raises; joins nothing on the event loop."""
         if self._closing is None:
+            self._closed = True
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="peer-connection-close")
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self.state = "closed"
+        self._session.close()
+        self.tell("signalingstatechange")
+        await self._carrier.close(CLOSE_TIMEOUT)
+        await self._path.close()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
-        for track in self._tracks.values():
-            track.end()
-        self.pictures.stop()
-        self.sound.stop()
-        self._text.close()
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._pc.close()
-        except TimeoutError:
-            logger.warning("the connection did not close within %g s", CLOSE_TIMEOUT)
-        except Exception:
-            logger.debug("closing the connection failed", exc_info=True)
-        await asyncio.gather(*(track.finish() for track in self._tracks.values()))
+        self._update_states()
+        self.remove_all_listeners()
 
-    # Inside
+    # Carrying out
 
-    def _understood(self, text: str, offer: str | None) -> tuple[str, dict[str, str]]:
+    def _create(self, kind: str) -> str:
         try:
-            return sdp.for_engine(text, CODECS, offer)
+            if kind == "answer":
+                return self._session.create_answer(self._path.local)
+            if self._session.restart_wanted and self._session.current_remote is not None:
+                self._path.restart()
+            return self._session.create_offer(self._path.local)
+        except WrongState as error:
+            raise InvalidStateError(str(error)) from error
+
+    def _due(self) -> str:
+        """What `setLocalDescription()` without a description makes."""
+        return "answer" if self.signalingState == "have-remote-offer" else "offer"
+
+    def _changed_state(self, change: Any, *arguments: str) -> list[Effect]:
+        before = self.signalingState
+        try:
+            effects: list[Effect] = change(*arguments)
+        except WrongState as error:
+            raise InvalidStateError(str(error)) from error
+        if self.signalingState == "stable":
+            self._negotiation_told = False  # webrtc-pc section 4.4.1.5: asked anew whenever it is stable again
+        if self.signalingState != before:
+            self.tell("signalingstatechange")
+        return effects
+
+    def _roll_back(self) -> None:
+        self._carry_out(self._changed_state(self._session.rollback), agreed=False)
+
+    def _carry_out(self, effects: list[Effect], *, agreed: bool) -> None:
+        self._carrier.carry_out(effects)
+        if agreed:
+            if self._path.restarting:
+                self._session.restart_wanted = False
+            self._path.agree(controlling=self._session.offered_locally)
+        self._transceivers = [each for each in self._transceivers if not each.record.stopped]
+
+    def _trickles(self) -> bool:
+        wanted = self._configuration.trickle
+        return wanted if wanted is not None else "icecandidate" in self.event_names()
+
+    @contextlib.asynccontextmanager
+    async def _operating(self) -> AsyncIterator[None]:
+        """One operation at a time (webrtc-pc section 4.4.1.2), none on a closed connection."""
+        self._assert_open()
+        async with self._operation:
+            self._assert_open()
+            yield
+        self.check_negotiation()
+
+    def check_negotiation(self) -> None:
+        """Tell `negotiationneeded`, once, when it is and nothing else is going on (webrtc-pc section 4.7.3)."""
+        if not self._closed:
+            asyncio.get_running_loop().call_soon(self._tell_negotiation)
+
+    def _tell_negotiation(self) -> None:
+        if self._closed or self._operation.locked() or self.signalingState != "stable":
+            return  # asked again when the operation is over, and when the state is stable
+        needed = self._session.negotiation_needed()
+        if needed and not self._negotiation_told:
+            self._negotiation_told = True
+            self.tell("negotiationneeded")
+        elif not needed:
+            self._negotiation_told = False
+
+    # Inside: tracks
+
+    def _check_track(self, track: MediaStreamTrack) -> None:
+        self._assert_open()
+        if track.kind not in ("audio", "video"):
+            raise InternalError(f'Invalid track kind "{track.kind}"')
+        if any(each.sender.track is track for each in self._transceivers):
+            raise InvalidAccessError("Track already has a sender")
+
+    def _new(self, record: Transceiver, track: MediaStreamTrack | None, streams: tuple[str, ...]) -> RtpTransceiver:
+        try:
+            self._session.add(record)
         except sdp.SdpError as error:
-            raise BadDescription(f"the other side's session description cannot be used: {error}") from error
+            raise InvalidStateError(str(error)) from error
+        made = self.shell(record)
+        self._give(made, track, streams)
+        self.check_negotiation()
+        return made
 
-    async def _set_remote(self, kind: str, text: str) -> None:
+    def _give(self, each: RtpTransceiver, track: MediaStreamTrack | None, streams: tuple[str, ...]) -> None:
+        each.record.streams = streams or (self._stream_id,)
+        each.record.track_id = track.id if track is not None else str(uuid.uuid4())
+        if track is not None:
+            each.sender.replaceTrack(track)
+
+    def shell(self, record: Transceiver) -> RtpTransceiver:
+        """The application's side of a transceiver, made when it is needed first."""
+        for each in self._transceivers:
+            if each.record is record:
+                return each
+        record.cname = self._cname
+        record.ssrc, record.rtx_ssrc = random_ssrc(), random_ssrc()
+        made = self._carrier.make(record)
+        self._transceivers.append(made)
+        return made
+
+    def make_sctp(self) -> RTCSctpTransport:
+        if self._sctp is None:
+            self._sctp = RTCSctpTransport(self._path.dtls)
+            self._sctp.on("datachannel", lambda channel: self.tell("datachannel", channel))
+        return self._sctp
+
+    def drop_sctp(self) -> None:
+        """The other side takes no data channels."""
+        sctp, self._sctp = self._sctp, None
+        if sctp is not None:
+            self.spawn(sctp.stop())
+
+    # What the path tells (peer.rtc.path.PathOwner)
+
+    def path_changed(self, path: Path) -> None:
+        if path is not self._path:
+            return
+        self._update_states()
+        if path.dtls.state == "closed" and not self._closed:
+            self.spawn(self.close())  # the other side said goodbye
+
+    def path_open(self, path: Path) -> None:
+        if path is self._path:
+            self._carrier.start_media()
+
+    def path_candidate(self, path: Path, candidate: Candidate | None) -> None:
+        if path is not self._path:
+            return
+        if candidate is None:
+            self._tell_later("icecandidate", None)
+            return
+        tag = self._session.transport.tag
+        description = self._session.pending_local or self._session.current_local
+        media = description.media if description is not None else []
+        index = next((at for at, section in enumerate(media) if section.mid == tag), 0)
+        mid = media[index].mid if media else ""
+        self._tell_later("icecandidate", icecandidate.from_transport(candidate, mid, index))
+
+    def path_candidate_error(self, path: Path, error: CandidateError) -> None:
+        if path is self._path:
+            self._tell_later("icecandidateerror", error)
+
+    def path_gathering(self, path: Path) -> None:
+        if path is self._path:
+            self._update_states()
+
+    def path_moved_address(self, path: Path) -> None:
+        if path is self._path:
+            self.tell("addresschange")
+
+    def heard(self, now: float) -> None:
+        """Media arrived."""
+        self._path.ice.heard(now)
+
+    def _tell_later(self, event: str, *arguments: Any) -> None:
+        """Candidates never overtake the description that they belong to."""
+        if self._held is not None:
+            self._held.append((event, *arguments))
+        else:
+            self.tell(event, *arguments)
+
+    def _release(self) -> None:
+        def flush() -> None:
+            held, self._held = self._held or [], None
+            for each in held:
+                self.tell(*each)
+
+        asyncio.get_running_loop().call_soon(flush)
+
+    def _update_states(self) -> None:
+        ice = self._path.ice
+        now = {
+            "iceGathering": ice.gathering_state,
+            "iceConnection": "closed" if self._closed else ice.state,
+            "connection": "closed" if self._closed else self._path.state,
+        }
+        for name, state in now.items():
+            if state != self._states[name]:
+                self._states[name] = state
+                self.tell(f"{name.lower()}statechange")
+
+    # For the carrier
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def transceivers(self) -> list[RtpTransceiver]:
+        return self._transceivers
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    def new_path(self) -> Path:
+        """Go on over another path; returns the one before."""
+        before = self._path
+        self._path = Path(self._configuration.ice, self._certificate, self)
+        return before
+
+    def use_path(self, path: Path) -> None:
+        self._path = path
+
+    def tell(self, event: str, *arguments: Any) -> None:
         try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(text, kind))
-        except (ValueError, AssertionError, LookupError, RuntimeError) as error:  # a StopIteration, too
-            raise BadDescription(
-                f"the other side's {kind} cannot be used: {error}; report it with the {kind}"
-            ) from error
-        except (InvalidStateError, InvalidAccessError, AiortcOperationError) as error:
-            raise BadDescription(f"the other side's {kind} cannot be used now: {error}; call again") from error
+            self.emit(event, *arguments)
+        except Exception:
+            logger.exception("a handler of %s raised", event)
 
-    def _adopt(self, transceiver: RTCRtpTransceiver) -> None:
-        """Put a receiver of ours in the place of aiortc's, before it starts."""
-        if id(transceiver) in self._tracks:
-            return
-        kind: Kind = "video" if transceiver.kind == "video" else "audio"
-        track = RemoteTrack(kind, stock.RtcpOut(transceiver, self._spawn), self._clock, self._liveness.heard)
-        self._tracks[id(transceiver)] = track
-        stock.take_over(transceiver.receiver, track)
-
-    def _attach_senders(self, standins: dict[str, str], directions: dict[str, str]) -> None:
-        """Send on the first usable m-line of each kind; on another that is listened to, where that one is gone."""
-        for track in (self.sound, self.pictures):
-            present = self._sending.get(track)
-            if present is not None and present.mid not in standins and not stock.retired(present):
-                continue
-            for transceiver in self._pc.getTransceivers():
-                fits = transceiver.kind == track.kind and transceiver.mid not in standins
-                if not fits or stock.retired(transceiver):
-                    continue
-                if present is None or directions.get(transceiver.mid or "") in ("sendrecv", "recvonly"):
-                    if present is not None:
-                        present.sender.replaceTrack(None)
-                    transceiver.sender.replaceTrack(track)
-                    transceiver.direction = "sendrecv"
-                    self._sending[track] = transceiver
-                    break
-
-    def _follow(self, remote: str) -> None:
-        """Tell which tracks the other side began or ceased to send with this description."""
-        directions = sdp.directions(remote)
-        for transceiver in self._pc.getTransceivers():
-            track = self._tracks.get(id(transceiver))
-            if track is None:
-                continue
-            track.mid = transceiver.mid or ""
-            sends = directions.get(track.mid, "stopped") in ("sendrecv", "sendonly")
-            if sends and not track.active:
-                track.active = True
-                self._observer.track_added(track)
-            elif track.active and not sends:
-                track.active = False
-                self._observer.track_removed(track)
-
-    def _end_stopped(self, offer: str) -> None:
-        """Tracks whose m-line was rejected for good, or given to another mid, come to their end."""
-        directions = sdp.directions(offer)
-        for transceiver in self._pc.getTransceivers():
-            track = self._tracks.get(id(transceiver))
-            stopped = directions.get(transceiver.mid or "") == "stopped" or stock.retired(transceiver)
-            if track is not None and stopped:
-                track.end()
-
-    def _ice_transport(self) -> RTCIceTransport | None:
-        for transceiver in self._pc.getTransceivers():
-            return transceiver.receiver.transport.transport
-        return self._pc.sctp.transport.transport if self._pc.sctp else None
-
-    def _tune_ice(self) -> None:
-        transport = self._ice_transport()
-        if transport is not None:
-            stock.tune_ice(transport, self._liveness)
-
-    def _on_state(self) -> None:
-        state = self._pc.connectionState
-        logger.debug("connection state %s", state)
-        if self._closing is not None or self.state == "closed":
-            return
-        if state == "connected" and self.state in ("new", "connecting"):
-            self.state = "connected"
-            self._liveness.connected(time.monotonic())
-            self._observer.connected()
-        elif state == "failed" and self.state == "connecting":  # the handshake: no use in waiting for the deadline
-            self.state = "failed"
-            self._liveness.give_up()
-            self._observer.failed(self._connect_error())
-        elif state in ("closed", "failed") and self.state in ("connected", "disconnected"):
-            self.state = "closed"
-            self._observer.closed_by_remote()
-
-    def _start_watch(self) -> None:
-        if self.state == "new":
-            self.state = "connecting"
-            self._liveness.start(time.monotonic())
-            self._spawn(self._watch_over())
-            if self._pc.connectionState == "connected":
-                self._on_state()
-
-    async def _watch_over(self) -> None:
-        """Hold the connection to its deadlines: to connect, and to be heard of."""
-        while True:
-            await asyncio.sleep(WATCH_INTERVAL)
-            match self._liveness.look(time.monotonic()):
-                case Turn.TOO_LATE:
-                    self.state = "failed"
-                    self._observer.failed(self._connect_error())
-                case Turn.LOST:
-                    self.state = "failed"
-                    self._observer.failed(
-                        CallLost(f"nothing was heard of the other side for {self.silence:.0f} s; call again")
-                    )
-                case Turn.DISCONNECTED:
-                    self.state = "disconnected"
-                    self._observer.disconnected(self.silence)
-                case Turn.RECONNECTED:
-                    self.state = "connected"
-                    self._observer.reconnected(self._liveness.outage)
-
-    def _connect_error(self) -> IceFailed:
-        transport = self._ice_transport()
-        seconds = self._options.connect_timeout
-        if transport is not None and transport.state == "completed":
-            return IceFailed("the path is open but the DTLS handshake did not succeed; call again", "dtls")
-        local = {c.type for c in transport.iceGatherer.getLocalCandidates()} if transport else set()
-        remote = len(transport.getRemoteCandidates()) if transport else 0
-        return IceFailed(
-            f"no path to the other side within {seconds:g} s (own candidates: {', '.join(sorted(local)) or 'none'}; "
-            f"{remote} of the other side); if one of you is behind a strict NAT or firewall, "
-            "add a TURN server with --ice-server turn:USER:PASSWORD@HOST",
-            "ice",
-        )
-
-    async def _outbound(self, transceiver: RTCRtpTransceiver, frames: int) -> OutboundStats:
-        packets = size = lost = 0
-        round_trip = None
-        for entry in (await transceiver.sender.getStats()).values():
-            if entry.type == "outbound-rtp":
-                packets, size = entry.packetsSent, entry.bytesSent
-            elif entry.type == "remote-inbound-rtp":
-                lost, round_trip = entry.packetsLost, entry.roundTripTime
-        return OutboundStats(
-            transceiver.kind, stock.sending_codec(transceiver), packets, size, frames, lost, round_trip
-        )
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        if self._closing is not None:
-            work.close()
-            return
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("a task of the connection failed: %r", error)
+
+    def _assert_open(self) -> None:
+        if self._closed:
+            raise InvalidStateError("RTCPeerConnection is closed")
+
+    def _local(self, description: sdp.Description | None, kind: str) -> RTCSessionDescription | None:
+        if description is None:
+            return None
+        ice = self._path.ice
+        lines = [each.to_sdp() for each in ice.candidates]
+        text = describe.with_candidates(description, lines, complete=ice.gathering_state == "complete")
+        return RTCSessionDescription(text, kind)
+
+
+def _stands_for_path(remote: sdp.Description, given: icecandidate.GivenCandidate) -> bool:
+    """Whether a candidate is of the m-line whose transport the bundle uses."""
+    tag = agreement.tag(remote)
+    return given.mid == tag.mid if given.mid is not None else remote.media[given.index or 0 :][:1] == [tag]
+
+
+def _wrapped(description: sdp.Description | None, kind: str) -> RTCSessionDescription | None:
+    return RTCSessionDescription(str(description), kind) if description is not None else None

@@ -1,4 +1,4 @@
-"""The receiving end of one m-line: packets through a jitter buffer to encoded frames, and feedback for their sender.
+"""The receiving end of one stream: packets through a jitter buffer to encoded frames, and feedback for their sender.
 
 The thinking is in `jitter`, `clock` and `rtp`, which are pure; this gives them packets and the time, and sends what
 they ask for.
@@ -8,38 +8,67 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiortc.rate import RemoteBitrateEstimator
-from aiortc.rtp import RtcpReceiverInfo
 
+from peer.rtc.feedback import Feedback, RtcpReceiverInfo
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
 from peer.rtc.payload import depacketiser_for
 from peer.rtc.rtp import ReceptionStatistics
-from peer.rtc.stats import InboundStats
-from peer.rtc.stock import unwrap_rtx
 
 if TYPE_CHECKING:
-    from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
-    from aiortc.rtp import RtpPacket
+    from collections.abc import Callable, Sequence
 
     from peer.rtc.clock import ParticipantClock, TrackClock
-    from peer.rtc.receiver import RemoteTrack
-    from peer.rtc.stock import RtcpOut
+    from peer.rtc.codecs import Codec as NegotiatedCodec
+    from peer.rtc.frames import Kind
+    from peer.rtc.packet import RtpPacket
 
 NTP_UNIT = 1 / (1 << 32)
 MAX_SSRCS = 16
 """SSRCs accounted for on one m-line: a remote that sends ever new ones must not fill the memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiveParameters:
+    """What was negotiated about what comes in on one m-line."""
+
+    codecs: Sequence[NegotiatedCodec]
+    repairs: dict[int, int] = field(default_factory=dict)
+    """SSRC of retransmissions -> SSRC of what they repair, where the description says it."""
+    abs_send_time: int = 0
+    """Id of that header extension, 0 where it is not used."""
+
+
+@dataclass(slots=True)
+class InboundCounts:
+    """What came of one stream, over all SSRCs and codecs that it had."""
+
+    codec: str = ""
+    ssrc: int = 0
+    packets: int = 0
+    lost: int = 0
+    bytes: int = 0
+    frames: int = 0
+    dropped: int = 0
+    nacks: int = 0
+    plis: int = 0
+    jitter: float = 0.0
+
+
 class InboundRtp:
     """One stream at a time; another SSRC or codec takes over from it, the counters go on."""
 
-    def __init__(self, track: RemoteTrack, out: RtcpOut, clock: ParticipantClock) -> None:
-        self._track = track
+    def __init__(
+        self, kind: Kind, out: Feedback, clock: ParticipantClock, emit: Callable[[EncodedFrame], None]
+    ) -> None:
+        self._kind = kind
         self._out = out
         self._clock = clock
+        self._hand_on = emit
         self._codecs: dict[int, Codec] = {}
         self._rtx_of: dict[int, int] = {}
         """Payload type of a retransmission -> payload type of what it carries (RFC 4588 `apt`)."""
@@ -52,7 +81,8 @@ class InboundRtp:
         self._epoch = 0
         self._received: dict[int, ReceptionStatistics] = {}
         self._reports: dict[int, tuple[int, float]] = {}
-        self._bandwidth = RemoteBitrateEstimator() if track.kind == "video" else None
+        self._bandwidth = RemoteBitrateEstimator() if kind == "video" else None
+        self._abs_send_time = 0
         self._timer: asyncio.TimerHandle | None = None
         self._report_timer: asyncio.TimerHandle | None = None
         self._keyframe_asked = 0.0
@@ -64,20 +94,16 @@ class InboundRtp:
         self._dropped_before = 0
         self._closed = False
 
-    def configure(self, parameters: RTCRtpReceiveParameters) -> None:
-        self._codecs, self._rtx_of, self._rtx_ssrc = {}, {}, {}
-        for codec in parameters.codecs:
-            if codec.payloadType is None:
+    def configure(self, parameters: ReceiveParameters) -> None:
+        self._codecs, self._rtx_of, self._rtx_ssrc = {}, {}, dict(parameters.repairs)
+        self._abs_send_time = parameters.abs_send_time
+        for each in parameters.codecs:
+            if each.is_rtx:
+                self._rtx_of[each.payload_type] = each.apt
                 continue
-            if codec.name.lower() == "rtx":
-                self._rtx_of[codec.payloadType] = int(codec.parameters.get("apt") or -1)
-            else:
-                known = Codec(codec.name, int(codec.clockRate or 0), codec.channels or 1, codec.payloadType)
-                if depacketiser_for(known) is not None:
-                    self._codecs[codec.payloadType] = known
-        for encoding in parameters.encodings:
-            if encoding.rtx:
-                self._rtx_ssrc[encoding.rtx.ssrc] = encoding.ssrc
+            known = Codec(each.name, each.clock_rate, each.channels, each.payload_type)
+            if depacketiser_for(known) is not None:
+                self._codecs[each.payload_type] = known
         if self._report_timer is None and not self._closed:
             self._report_timer = asyncio.get_running_loop().call_later(1.0, self._report)
 
@@ -85,13 +111,12 @@ class InboundRtp:
         if self._closed:
             return
         self._estimate(packet, now)
-        if packet.payload_type in self._rtx_of:
-            ssrc = self._rtx_ssrc.get(packet.ssrc)
-            carried = self._rtx_of[packet.payload_type]
-            # One that repairs a stream which another has taken over from must not bring it back.
-            if ssrc is None or ssrc != self._ssrc or len(packet.payload) < 2 or carried not in self._codecs:
+        carried = self._rtx_of.get(packet.payload_type)
+        if carried is not None:
+            repaired = self._repaired(packet, carried)
+            if repaired is None:
                 return
-            packet = unwrap_rtx(packet, payload_type=carried, ssrc=ssrc)
+            packet = repaired
         else:
             self._count(packet, now)
         codec = self._codecs.get(packet.payload_type)
@@ -104,6 +129,16 @@ class InboundRtp:
         self._bytes += len(packet.payload)
         buffer.add(packet.sequence_number, packet.timestamp, packet.payload, now, marker=bool(packet.marker))
         self._drain(now)
+
+    def _repaired(self, packet: RtpPacket, carried: int) -> RtpPacket | None:
+        """The packet that a retransmission carries, None for a probe, or where it repairs another stream."""
+        ssrc = self._rtx_ssrc.get(packet.ssrc)
+        if ssrc is None and self._ssrc is not None and len(self._rtx_ssrc) < MAX_SSRCS:
+            ssrc = self._rtx_ssrc[packet.ssrc] = self._ssrc  # not announced: there is but one stream here to repair
+        # One that repairs a stream which another has taken over from must not bring it back.
+        if ssrc is None or ssrc != self._ssrc or carried not in self._codecs or len(packet.payload) < 2:
+            return None
+        return packet.repaired(carried, ssrc)
 
     def _switch(self, ssrc: int, codec: Codec) -> None:
         """Another stream takes over (a replaced track, another codec): a new buffer, the counters go on."""
@@ -145,7 +180,7 @@ class InboundRtp:
             self._epoch = frame.epoch
             self._time.restart()
         self._frames += 1
-        self._track.emit(
+        self._hand_on(
             EncodedFrame(
                 self._codec,
                 frame.data,
@@ -162,7 +197,7 @@ class InboundRtp:
 
     def request_keyframe(self) -> None:
         now = time.monotonic()
-        if self._track.kind == "video" and self._ssrc is not None and now - self._keyframe_asked > 0.2:
+        if self._kind == "video" and self._ssrc is not None and now - self._keyframe_asked > 0.2:
             self._send_pli(now)
 
     def _send_pli(self, now: float) -> None:
@@ -178,12 +213,16 @@ class InboundRtp:
             self._time.sender_report(ntp * NTP_UNIT, rtp_timestamp, now)
 
     def _estimate(self, packet: RtpPacket, now: float) -> None:
-        sent = packet.extensions.abs_send_time
-        if self._bandwidth is None or sent is None:
+        if self._bandwidth is None or not self._abs_send_time:
             return
-        size = len(packet.payload) + packet.padding_size
+        sent = packet.extension(self._abs_send_time)
+        if sent is None or len(sent) != 3:
+            return
         estimate = self._bandwidth.add(
-            abs_send_time=sent, arrival_time_ms=round(now * 1000), payload_size=size, ssrc=packet.ssrc
+            abs_send_time=int.from_bytes(sent, "big"),
+            arrival_time_ms=round(now * 1000),
+            payload_size=packet.size - 12,
+            ssrc=packet.ssrc,
         )
         if estimate is not None:
             self._out.remb(*estimate)
@@ -221,25 +260,20 @@ class InboundRtp:
 
     # Accounts
 
-    def stats(self, decoded: int, undecoded: int) -> InboundStats:
+    def counts(self) -> InboundCounts:
         counters = self._buffer.counters if self._buffer else None
         main = self._received.get(self._ssrc) if self._ssrc is not None else None
-        return InboundStats(
-            track=self._track.id,
-            kind=self._track.kind,
+        return InboundCounts(
             codec=self._codec.name if self._codec else "",
-            active=self._track.active,
-            packets_received=sum(s.received for s in self._received.values()),
-            packets_lost=self._lost_before + (counters.lost_given_up if counters else 0),
-            bytes_received=self._bytes,
-            frames_received=self._frames,
-            frames_dropped=self._dropped_before + (counters.frames_dropped if counters else 0) + undecoded,
-            frames_decoded=decoded,
-            nack_count=self._nacks_before + (counters.nacks if counters else 0),
-            pli_count=self._pli_asked,
+            ssrc=self._ssrc or 0,
+            packets=sum(s.received for s in self._received.values()),
+            lost=self._lost_before + (counters.lost_given_up if counters else 0),
+            bytes=self._bytes,
+            frames=self._frames,
+            dropped=self._dropped_before + (counters.frames_dropped if counters else 0),
+            nacks=self._nacks_before + (counters.nacks if counters else 0),
+            plis=self._pli_asked,
             jitter=main.jitter_seconds if main else 0.0,
-            frame_width=self._track.width,
-            frame_height=self._track.height,
         )
 
     def _keep_counters(self) -> None:

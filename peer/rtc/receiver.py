@@ -1,11 +1,13 @@
 """Inbound tracks as the application sees them: encoded frames, pictures and sound to any number of takers.
 
-A hold or an RTCP BYE does not end a track, and its SSRC, codec and payload types may change (see `inbound`).
+A hold or an RTCP BYE does not end a track, and its SSRC, codec and payload types may change (see `inbound`). Of a
+simulcast (RFC 8853) all layers are received, and the largest that flows is handed on (see `layers`).
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -15,19 +17,21 @@ from av import AudioFrame, AudioResampler
 from peer.errors import UsageError
 from peer.media.picture import Picture
 from peer.rtc.decode import Decoder, Sound
-from peer.rtc.inbound import InboundRtp
+from peer.rtc.inbound import InboundRtp, ReceiveParameters
+from peer.rtc.layers import Layer, LayerChoice
+from peer.rtc.stats import InboundStats
 from peer.taker import Taker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
-    from aiortc.rtp import RtpPacket
+    from av import VideoFrame
 
     from peer.rtc.clock import ParticipantClock
+    from peer.rtc.feedback import Feedback
     from peer.rtc.frames import Codec, EncodedFrame, Kind
-    from peer.rtc.stats import InboundStats
-    from peer.rtc.stock import RtcpOut
+    from peer.rtc.inbound import InboundCounts
+    from peer.rtc.packet import RtpPacket
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +43,49 @@ RATES = (4_000, 384_000)
 """Samples per second that sound can be taken at."""
 SOUND_WAITING = 500
 """Stretches of sound that may wait for one taker: ten seconds."""
+DECODED_WAITING = {"video": 30, "audio": 500}
+"""Decoded frames that may wait for one taker; pictures are large."""
+MAX_LAYERS = 8
+"""Simulcast layers of one track; packets of those beyond are dropped."""
 
 
 class RemoteTrack:
     """One track that the other side sends, or may send: takers come and go, nothing is decoded or kept without one."""
 
-    def __init__(self, kind: Kind, out: RtcpOut, clock: ParticipantClock, heard: Callable[[float], None]) -> None:
+    def __init__(self, kind: Kind, out: Feedback, clock: ParticipantClock, heard: Callable[[float], None]) -> None:
         self.kind = kind
         self.mid = ""
-        self.active = False
-        """Whether the other side says that it sends (False on hold, and after it took the track away)."""
+        self._active = False
         self.codec: Codec | None = None
         self.width = 0
         """Width of the newest keyframe in pixels, 0 before the first."""
         self.height = 0
+        self.on_media: Callable[[], None] = _nothing
+        """Called with the first packet after the track began, or came back."""
+        self._silent = True
         self._heard = heard
         self._takers: list[Callable[[EncodedFrame], None]] = []
         self._streams: WeakSet[Taker[EncodedFrame]] = WeakSet()
         self._pictures: WeakSet[Taker[Picture]] = WeakSet()
         self._sounds: WeakSet[Taker[Sound]] = WeakSet()
+        self._frames: WeakSet[Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]] = WeakSet()
         self._decoder = Decoder(self._decoded, self.request_keyframe)
-        self._inbound = InboundRtp(self, out, clock)
+        self._out, self._clock = out, clock
+        self._parameters: ReceiveParameters | None = None
+        self._streams_in: dict[str, InboundRtp] = {}
+        """By restriction id; "" is the one stream of a track without layers."""
+        self._choice = LayerChoice()
         self._over = False
+
+    @property
+    def active(self) -> bool:
+        """Whether the other side says that it sends (False on hold, and after it took the track away)."""
+        return self._active
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        self._active = active
+        self._silent = True
 
     @property
     def id(self) -> str:
@@ -110,27 +135,93 @@ class RemoteTrack:
             raise UsageError(f"{text}; use 1 or 2 channels at {RATES[0]} to {RATES[1]} Hz")
         return self._begin(_SoundTaker(self._sounds, rate, channels))
 
+    def decoded(self) -> Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]:
+        """Iterate over the decoded frames as PyAV gives them, each with the encoded frame it came from."""
+        return self._begin(Taker(DECODED_WAITING[self.kind], self._frames))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The simulcast layers that came so far; empty for a track without layers."""
+        return list(self._choice.layers.values())
+
+    @property
+    def layer(self) -> str | None:
+        """The restriction id of the layer that is handed on."""
+        return self._choice.shown
+
     def request_keyframe(self) -> None:
         """Ask the other side for a keyframe (RTCP PLI), at most a few times a second. No effect on audio."""
-        self._inbound.request_keyframe()
+        for stream in self._streams_in.values():
+            stream.request_keyframe()
 
     def stats(self) -> InboundStats:
-        return self._inbound.stats(self._decoder.frames, self._decoder.dropped)
+        """Of all layers together."""
+        counts = self.counts()
+        shown = self._streams_in.get(self._choice.shown or "") or self._streams_in.get("")
+        main = shown.counts() if shown is not None else None
+        return InboundStats(
+            track=self.id,
+            kind=self.kind,
+            codec=main.codec if main else "",
+            active=self.active,
+            packets_received=sum(each.packets for each in counts.values()),
+            packets_lost=sum(each.lost for each in counts.values()),
+            bytes_received=sum(each.bytes for each in counts.values()),
+            frames_received=main.frames if main else 0,
+            frames_dropped=(main.dropped if main else 0) + self._decoder.dropped,
+            frames_decoded=self._decoder.frames,
+            nack_count=sum(each.nacks for each in counts.values()),
+            pli_count=sum(each.plis for each in counts.values()),
+            jitter=main.jitter if main else 0.0,
+            frame_width=self.width,
+            frame_height=self.height,
+        )
 
-    # The packet path (peer.rtc.stock.InboundStream)
+    def counts(self) -> dict[str, InboundCounts]:
+        """What came, by restriction id of the layer."""
+        return {rid: stream.counts() for rid, stream in self._streams_in.items()}
 
-    def configure(self, parameters: RTCRtpReceiveParameters) -> None:
-        self._inbound.configure(parameters)
+    # The packet path (peer.rtc.dtls.RtpStream)
 
-    def rtp(self, packet: RtpPacket, now: float) -> None:
+    def configure(self, parameters: ReceiveParameters) -> None:
+        """Codecs and SSRCs were negotiated, again maybe."""
+        self._parameters = parameters
+        for stream in self._streams_in.values():
+            stream.configure(parameters)
+
+    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
         self._heard(now)
-        self._inbound.rtp(packet, now)
+        if self._silent and self.active:
+            self._silent = False
+            self.on_media()
+        stream = self._streams_in.get(layer)
+        if stream is None:
+            stream = self._stream(layer)
+        if stream is not None:
+            stream.rtp(packet, now)
 
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None:
-        self._inbound.sender_report(ssrc, ntp, rtp_timestamp, now)
+        for stream in self._streams_in.values():
+            stream.sender_report(ssrc, ntp, rtp_timestamp, now)
 
-    def close(self) -> None:
-        self.end()
+    def _stream(self, layer: str) -> InboundRtp | None:
+        if self._over or self._parameters is None or len(self._streams_in) >= MAX_LAYERS:
+            return None
+
+        def emit(frame: EncodedFrame) -> None:
+            self._emit_layer(layer, frame)
+
+        stream = InboundRtp(self.kind, self._out, self._clock, emit if layer else self.emit)
+        stream.configure(self._parameters)
+        self._streams_in[layer] = stream
+        return stream
+
+    def _emit_layer(self, rid: str, frame: EncodedFrame) -> None:
+        now = time.monotonic()
+        if self._choice.take(rid, (frame.width, frame.height) if frame.keyframe else None, now):
+            self.emit(frame)
+        elif self._choice.wants_keyframe(rid, now):
+            self._streams_in[rid].request_keyframe()
 
     # The end
 
@@ -139,9 +230,10 @@ class RemoteTrack:
         if self._over:
             return
         self._over = True
-        self._inbound.close()
+        for stream in self._streams_in.values():
+            stream.close()
         self._takers.clear()
-        takers: list[Taker[Any]] = [*self._pictures, *self._streams, *self._sounds]
+        takers: list[Taker[Any]] = [*self._pictures, *self._streams, *self._sounds, *self._frames]
         for taker in takers:
             taker.end()
 
@@ -164,7 +256,7 @@ class RemoteTrack:
                 self._takers.remove(taker)
         for stream in list(self._streams):
             stream.put(frame)
-        if self._pictures or self._sounds:
+        if self._pictures or self._sounds or self._frames:
             self._decoder.push(frame)
 
     def _begin(self, taker: Taker[T]) -> Taker[T]:
@@ -176,6 +268,8 @@ class RemoteTrack:
 
     def _decoded(self, decoded: list[Any], frame: EncodedFrame) -> None:
         for item in decoded:
+            for frames in list(self._frames):
+                frames.put((item, frame))
             if self.kind == "video":
                 picture = Picture(item, frame.time)
                 for taker in list(self._pictures):
@@ -184,6 +278,10 @@ class RemoteTrack:
                 for sound in list(self._sounds):
                     assert isinstance(sound, _SoundTaker)
                     sound.put_decoded(item, frame.time)
+
+
+def _nothing() -> None:
+    pass
 
 
 class _SoundTaker(Taker[Sound]):

@@ -55,7 +55,11 @@ class PairStats:
     remote_type: str
     remote_address: str
     protocol: str
+    """`udp` or `tcp`; of a relay how it is reached: `udp`, `tcp` or `tls`."""
     round_trip_time: float | None
+    """Seconds, of the newest check that was answered."""
+    reason: str = ""
+    """Why this pair was chosen."""
 
     def __str__(self) -> str:
         return f"{self.local_type} {self.protocol} {self.local_address} - {self.remote_type} {self.remote_address}"

@@ -13,7 +13,9 @@ from peer.errors import CallEnded, Error, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiortc import RTCDataChannel, RTCPeerConnection
+    from aiortc import RTCDataChannel
+
+    from peer.rtc.connection import PeerConnection
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ MAX_BUFFERED = 1 << 20
 class TextChannel:
     """The text side of one connection."""
 
-    def __init__(self, pc: RTCPeerConnection, received: Callable[[str | bytes], None]) -> None:
+    def __init__(self, pc: PeerConnection, received: Callable[[str | bytes], None]) -> None:
         self._pc = pc
         self._received = received
         self._channel: RTCDataChannel | None = None

@@ -18,6 +18,9 @@ PACKAGES = {
     "Xvfb": "xvfb",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "turnserver": "coturn",
 }
 """Program -> Debian package."""
 

@@ -1,0 +1,110 @@
+"""What the comparisons share: figures of many runs, one style of table, the loops that programs run on.
+
+`python bench/NAME.py` prints tables; with `--json` the same rows, unrounded, as one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiortc import MediaStreamTrack, RTCPeerConnection
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+LOOPS = ("asyncio", "uvloop")
+
+
+class NotHere(Exception):
+    """What a comparison needs is not installed; the text says what to do."""
+
+
+def arguments(description: str, *, runs: int) -> argparse.ArgumentParser:
+    """The options that every comparison has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--runs", type=int, default=runs, help=f"runs of each case (default: {runs})")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    return parser
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which that share of the values lies; with few values, the nearest one above."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def run_on(loop: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs it on asyncio's own loop or on uvloop."""
+    if loop == "uvloop":
+        import uvloop
+
+        return uvloop.run(coroutine)
+    return asyncio.run(coroutine)
+
+
+def connection_class(name: str) -> Callable[[Any], Any]:
+    """The class of a connection: "ours", or "stock" (aiortc's)."""
+    if name == "stock":
+        return RTCPeerConnection
+    from peer.rtc.connection import PeerConnection
+
+    return PeerConnection
+
+
+class Silent(MediaStreamTrack):
+    """A track that never gives anything: where connecting is measured, encoding is not."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    async def recv(self) -> Any:
+        await asyncio.Event().wait()
+
+
+@dataclass
+class Report:
+    """Rows of named values, and how each column is written."""
+
+    title: str
+    columns: dict[str, str]
+    """Column -> format of its values, as of `format()`; "" for text."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, *values: Any) -> None:
+        self.rows.append(dict(zip(self.columns, values, strict=True)))
+
+    def table(self) -> Table:
+        table = Table()
+        for name in self.columns:
+            table.add_column(name, no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(_written(row[name], style) for name, style in self.columns.items()))
+        return table
+
+
+def _written(value: Any, style: str) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else format(value, style)
+
+
+def show(reports: Sequence[Report], *, as_json: bool) -> None:
+    """Prints what was measured."""
+    if as_json:
+        print(json.dumps([{"title": report.title, "rows": report.rows} for report in reports], indent=1))
+        return
+    for report in reports:
+        Console().print(report.title)
+        Console().print(report.table())

@@ -1,0 +1,335 @@
+"""What a call needs of a connection: its own sound, pictures and text on one side, what the other sends on the other.
+
+A thin layer over `peer.rtc.connection.PeerConnection`, which could be any W3C one: it says what is sent, follows what
+the other side sends, holds the handshake to a deadline, and turns events into calls of an `Observer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiortc import RTCSessionDescription
+from aiortc.exceptions import InvalidStateError
+
+from peer.errors import BadDescription, CallLost, Error, IceFailed
+from peer.rtc.configuration import Configuration
+from peer.rtc.connection import PeerConnection
+from peer.rtc.ice.servers import IceSettings
+from peer.rtc.sender import OutboundPictures, OutboundSound
+from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
+from peer.rtc.textchannel import TextChannel
+from signaling.messages import IceCandidate, SessionDescription
+
+if TYPE_CHECKING:
+    from peer.rtc.receiver import RemoteTrack
+    from peer.rtc.transceiver import RtpTransceiver
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_GRACE = 1.0
+"""Seconds that the DTLS handshake may take longer than the deadline for the path itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to connect."""
+
+    ice: IceSettings = field(default_factory=IceSettings)
+
+
+class Observer(Protocol):
+    """Who is told what happens; plain calls on the event loop, which must not raise."""
+
+    def connected(self) -> None: ...
+    def disconnected(self, silence: float) -> None: ...
+    def reconnected(self, outage: float) -> None: ...
+    def failed(self, error: Error) -> None: ...
+    def closed_by_remote(self) -> None: ...
+    def track_added(self, track: RemoteTrack) -> None: ...
+    def track_removed(self, track: RemoteTrack) -> None: ...
+    def text_received(self, text: str | bytes) -> None: ...
+    def negotiation_needed(self) -> None: ...
+    def candidate_found(self, candidate: IceCandidate | None) -> None: ...
+    def addresses_changed(self) -> None: ...
+
+
+class Link:
+    """One connection of a call. Its operations are run one after the other by the call."""
+
+    def __init__(self, options: Options, observer: Observer) -> None:
+        self._options = options
+        self._observer = observer
+        self._pc = PeerConnection(Configuration(options.ice, trickle=True))
+        self._tracks: dict[int, RemoteTrack] = {}
+        self._said: set[str] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._lost_at = 0.0
+        self._closing = False
+        self.pictures = OutboundPictures()
+        self.sound = OutboundSound()
+        self.state = "new"
+        """`new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`."""
+        self._text = TextChannel(self._pc, observer.text_received)
+        self._pc.on("connectionstatechange", self._on_state)
+        self._pc.on("negotiationneeded", observer.negotiation_needed)
+        self._pc.on("icecandidate", self._on_candidate)
+        self._pc.on("addresschange", observer.addresses_changed)
+
+    # Negotiation
+
+    def prepare(self) -> None:
+        """Before the first offer of ours: one audio and one video m-line, both ways, and a data channel.
+
+        So neither side ever has to offer again to begin to speak or to be seen.
+        """
+        self._pc.addTrack(self.sound)
+        self._pc.addTrack(self.pictures)
+        self._text.create()
+
+    async def offer(self) -> SessionDescription | None:
+        """An offer, None where there is nothing to negotiate any more."""
+        if self._pc.signalingState != "stable":
+            return None
+        await self._pc.setLocalDescription()
+        return self._described()
+
+    def described(self) -> SessionDescription:
+        """Our description as it is now, with the candidates found so far."""
+        return self._described()
+
+    async def take_back(self) -> None:
+        """Roll an offer of ours back; nothing was agreed by it."""
+        if self.crossing:
+            await self._pc.setLocalDescription(RTCSessionDescription("", "rollback"))
+
+    async def take(self, description: SessionDescription) -> SessionDescription | None:
+        """Take a description of the other side; returns the answer to an offer. An offer of ours gives way.
+
+        Raises:
+            BadDescription: it cannot be used; what was agreed before goes on.
+        """
+        kind = description.type
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(description.sdp, kind))
+            if kind == "offer":
+                self._attach()
+                await self._pc.setLocalDescription()
+        except InvalidStateError as error:
+            raise BadDescription(f"the other side's {kind} cannot be used now: {error}; call again") from error
+        except ValueError as error:
+            raise BadDescription(
+                f"the other side's {kind} cannot be used: {error}; report it with the {kind}"
+            ) from error
+        self._follow()
+        self._begin()
+        return self._described() if kind == "offer" else None
+
+    async def gathered(self, timeout: float = 1.0) -> SessionDescription:
+        """The local description once all candidates are in it, or after `timeout` seconds with those found by then."""
+        await self._pc.path.gathered(timeout)
+        return self._described()
+
+    async def add_candidate(self, candidate: IceCandidate | None) -> None:
+        """Take a candidate of the other side; one that cannot be used is passed over."""
+        try:
+            if candidate is None or not candidate.candidate:
+                await self._pc.addIceCandidate(None)
+                return
+            await self._pc.addIceCandidate(
+                {
+                    "candidate": candidate.candidate,
+                    "sdpMid": candidate.sdp_mid,
+                    "sdpMLineIndex": candidate.sdp_mline_index,
+                    "usernameFragment": candidate.username_fragment,
+                }
+            )
+        except (ValueError, InvalidStateError) as error:
+            logger.debug("a candidate cannot be used: %s", error)
+
+    @property
+    def crossing(self) -> bool:
+        """Whether an offer of ours is on its way."""
+        return self._pc.signalingState == "have-local-offer"
+
+    def restart(self) -> None:
+        """Look for another path; the next negotiation, which becomes needed, brings it."""
+        self._pc.restartIce()
+
+    # Tracks and messages
+
+    def provide(self, kind: str) -> None:
+        """See to it that pictures or sound of ours can be sent: adds an m-line where the call has none for them."""
+        track = self.pictures if kind == "video" else self.sound
+        negotiated = any(each.mid is not None for each in self._pc.getTransceivers())
+        if negotiated and self._sending(track) is None and not self._closing:
+            self._pc.addTrack(track)
+
+    @property
+    def tracks(self) -> list[RemoteTrack]:
+        """What the other side sends at the moment, in the order of the m-lines."""
+        return list(self._tracks.values())
+
+    async def write(self, text: str, timeout: float = 10.0) -> None:
+        """Send one message over the data channel; raises as `TextChannel.write`."""
+        await self._text.write(text, timeout)
+
+    def refresh(self) -> None:
+        """After an outage: ask for keyframes, and send some."""
+        for track in self.tracks:
+            track.request_keyframe()
+        for sender in self._pc.getSenders():
+            sender.request_keyframe()
+
+    async def stats(self) -> ConnectionStats:
+        """Statistics at this moment."""
+        inbound = tuple(each.receiver.remote.stats() for each in self._pc.getTransceivers() if each.mid is not None)
+        outbound = [
+            await _outbound(each, track.frames)
+            for track in (self.sound, self.pictures)
+            if (each := self._sending(track)) is not None
+        ]
+        return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
+
+    def pair(self) -> PairStats | None:
+        """The selected candidate pair."""
+        chosen = self._pc.ice.selected_pair
+        if chosen is None:
+            return None
+        local, remote = chosen.local, chosen.remote
+        return PairStats(
+            local.type,
+            f"{local.address}:{local.port}",
+            remote.type,
+            f"{remote.address}:{remote.port}",
+            local.relay_protocol or local.protocol,
+            chosen.round_trip_time,
+            chosen.reason,
+        )
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the other side was heard of last, 0 before the media flows."""
+        silence: float = self._pc.ice.silence(time.monotonic()) if self.state in ("connected", "disconnected") else 0.0
+        return silence
+
+    # The end
+
+    async def close(self) -> None:
+        """End it: idempotent, done within five seconds, never raises. Joins nothing on the event loop."""
+        self._closing = True
+        self.state = "closed"
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._text.close()
+        self.pictures.stop()
+        self.sound.stop()
+        await self._pc.close()
+
+    # Inside
+
+    def _described(self) -> SessionDescription:
+        description = self._pc.localDescription
+        assert description is not None
+        self._said = {line[2:] for line in description.sdp.splitlines() if line.startswith("a=candidate:")}
+        return SessionDescription("offer" if description.type == "offer" else "answer", description.sdp)
+
+    def _attach(self) -> None:
+        """Send on the first m-line of each kind, and on another where that one is gone."""
+        for track in (self.sound, self.pictures):
+            if self._sending(track) is None and any(_free(each, track.kind) for each in self._pc.getTransceivers()):
+                self._pc.addTrack(track)
+
+    def _sending(self, track: OutboundPictures | OutboundSound) -> RtpTransceiver | None:
+        return next((t for t in self._pc.getTransceivers() if t.sender.track is track and not t.stopped), None)
+
+    def _follow(self) -> None:
+        """Tell which tracks the other side began or ceased to send with this description."""
+        now = {id(t): t.receiver.remote for t in self._pc.getTransceivers() if t.receiver.remote.active}
+        before, self._tracks = self._tracks, now
+        for key, track in before.items():
+            if key not in now:
+                self._observer.track_removed(track)
+        for key, track in now.items():
+            if key not in before:
+                self._observer.track_added(track)
+
+    def _begin(self) -> None:
+        """Both descriptions are there: the path has its own deadline, this is one for the handshake too."""
+        if self.state == "new":
+            self.state = "connecting"
+            seconds = self._options.ice.connect_timeout + HANDSHAKE_GRACE
+            self._deadline = asyncio.get_running_loop().call_later(seconds, self._too_late)
+            self._on_state()
+
+    def _too_late(self) -> None:
+        if self.state == "connecting":
+            self._fail(self._connect_error())
+
+    def _on_candidate(self, found: Any) -> None:
+        if found is None:
+            self._observer.candidate_found(None)
+        elif found.candidate not in self._said:
+            self._observer.candidate_found(
+                IceCandidate(found.candidate, found.sdpMid, found.sdpMLineIndex, found.usernameFragment)
+            )
+
+    def _on_state(self) -> None:
+        state = self._pc.connectionState
+        logger.debug("connection state %s", state)
+        if self._closing or self.state in ("closed", "failed", "new"):
+            return
+        if state == "connected":
+            self._on_connected()
+        elif state == "disconnected" and self.state == "connected":
+            self.state, self._lost_at = "disconnected", time.monotonic() - self.silence
+            self._observer.disconnected(self.silence)
+        elif state == "failed":
+            self._fail(self._connect_error() if self.state == "connecting" else self._lost_error())
+        elif state == "closed":
+            before, self.state = self.state, "closed"
+            if before == "connecting":
+                self._observer.failed(self._connect_error())
+            else:
+                self._observer.closed_by_remote()
+
+    def _on_connected(self) -> None:
+        before, self.state = self.state, "connected"
+        if before == "connecting":
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._observer.connected()
+        elif before == "disconnected":
+            self.refresh()
+            self._observer.reconnected(time.monotonic() - self._lost_at)
+
+    def _fail(self, error: Error) -> None:
+        self.state = "failed"
+        self._observer.failed(error)
+
+    def _connect_error(self) -> IceFailed:
+        ice = self._pc.ice
+        if ice.state in ("connected", "completed"):
+            return IceFailed("the path is open but the DTLS handshake did not succeed; call again", "dtls")
+        return IceFailed(ice.explain(), "ice")
+
+    def _lost_error(self) -> CallLost:
+        return CallLost(f"nothing was heard of the other side for {time.monotonic() - self._lost_at:.0f} s; call again")
+
+
+def _free(transceiver: RtpTransceiver, kind: str) -> bool:
+    return transceiver.kind == kind and transceiver.sender.track is None and not transceiver.stopped
+
+
+async def _outbound(transceiver: RtpTransceiver, frames: int) -> OutboundStats:
+    packets = size = lost = 0
+    round_trip = None
+    for entry in (await transceiver.sender.getStats()).values():
+        if entry.type == "outbound-rtp":
+            packets, size = entry.packetsSent, entry.bytesSent
+        elif entry.type == "remote-inbound-rtp":
+            lost, round_trip = entry.packetsLost, entry.roundTripTime
+    return OutboundStats(transceiver.kind, transceiver.sender.codec, packets, size, frames, lost, round_trip)

@@ -1,0 +1,211 @@
+"""What a negotiation decided, carried out: paths, receivers, senders and data channels of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiortc import RTCSctpCapabilities
+
+from peer.rtc import codecs, effects, sdp
+from peer.rtc.clock import ParticipantClock
+from peer.rtc.feedback import Feedback
+from peer.rtc.ice.candidate import Candidate
+from peer.rtc.inbound import ReceiveParameters
+from peer.rtc.incoming import IncomingTrack
+from peer.rtc.receiver import RemoteTrack
+from peer.rtc.transceiver import RtpReceiver, RtpSender, RtpTransceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peer.rtc.connection import PeerConnection
+    from peer.rtc.effects import Effect, Transceiver
+    from peer.rtc.path import Path
+
+logger = logging.getLogger(__name__)
+
+
+class Carrier:
+    """Carries effects out, in their order; plain calls."""
+
+    def __init__(self, connection: PeerConnection) -> None:
+        self._connection = connection
+        self._clock = ParticipantClock()
+        self._data: effects.DataAgreed | None = None
+        self._data_started = False
+        self._before: Path | None = None
+        """The path that a move which is not agreed yet leaves."""
+        self._made: list[RtpTransceiver] = []
+
+    def make(self, record: Transceiver) -> RtpTransceiver:
+        """The application's side of a transceiver."""
+        connection = self._connection
+        feedback = Feedback(record.ssrc, lambda data: connection.path.dtls.send_rtcp(data))
+        remote = RemoteTrack("video" if record.kind == "video" else "audio", feedback, self._clock, connection.heard)
+        track = IncomingTrack(remote)
+        remote.on_media = lambda: track.set_muted(muted=False)
+        made = RtpTransceiver(
+            record,
+            RtpSender(record, connection.path.dtls, connection.spawn),
+            RtpReceiver(remote, track, connection.path.dtls),
+            connection.check_negotiation,
+        )
+        self._made.append(made)
+        return made
+
+    def carry_out(self, found: Iterable[Effect]) -> None:
+        for effect in found:
+            match effect:
+                case effects.RemoteTransport():
+                    self._take_transport(effect)
+                case effects.RemoteCandidates():
+                    self._take_candidates(effect)
+                case effects.RestartDropped():
+                    self._drop_restart()
+                case effects.RoleAgreed():
+                    self._settle_move()
+                    self._connection.path.role_agreed(effect.role)
+                case effects.DataAgreed():
+                    self._data = effect
+                    self._start_data()
+                case effects.DataRejected():
+                    self._connection.drop_sctp()
+                    self._data, self._data_started = None, False
+                case (
+                    effects.TrackStarted()
+                    | effects.TrackHeld()
+                    | effects.Negotiated()
+                    | effects.Stopped()
+                    | effects.Removed()
+                ):
+                    self._change(effect)
+
+    def start_media(self) -> None:
+        """The path is open: send what was agreed."""
+        for each in self._connection.transceivers:
+            if each.record.current_direction is not None and each.mid is not None and not each.record.stopped:
+                each.sender.configure(each.record.codecs, each.record.extensions, each.mid)
+        self._start_data()
+
+    async def close(self, timeout: float) -> None:
+        """Senders say BYE, data channels and tracks end."""
+        connection = self._connection
+        for each in self._made:
+            each.receiver.remote.end()
+        ending = [each.sender.stop() for each in self._made]
+        if connection.sctp is not None:
+            ending.append(connection.sctp.stop())
+        try:
+            async with asyncio.timeout(timeout):
+                for result in await asyncio.gather(*ending, return_exceptions=True):
+                    if isinstance(result, Exception):
+                        logger.debug("closing: %r", result)
+        except TimeoutError:
+            logger.warning("the connection did not close within %g s", timeout)
+        for each in self._made:
+            each.receiver.track.stop()
+        await asyncio.gather(*(each.receiver.remote.finish() for each in self._made))
+        if self._before is not None:
+            await self._before.close()
+
+    # Paths
+
+    def _take_transport(self, remote: effects.RemoteTransport) -> None:
+        connection = self._connection
+        if remote.moved:
+            self._before = connection.new_path()
+        elif remote.restarted and connection.signalingState == "have-remote-offer":
+            connection.path.restart()
+        connection.path.described(remote)
+
+    def _take_candidates(self, found: effects.RemoteCandidates) -> None:
+        for text in found.candidates:
+            try:
+                candidate = Candidate.parse(text)
+            except ValueError as error:
+                logger.debug("a candidate cannot be used: %s", error)
+                continue
+            self._connection.path.add_candidate(candidate, agreed=False)
+        if found.complete:
+            self._connection.path.add_candidate(None, agreed=False)
+
+    def _drop_restart(self) -> None:
+        if self._before is not None:
+            moved, self._before = self._connection.path, None
+            self._connection.use_path(moved)
+            self._connection.spawn(moved.close())
+        self._connection.path.drop_restart()
+
+    def _settle_move(self) -> None:
+        """The bundle has another path for good: everything goes on over it."""
+        if self._before is None:
+            return
+        before, self._before = self._before, None
+        path = self._connection.path
+        for each in self._connection.transceivers:
+            each.sender.move(path.dtls)
+            each.receiver.transport = path.dtls
+        if self._connection.sctp is not None:
+            self._connection.sctp.setTransport(path.dtls)
+            path.dtls.take_data_from(before.dtls)
+        self._connection.spawn(before.close())
+
+    # Media
+
+    def _change(self, effect: Any) -> None:
+        each = self._connection.shell(effect.transceiver)
+        remote, track = each.receiver.remote, each.receiver.track
+        match effect:
+            case effects.TrackStarted():
+                stream = effect.transceiver.remote.streams
+                remote.active, remote.mid = True, each.mid or ""
+                track.named(stream[0][1] if stream else "")
+                self._connection.tell("track", track)
+            case effects.TrackHeld():
+                remote.active = False
+                track.set_muted(muted=True)
+            case effects.Negotiated():
+                self._configure(each)
+            case effects.Stopped():
+                self._stop(each)
+
+    def _configure(self, each: RtpTransceiver) -> None:
+        record, remote, dtls = each.record, each.receiver.remote, self._connection.path.dtls
+        mid = record.mid or ""
+        remote.mid = mid
+        ids = {extension.uri: extension.id for extension in record.extensions}
+        repairs = dict(record.remote.repairs)
+        remote.configure(ReceiveParameters(record.codecs, repairs, ids.get(codecs.ABS_SEND_TIME, 0)))
+        if sdp.receives(record.current_direction or "inactive"):
+            ssrcs = (*record.remote.ssrcs, *repairs) if not record.remote.layers else ()
+            dtls.router.add(mid, remote, (codec.payload_type for codec in record.codecs), ssrcs, record.remote.layers)
+        else:
+            dtls.router.remove(mid)
+        known = dtls.extension_ids | ids
+        dtls.extension_ids = known
+        dtls.router.extensions(known.get(codecs.MID, 0), known.get(codecs.RID, 0), known.get(codecs.REPAIRED_RID, 0))
+        if dtls.state == "connected":
+            each.sender.configure(record.codecs, record.extensions, mid)
+
+    def _stop(self, each: RtpTransceiver) -> None:
+        if each.mid is not None:
+            self._connection.path.dtls.router.remove(each.mid)
+        each.receiver.remote.active = False
+        each.receiver.remote.end()
+        each.receiver.track.stop()
+        each.sender.detach()
+        self._connection.spawn(each.sender.stop())
+        self._made.remove(each)
+        self._connection.spawn(each.receiver.remote.finish())
+
+    # Data channels
+
+    def _start_data(self) -> None:
+        connection = self._connection
+        if self._data is None or self._data_started or connection.path.dtls.state != "connected":
+            return
+        self._data_started = True
+        capabilities = RTCSctpCapabilities(maxMessageSize=self._data.max_message_size)
+        connection.spawn(connection.make_sctp().start(capabilities, self._data.port))

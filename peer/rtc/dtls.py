@@ -1,0 +1,333 @@
+"""The path above ICE: aiortc's DTLS, and RTP and RTCP through it in plain function calls.
+
+The only file that touches private names of aiortc; tests/rtc/test_dtls.py holds each of them against the pinned
+version.
+
+    datagram -> first byte (RFC 7983) -> SRTP -> router -> receiver
+
+RTP meets no queue, task or thread on that way; only the packets of DTLS itself wait for aiortc's coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pylibsrtp
+from aiortc import (
+    MediaStreamTrack,
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCRtpSender,
+    RTCStatsReport,
+)
+from aiortc import RTCTransportStats as TransportStats
+from aiortc.clock import current_datetime
+from aiortc.rtp import (
+    RtcpByePacket,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
+from pyee.asyncio import AsyncIOEventEmitter
+
+from peer.rtc.packet import RtpPacket
+from peer.rtc.router import Router
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+
+    from peer.rtc.ice.transport import IceTransport
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 64
+"""DTLS packets that wait for the handshake; beyond, the oldest go: DTLS sends its flights again."""
+MAX_EARLY = 100
+"""Packets of SRTP that may come before our side has the keys; beyond, the oldest go. A keyframe fits."""
+_REMB = 15
+_PLI, _FIR = 1, 4
+
+
+class RtpStream(Protocol):
+    """What the path wants of a receiver; plain calls on the event loop."""
+
+    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None: ...
+    def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None: ...
+
+
+class IcePipe(AsyncIOEventEmitter):
+    """Stands where aiortc's DTLS has its ICE transport: gives it DTLS packets, takes what it sends."""
+
+    def __init__(self, ice: IceTransport) -> None:
+        super().__init__()
+        self.ice = ice
+        self._packets: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self._reader: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @property
+    def role(self) -> str:
+        return str(self.ice.role)
+
+    @property
+    def state(self) -> str:
+        return str(self.ice.state)
+
+    def push(self, data: bytes) -> None:
+        self._packets.append(data)
+        self._wake()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def _recv(self) -> bytes:
+        while not self._packets:
+            if self._closed:
+                raise ConnectionError("the path is closed")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._packets.popleft()
+
+    async def _send(self, data: bytes) -> None:
+        self.ice.send(data)
+
+
+class _GuardedReceiver:
+    """Stands between DTLS and SCTP: what a hostile packet raises there would end the whole connection."""
+
+    def __init__(self, receiver: Any) -> None:
+        self.receiver = receiver
+
+    async def _handle_data(self, data: bytes) -> None:
+        try:
+            await self.receiver._handle_data(data)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.debug("a packet of the data channels cannot be used", exc_info=True)
+
+
+class DtlsTransport(RTCDtlsTransport):
+    """aiortc's DTLS over our ICE, with a packet path of its own."""
+
+    def __init__(self, ice: IceTransport, certificate: RTCCertificate) -> None:
+        self.pipe = IcePipe(ice)
+        super().__init__(self.pipe, [certificate])  # type: ignore[arg-type]
+        self.router: Router[RtpStream] = Router()
+        self.extension_ids: dict[str, int] = {}
+        """Of the header extensions that any m-line of the bundle uses."""
+        self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
+        self._senders_by_ssrc: dict[int, Any] = {}
+        self.packets_sent = self.packets_received = 0
+        self.bytes_sent = self.bytes_received = 0
+
+    async def handshake(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
+        """Make the handshake; `state` tells afterwards whether it succeeded. `role` is `client` or `server`."""
+        self._set_role(role)
+        await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
+        while self._early and self.state == "connected":
+            self._protected(self._early.popleft())
+
+    def abandon(self) -> None:
+        """The path is gone: whoever waits for a packet learns it."""
+        self.pipe.close()
+
+    # Packets in
+
+    def packet(self, data: bytes) -> None:
+        """Take one packet that is not STUN, from ICE. Never raises."""
+        self.packets_received += 1
+        self.bytes_received += len(data)
+        first = data[0] if data else 0
+        if 127 < first < 192:
+            if self._rx_srtp is None:
+                self._early.append(data)
+            else:
+                self._protected(data)
+        elif 19 < first < 64:
+            self.pipe.push(data)
+
+    def _protected(self, data: bytes) -> None:
+        try:
+            # RFC 5761 section 4: payload types 64 to 95 are those of RTCP.
+            if len(data) > 1 and 64 <= data[1] & 0x7F < 96:
+                self._rtcp(self._rx_srtp.unprotect_rtcp(data))
+                return
+            packet = RtpPacket(self._rx_srtp.unprotect(data))
+        except (pylibsrtp.Error, ValueError) as error:
+            logger.debug("a packet cannot be used: %s", error)
+            return
+        route = self.router.route(packet)
+        if route is not None:
+            try:
+                route.target.rtp(packet, route.layer, time.monotonic())
+            except Exception:  # it would end the socket's callback, not only this packet
+                logger.exception("an RTP packet could not be taken")
+
+    def _rtcp(self, data: bytes) -> None:
+        try:
+            packets = RtcpPacket.parse(data)
+        except Exception as error:  # aiortc's parser also lets struct and index errors out
+            logger.debug("RTCP cannot be read: %s", error)
+            return
+        for packet in packets:
+            try:
+                self._take_rtcp(packet)
+            except Exception:
+                logger.exception("an RTCP packet could not be taken")
+
+    def _take_rtcp(self, packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            stream = self.router.target(packet.ssrc)
+            if stream is not None:
+                info = packet.sender_info
+                stream.sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp, time.monotonic())
+        elif isinstance(packet, RtcpByePacket):
+            logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
+        for sender in self._concerned(packet):
+            _run_now(sender._handle_rtcp_packet(packet))
+
+    def _concerned(self, packet: Any) -> list[Any]:
+        """The senders that a packet is about."""
+        ssrcs: list[int] = []
+        if isinstance(packet, (RtcpSrPacket, RtcpRrPacket)):
+            ssrcs = [report.ssrc for report in packet.reports]
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == _REMB:
+            ssrcs = unpack_remb_fci(packet.fci)[1]
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == _FIR:
+            # RFC 5104 section 4.3.1.2: the media source is named in the entries, 8 bytes each.
+            ssrcs = [int.from_bytes(packet.fci[at : at + 4], "big") for at in range(0, len(packet.fci) - 7, 8)]
+        elif isinstance(packet, (RtcpPsfbPacket, RtcpRtpfbPacket)):
+            ssrcs = [packet.media_ssrc]
+        found = {ssrc: self._senders_by_ssrc[ssrc] for ssrc in ssrcs if ssrc in self._senders_by_ssrc}
+        return list(found.values())
+
+    # Packets out
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Protect and send; dropped while there is no path. Never raises."""
+        if self.state == "connected":
+            try:
+                self._out(self._tx_srtp.protect_rtcp(data))
+            except pylibsrtp.Error as error:
+                logger.debug("RTCP not sent: %s", error)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        """For aiortc's senders, of RTP and RTCP: an exception would end them for good, so there is none."""
+        if 64 <= data[1] & 0x7F < 96:
+            self.send_rtcp(data)
+        elif self.state == "connected":
+            self._out(self._tx_srtp.protect(data))
+
+    def _out(self, data: bytes) -> None:
+        self.packets_sent += 1
+        self.bytes_sent += len(data)
+        self.pipe.ice.send(data)
+
+    # What aiortc's senders and SCTP want of their transport
+
+    def _register_rtp_sender(self, sender: Any, parameters: Any) -> None:
+        self._senders_by_ssrc[sender._ssrc] = sender
+
+    def _unregister_rtp_sender(self, sender: Any) -> None:
+        ssrc = sender._ssrc
+        if self._senders_by_ssrc.get(ssrc) is sender:
+            del self._senders_by_ssrc[ssrc]
+
+    def _register_rtp_receiver(self, receiver: Any, parameters: RTCRtpReceiveParameters) -> None:
+        raise NotImplementedError("receivers are ours; they are added to the router")
+
+    def _register_data_receiver(self, receiver: Any) -> None:
+        self._data_receiver = _GuardedReceiver(receiver)
+
+    def _unregister_data_receiver(self, receiver: Any) -> None:
+        if isinstance(self._data_receiver, _GuardedReceiver) and self._data_receiver.receiver is receiver:
+            self._data_receiver = None
+
+    def take_data_from(self, other: DtlsTransport) -> None:
+        """The data channels go on over this transport."""
+        self._data_receiver, other._data_receiver = other._data_receiver, None
+
+    @property
+    def stats_id(self) -> str:
+        """Of this transport's entry in `getStats()`."""
+        return str(self._stats_id)
+
+    def statistics(self) -> RTCStatsReport:
+        return self._get_stats()
+
+    def _get_stats(self) -> RTCStatsReport:
+        report = RTCStatsReport()
+        report.add(
+            TransportStats(
+                timestamp=current_datetime(),
+                type="transport",
+                id=self._stats_id,
+                packetsSent=self.packets_sent,
+                packetsReceived=self.packets_received,
+                bytesSent=self.bytes_sent,
+                bytesReceived=self.bytes_received,
+                iceRole=self.pipe.role,
+                dtlsState=self.state,
+            )
+        )
+        return report
+
+
+class EngineSender(RTCRtpSender):
+    """aiortc's sender with what is private in it under names of ours."""
+
+    def __init__(self, track: MediaStreamTrack | str, transport: DtlsTransport, ssrc: int, rtx_ssrc: int) -> None:
+        super().__init__(track, transport)
+        self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
+
+    @property
+    def ssrc(self) -> int:
+        return self._ssrc
+
+    @property
+    def enabled(self) -> bool:
+        """Whether frames of the track are sent, or taken and dropped."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        self._enabled = enabled
+
+    @property
+    def finished(self) -> bool:
+        """Whether its track ended, or its encoder failed: then it never sends again."""
+        return bool(self._RTCRtpSender__rtp_exited.is_set())  # type: ignore[attr-defined]
+
+    def begin(self, parameters: RTCRtpSendParameters) -> None:
+        """Start its tasks; possible once."""
+        _run_now(self.send(parameters))
+
+    def request_keyframe(self) -> None:
+        self._send_keyframe()
+
+
+def _run_now(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine of aiortc that waits for nothing but our own `_send_rtp`, which does not wait either."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("a coroutine of aiortc waits for something that it did not wait for before")

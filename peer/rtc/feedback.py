@@ -1,0 +1,48 @@
+"""RTCP that we send about what we receive: reports, requests for packets and pictures, the estimated bandwidth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_PLI,
+    RTCP_RTPFB_NACK,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    pack_remb_fci,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Feedback", "RtcpReceiverInfo"]
+
+
+class Feedback:
+    """To the sender of one m-line, in the name of our own SSRC there; plain calls that never raise."""
+
+    def __init__(self, ssrc: int, send: Callable[[bytes], None]) -> None:
+        self._ssrc = ssrc
+        self._send = send
+
+    def nack(self, media_ssrc: int, lost: list[int]) -> None:
+        """Generic NACK (RFC 4585 section 6.2.1); `lost` are 16-bit sequence numbers."""
+        packet = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=self._ssrc, media_ssrc=media_ssrc)
+        packet.lost = sorted(lost)
+        self._send(bytes(packet))
+
+    def pli(self, media_ssrc: int) -> None:
+        """Picture loss indication (RFC 4585 section 6.3.1)."""
+        self._send(bytes(RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._ssrc, media_ssrc=media_ssrc)))
+
+    def remb(self, bitrate: int, ssrcs: list[int]) -> None:
+        """Receiver estimated maximum bitrate, bits per second."""
+        fci = pack_remb_fci(bitrate, ssrcs)
+        self._send(bytes(RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=self._ssrc, media_ssrc=0, fci=fci)))
+
+    def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
+        """RFC 3550 section 6.4.2; at most 31 blocks fit in one packet."""
+        self._send(bytes(RtcpRrPacket(ssrc=self._ssrc, reports=reports[:31])))

@@ -1,0 +1,217 @@
+"""Local transport addresses that packets of a call go out of: the `Base` protocol, and plain UDP sockets.
+
+Other bases: `sharedudp` (one port for all calls), `tcp` (accepted connections), `relay` (TURN).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import random
+import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from peer.errors import UsageError
+from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
+from peer.rtc.ice.interfaces import family, is_ip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peer.rtc.ice.interfaces import LocalAddress
+
+Address = tuple[str, int]
+
+MAX_WAITING: Final = 256 * 1024
+"""Bytes that may wait in a socket's write buffer before packets are dropped: late media is of no use."""
+MAX_TARGETS: Final = 256
+"""Addresses that are known to be good to send to; all are forgotten, and looked at again, when there are more."""
+LAST_TURNS: Final = 5
+"""Turns of the loop that a socket may take to close, before its port counts as taken."""
+
+_RECEIVE_BUFFER: Final = 1 << 20
+"""A burst of a few keyframes fits while the loop is busy; the kernel gives less where it is configured so."""
+_SEND_BUFFER: Final = 1 << 19
+
+
+class BaseListener(Protocol):
+    """Who takes what a base receives. Plain calls on the loop; they must not raise."""
+
+    def stun_received(self, base: Base, data: bytes, address: Address) -> None:
+        """A datagram that begins like STUN (RFC 7983)."""
+
+    def data_received(self, data: bytes) -> None:
+        """Any other datagram, straight from the socket."""
+
+    def base_lost(self, base: Base) -> None:
+        """The socket died, the allocation expired, the connection was closed by the other side."""
+
+
+class Base(Protocol):
+    """A local transport address."""
+
+    candidate: Candidate
+    """The host or relay candidate with the real local address; of a TCP connection the passive candidate."""
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Never raises and never blocks; drops the packet when it cannot go out."""
+
+    def close(self) -> None:
+        """Idempotent; sockets close at the end of the loop's turn."""
+
+
+class Targets:
+    """Keeps what is no IP address of the right family away from a socket: a name would be looked up, blocking."""
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        self._good: set[Address] = set()
+
+    def allow(self, address: Address) -> bool:
+        if address in self._good:
+            return True
+        host, port = address
+        if not is_ip(host) or (":" in host) != (self._version == 6) or not 0 < port < 65536:
+            return False
+        if len(self._good) >= MAX_TARGETS:
+            self._good.clear()
+        self._good.add(address)
+        return True
+
+
+class UdpEndpoint(asyncio.DatagramProtocol):
+    """A bound UDP socket on the loop, for `HostBase` and the shared port to build on."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.address: Address = sock.getsockname()[:2]
+        self.dropped = 0
+        """Packets that could not go out."""
+        self.errors = 0
+        """What the kernel reported of this socket, as a network that cannot be reached."""
+        self._targets = Targets(6 if ":" in self.address[0] else 4)
+        self._transport: Any = None  # a DatagramTransport; typing does not know that it has a write buffer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def send(self, data: bytes, address: Address) -> None:
+        transport = self._transport
+        if transport is None or not self._targets.allow(address) or transport.get_write_buffer_size() > MAX_WAITING:
+            self.dropped += 1
+            return
+        transport.sendto(data, address)
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors += 1
+
+    def close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+
+class HostBase(UdpEndpoint):
+    """A UDP socket of one generation, on one address of this host."""
+
+    def __init__(self, sock: socket.socket, candidate: Candidate, listener: BaseListener) -> None:
+        super().__init__(sock)
+        self.candidate = candidate
+        self._listener = listener
+        self._data_received = listener.data_received
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        # RFC 7983: a first byte from 0 to 3 is STUN. This comes before anything else: most packets are media.
+        if not data or self._transport is None:
+            return
+        if data[0] > 3:
+            self._data_received(data)
+        else:
+            self._listener.stun_received(self, data, addr[:2])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self.close()
+            self._listener.base_lost(self)
+
+
+async def open_host_base(
+    local: LocalAddress, ports: tuple[int, int] | None, candidate_of: CandidateMaker, listener: BaseListener
+) -> HostBase:
+    """A socket on the address, on a port of the range if there is one. Raises OSError."""
+    sock = bind_udp(local.address, ports)
+    try:
+        base = HostBase(sock, candidate_of(local, sock.getsockname()[1]), listener)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: base, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return base
+
+
+class CandidateMaker(Protocol):
+    """Makes the host candidate of a socket, once its port is known."""
+
+    def __call__(self, local: LocalAddress, port: int) -> Candidate: ...
+
+
+def bind_udp(address: str, ports: tuple[int, int] | None = None) -> socket.socket:
+    """A non-blocking UDP socket on the address; `ports` are tried in random order until one is free. Raises OSError."""
+    if ports is None:
+        return _bound(address, 0)
+    low, high = ports
+    if not 0 < low <= high < 65536:
+        raise UsageError(f"the UDP ports {low}-{high} are no range; write one like 50000-50100")
+    for port in random.sample(range(low, high + 1), high - low + 1):
+        try:
+            return _bound(address, port)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise OSError(errno.EADDRINUSE, f"every UDP port from {low} to {high} is taken on {address}")
+
+
+async def when_free(bind: Callable[[], socket.socket]) -> socket.socket:
+    """The socket that `bind` makes, once one that is just being closed has let go of the port. Raises OSError."""
+    for turns_left in range(LAST_TURNS, 0, -1):
+        try:
+            return bind()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or turns_left == 1:
+                raise
+        await asyncio.sleep(0)
+    raise AssertionError
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        for option, size in ((socket.SO_RCVBUF, _RECEIVE_BUFFER), (socket.SO_SNDBUF, _SEND_BUFFER)):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, size)
+        sock.bind((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def host_candidate(
+    address: Address, local_preference: int, username_fragment: str, *, tcp_type: str | None = None
+) -> Candidate:
+    """The host candidate of a socket; passive TCP with `tcp_type`."""
+    protocol = "udp" if tcp_type is None else "tcp"
+    return Candidate(
+        foundation=candidate_foundation("host", protocol, address[0]),
+        component=1,
+        protocol=protocol,
+        priority=candidate_priority("host", protocol=protocol, local_preference=local_preference),
+        address=address[0],
+        port=address[1],
+        type="host",
+        tcp_type=tcp_type,
+        username_fragment=username_fragment,
+    )

@@ -1,0 +1,89 @@
+"""Where a STUN or TURN server is: its name made into addresses, without blocking; and how a server fails."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final
+
+from peer.rtc.ice.interfaces import is_ip
+from peer.rtc.ice.servers import UNREACHABLE, CandidateError
+
+if TYPE_CHECKING:
+    from peer.rtc.ice.bases import Address
+    from peer.rtc.ice.servers import IceServerUrl, IceSettings
+
+MAX_PER_FAMILY: Final = 2
+"""Addresses of one name and family that are used: the second covers for the first, more cost sockets and time."""
+
+_ADVICE: Final = {
+    401: "check the user and the password of this server",
+    403: "the server does not allow this; ask who runs it which addresses and users it serves",
+    437: "the server still has an older allocation of this address; it is tried again with the next connection",
+    441: "check the user and the password of this server",
+    442: "the server does not relay UDP; use another one",
+    486: "the user has as many allocations as the server allows; end other calls or raise its quota",
+    508: "the server is full; use another one, or give it more relay ports",
+}
+
+
+class ServerFailed(Exception):
+    """A server that gave no candidate: a STUN error code or 701, the cause, and what can be done about it."""
+
+    def __init__(self, code: int, text: str, advice: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.advice = advice or _ADVICE.get(code, "check the server, and that its port can be reached from here")
+
+    def error(self, url: str) -> CandidateError:
+        return CandidateError(url, self.code, self.text)
+
+
+def refused(code: int, reason: str) -> ServerFailed:
+    """The failure that an error response stands for; `reason` is the server's own text."""
+    printable = "".join(character if character.isprintable() else " " for character in reason)[:120].strip()
+    names = {
+        401: "wrong user or password",
+        403: "forbidden",
+        437: "allocation mismatch",
+        441: "wrong user or password",
+        442: "transport not supported",
+        486: "allocation quota reached",
+        508: "insufficient capacity",
+    }
+    text = names.get(code, "refused")
+    return ServerFailed(code, f"{text} ({printable})" if printable else text)
+
+
+async def lookup(server: IceServerUrl, settings: IceSettings, until: float) -> list[Address]:
+    """Its addresses of the families that the settings allow, as the system prefers them. Raises ServerFailed.
+
+    `until`, a time of the loop, is when it gives up: the system's resolver may take half a minute.
+    """
+    found = [server.host] if is_ip(server.host) else await _resolve(server, until)
+    kept: list[Address] = []
+    for version, wanted in ((6, settings.ipv6), (4, settings.ipv4)):
+        of_family = [host for host in dict.fromkeys(found) if (6 if ":" in host else 4) == version]
+        kept += [(host, server.port) for host in of_family[:MAX_PER_FAMILY] if wanted]
+    if not kept:
+        version = 6 if settings.ipv4 else 4
+        raise ServerFailed(
+            UNREACHABLE, f"it has only IPv{version} addresses, which are switched off", f"switch IPv{version} on"
+        )
+    return sorted(kept, key=lambda address: found.index(address[0]))
+
+
+async def _resolve(server: IceServerUrl, until: float) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout_at(until):
+            answers = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
+    except TimeoutError:
+        text, advice = "its name could not be looked up in time", "check the name service of this host"
+    except (OSError, UnicodeError):
+        text, advice = "the name is not found", "check how it is written, and the name service of this host"
+    else:
+        hosts = [str(answer[4][0]) for answer in answers]
+        return [host for host in hosts if "%" not in host]
+    raise ServerFailed(UNREACHABLE, text, advice)

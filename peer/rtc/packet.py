@@ -1,0 +1,104 @@
+"""One RTP packet (RFC 3550 section 5.1) as a view on the bytes that came; extensions are read when asked. Pure."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+_HEADER = Struct("!BBHII")
+_WORDS = Struct("!HH")
+_ONE_BYTE = 0xBEDE
+_TWO_BYTES = 0x1000
+
+
+class RtpPacket:
+    """The fields of one packet; `payload` is without padding."""
+
+    __slots__ = (
+        "_extensions",
+        "_profile",
+        "marker",
+        "payload",
+        "payload_type",
+        "sequence_number",
+        "size",
+        "ssrc",
+        "timestamp",
+    )
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError for what is no RTP packet."""
+        self.size = len(data)
+        if self.size < 12:
+            raise ValueError("shorter than an RTP header")
+        first, second, self.sequence_number, self.timestamp, self.ssrc = _HEADER.unpack_from(data)
+        self.marker = second >> 7
+        self.payload_type = second & 0x7F
+        self._extensions = b""
+        self._profile = 0
+        if first == 0x80:  # no padding, no extensions, no CSRCs
+            self.payload = data[12:]
+            return
+        if first >> 6 != 2:
+            raise ValueError("not version 2")
+        start, end = 12 + 4 * (first & 0x0F), self.size
+        if first & 0x10:
+            if start + 4 > end:
+                raise ValueError("the header extension is cut off")
+            self._profile, words = _WORDS.unpack_from(data, start)
+            start += 4
+            self._extensions = data[start : start + 4 * words]
+            start += 4 * words
+        if first & 0x20:
+            end -= data[-1] or end
+        if start > end:
+            raise ValueError("header or padding is longer than the packet")
+        self.payload = data[start:end]
+
+    def extension(self, number: int) -> bytes | None:
+        """The value of a header extension (RFC 8285), None when the packet has none of that id."""
+        if self._profile == _ONE_BYTE:
+            return self._one_byte(number)
+        if self._profile & 0xFFF0 == _TWO_BYTES:
+            return self._two_bytes(number)
+        return None
+
+    def repaired(self, payload_type: int, ssrc: int) -> RtpPacket:
+        """What a retransmission carries (RFC 4588 section 4). Raises ValueError when it is empty, as probes are."""
+        if len(self.payload) < 2:
+            raise ValueError("a retransmission of nothing")
+        packet = RtpPacket.__new__(RtpPacket)
+        packet.size, packet.marker, packet.timestamp = self.size, self.marker, self.timestamp
+        packet.payload_type, packet.ssrc = payload_type, ssrc
+        packet.sequence_number = self.payload[0] << 8 | self.payload[1]
+        packet.payload = self.payload[2:]
+        packet._extensions, packet._profile = self._extensions, self._profile
+        return packet
+
+    def _one_byte(self, number: int) -> bytes | None:
+        data, at = self._extensions, 0
+        while at < len(data):
+            head = data[at]
+            at += 1
+            if head == 0:  # padding
+                continue
+            if head >> 4 == 15:  # RFC 8285 section 4.2: stop here
+                return None
+            length = (head & 0x0F) + 1
+            if head >> 4 == number:
+                return data[at : at + length] if at + length <= len(data) else None
+            at += length
+        return None
+
+    def _two_bytes(self, number: int) -> bytes | None:
+        data, at = self._extensions, 0
+        while at + 1 < len(data):
+            head = data[at]
+            if head == 0:
+                at += 1
+                continue
+            length = data[at + 1]
+            at += 2
+            if head == number:
+                return data[at : at + length] if at + length <= len(data) else None
+            at += length
+        return None

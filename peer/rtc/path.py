@@ -1,0 +1,195 @@
+"""One path to the other side: ICE, and DTLS over it. A connection has one, and another when its bundle moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from peer.rtc.dtls import DtlsTransport
+from peer.rtc.effects import LocalTransport
+from peer.rtc.ice.candidate import Candidate, IceParameters
+from peer.rtc.ice.transport import IceTransport
+
+if TYPE_CHECKING:
+    from aiortc import RTCCertificate
+
+    from peer.rtc.effects import RemoteTransport
+    from peer.rtc.ice.servers import CandidateError, IceSettings
+
+logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT = 1.0
+MAX_CANDIDATES = 100
+"""Candidates of the other side that may wait for its description to be agreed; those beyond are dropped."""
+
+
+class PathOwner(Protocol):
+    """Who is told; plain calls on the loop."""
+
+    def path_changed(self, path: Path) -> None: ...
+    def path_open(self, path: Path) -> None: ...
+    def path_candidate(self, path: Path, candidate: Candidate | None) -> None: ...
+    def path_candidate_error(self, path: Path, error: CandidateError) -> None: ...
+    def path_gathering(self, path: Path) -> None: ...
+    def path_moved_address(self, path: Path) -> None: ...
+
+
+class Path:
+    """ICE and DTLS of one bundle; implements `peer.rtc.ice.transport.IceListener`."""
+
+    def __init__(self, settings: IceSettings, certificate: RTCCertificate, owner: PathOwner) -> None:
+        self._owner = owner
+        self.ice = IceTransport(settings, self)
+        self.dtls = DtlsTransport(self.ice, certificate)
+        self.dtls.on("statechange", self._dtls_changed)
+        self._fingerprints = tuple(
+            (each.algorithm, each.value)
+            for each in self.dtls.getLocalParameters().fingerprints
+            if each.algorithm == "sha-256"
+        )
+        self._remote: RemoteTransport | None = None
+        self._role: str | None = None
+        self._waiting: list[Candidate | None] = []
+        self._handshake: asyncio.Task[None] | None = None
+        self._gathered = asyncio.Event()
+        self.restarting = False
+        """Whether our side has begun an ICE restart that is not agreed yet."""
+
+    @property
+    def local(self) -> LocalTransport:
+        """What a description of ours says of it now."""
+        parameters = self.ice.parameters
+        return LocalTransport(parameters.username_fragment, parameters.password, self._fingerprints)
+
+    @property
+    def state(self) -> str:
+        """`new`, `connecting`, `connected`, `disconnected`, `failed` or `closed` (webrtc-pc section 4.3.3)."""
+        ice, dtls = self.ice.state, self.dtls.state
+        if "failed" in (ice, dtls):
+            return "failed"
+        if ice == "closed" or dtls == "closed":
+            return "closed"
+        if ice == "disconnected":
+            return "disconnected"
+        if ice == "new":
+            return "new"
+        return "connected" if dtls == "connected" and ice != "checking" else "connecting"
+
+    # What is negotiated
+
+    async def gather(self) -> None:
+        await self.ice.gather()
+
+    async def gathered(self, timeout: float) -> None:
+        """Wait until there are no more candidates to come, at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self.ice.gathering_state != "complete":
+                    self._gathered.clear()
+                    await self._gathered.wait()
+        except TimeoutError:
+            logger.debug("not all candidates within %g s", timeout)
+
+    def restart(self) -> None:
+        """Begin an ICE restart: `local` has new credentials from now on."""
+        if not self.restarting:
+            self.restarting = True
+            self.ice.restart()
+
+    def drop_restart(self) -> None:
+        """The restart is off; the path that there is goes on."""
+        if self.restarting:
+            self.restarting = False
+            self.ice.rollback()
+
+    def described(self, remote: RemoteTransport) -> None:
+        """The other side's description says this of it; it holds when offer and answer are complete."""
+        if self._remote is None or remote.username_fragment != self._remote.username_fragment:
+            self._waiting.clear()
+        self._remote = remote
+
+    def agree(self, *, controlling: bool) -> None:
+        """Offer and answer are complete: checks may begin."""
+        remote = self._remote
+        if remote is None:
+            return
+        if self.restarting and not remote.restarted:
+            self.drop_restart()  # the other side did not take part
+        if not self.restarting and self.ice.state in ("new", "checking"):
+            self.ice.role = "controlling" if controlling or remote.lite else "controlled"
+        self.restarting = False
+        self.ice.start(IceParameters(remote.username_fragment, remote.password, remote.lite))
+        waiting, self._waiting = self._waiting, []
+        for candidate in waiting:
+            self.ice.add_remote_candidate(candidate)
+
+    def role_agreed(self, role: str) -> None:
+        self._role = role
+        self._begin_handshake()
+
+    def add_candidate(self, candidate: Candidate | None, *, agreed: bool) -> None:
+        """A candidate of the other side; before its description is agreed it waits."""
+        if agreed:
+            self.ice.add_remote_candidate(candidate)
+        elif len(self._waiting) < MAX_CANDIDATES:
+            self._waiting.append(candidate)
+
+    # What ICE and DTLS tell
+
+    def ice_candidate(self, candidate: Candidate | None) -> None:
+        self._owner.path_candidate(self, candidate)
+
+    def ice_candidate_error(self, error: CandidateError) -> None:
+        self._owner.path_candidate_error(self, error)
+
+    def ice_gathering_changed(self) -> None:
+        self._gathered.set()
+        self._owner.path_gathering(self)
+
+    def ice_state_changed(self) -> None:
+        self._begin_handshake()
+        self._owner.path_changed(self)
+
+    def ice_pair_changed(self) -> None:
+        pass
+
+    def ice_data(self, data: bytes) -> None:
+        self.dtls.packet(data)
+
+    def ice_addresses_changed(self) -> None:
+        self._owner.path_moved_address(self)
+
+    def _begin_handshake(self) -> None:
+        ready = self.ice.state in ("connected", "completed") and self._role is not None and self._remote is not None
+        if ready and self._handshake is None:
+            assert self._role is not None and self._remote is not None
+            work = self.dtls.handshake(self._remote.fingerprints, self._role)
+            self._handshake = asyncio.get_running_loop().create_task(work, name="dtls-handshake")
+            self._handshake.add_done_callback(_logged)
+
+    def _dtls_changed(self) -> None:
+        if self.dtls.state == "connected":
+            self._owner.path_open(self)
+        self._owner.path_changed(self)
+
+    # The end
+
+    async def close(self) -> None:
+        """Close DTLS with a goodbye, then the sockets. Bounded, never raises."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.dtls.stop()
+        except Exception:
+            logger.debug("DTLS did not close well", exc_info=True)
+        self.dtls.abandon()
+        if self._handshake is not None and not self._handshake.done():
+            self._handshake.cancel()
+            await asyncio.wait([self._handshake], timeout=CLOSE_TIMEOUT)
+        await self.ice.close()
+        self.dtls.remove_all_listeners()
+
+
+def _logged(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("the DTLS handshake broke: %s", error)

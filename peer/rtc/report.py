@@ -1,0 +1,162 @@
+"""`getStats()`: aiortc's entries, and those of W3C webrtc-stats that it lacks (candidates, pairs, frames)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiortc import RTCInboundRtpStreamStats, RTCStatsReport
+from aiortc.clock import current_datetime
+from aiortc.stats import RTCStats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.transport import IceTransport
+    from peer.rtc.inbound import InboundCounts
+    from peer.rtc.transceiver import RtpReceiver
+
+
+@dataclass
+class InboundRtpStreamStats(RTCInboundRtpStreamStats):
+    """What came in of one stream (webrtc-stats section 8.5); one entry for each simulcast layer."""
+
+    mid: str
+    rid: str
+    codec: str
+    bytesReceived: int
+    framesReceived: int
+    framesDropped: int
+    nackCount: int
+    pliCount: int
+    frameWidth: int
+    frameHeight: int
+
+
+@dataclass
+class IceCandidateStats(RTCStats):
+    """A candidate of ours (`local-candidate`) or of the other side (`remote-candidate`)."""
+
+    address: str
+    port: int
+    protocol: str
+    candidateType: str
+    priority: int
+    foundation: str
+    url: str | None
+    relayProtocol: str | None
+    relatedAddress: str | None
+    relatedPort: int | None
+    usernameFragment: str | None
+    tcpType: str | None
+
+
+@dataclass
+class IceCandidatePairStats(RTCStats):
+    """A pair of candidates that was tried; `selected` is the one that carries the call, `reason` says why."""
+
+    localCandidateId: str
+    remoteCandidateId: str
+    state: str
+    nominated: bool
+    selected: bool
+    currentRoundTripTime: float | None
+    """Seconds."""
+    bytesSent: int
+    bytesReceived: int
+    requestsSent: int
+    responsesReceived: int
+    reason: str
+
+
+def inbound(receiver: RtpReceiver) -> RTCStatsReport:
+    """What one receiver received, and its transport."""
+    report = RTCStatsReport()
+    for rid, counts in receiver.remote.counts().items():
+        report.add(_inbound_entry(receiver, rid, counts))
+    report.update(receiver.transport.statistics())
+    return report
+
+
+def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> InboundRtpStreamStats:
+    remote = receiver.remote
+    layer = next((each for each in remote.layers if each.rid == rid), None)
+    return InboundRtpStreamStats(
+        timestamp=current_datetime(),
+        type="inbound-rtp",
+        id=f"inbound-rtp_{id(receiver)}{rid}",
+        ssrc=counts.ssrc,
+        kind=remote.kind,
+        transportId=receiver.transport.stats_id,
+        packetsReceived=counts.packets,
+        packetsLost=counts.lost,
+        jitter=counts.jitter,  # type: ignore[arg-type]  # seconds as in W3C; aiortc's are units of the RTP clock
+        mid=remote.mid,
+        rid=rid,
+        codec=counts.codec,
+        bytesReceived=counts.bytes,
+        framesReceived=counts.frames,
+        framesDropped=counts.dropped,
+        nackCount=counts.nacks,
+        pliCount=counts.plis,
+        frameWidth=layer.width if layer else remote.width,
+        frameHeight=layer.height if layer else remote.height,
+    )
+
+
+def candidates(ice: IceTransport) -> RTCStatsReport:
+    """The candidates and pairs of a path."""
+    report = RTCStatsReport()
+    pairs = ice.pairs()
+    for kind, found in (("local", [p.local for p in pairs]), ("remote", [p.remote for p in pairs])):
+        for candidate in _distinct(found):
+            report.add(_candidate_entry(kind, candidate))
+    for pair in pairs:
+        report.add(
+            IceCandidatePairStats(
+                timestamp=current_datetime(),
+                type="candidate-pair",
+                id=f"candidate-pair_{_key(pair.local)}_{_key(pair.remote)}",
+                localCandidateId=f"local-candidate_{_key(pair.local)}",
+                remoteCandidateId=f"remote-candidate_{_key(pair.remote)}",
+                state=pair.state,
+                nominated=pair.nominated,
+                selected=pair.selected,
+                currentRoundTripTime=pair.round_trip_time,
+                bytesSent=pair.bytes_sent,
+                bytesReceived=pair.bytes_received,
+                requestsSent=pair.requests_sent,
+                responsesReceived=pair.responses_received,
+                reason=pair.reason,
+            )
+        )
+    return report
+
+
+def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
+    return list({_key(each): each for each in found}.values())
+
+
+def _key(candidate: Candidate) -> str:
+    return f"{candidate.protocol}:{candidate.type}:{candidate.address}:{candidate.port}"
+
+
+def _candidate_entry(kind: str, candidate: Candidate) -> IceCandidateStats:
+    return IceCandidateStats(
+        timestamp=current_datetime(),
+        type=f"{kind}-candidate",
+        id=f"{kind}-candidate_{_key(candidate)}",
+        address=candidate.address,
+        port=candidate.port,
+        protocol=candidate.protocol,
+        candidateType=candidate.type,
+        priority=candidate.priority,
+        foundation=candidate.foundation,
+        url=candidate.url,
+        relayProtocol=candidate.relay_protocol,
+        relatedAddress=candidate.related_address,
+        relatedPort=candidate.related_port,
+        usernameFragment=candidate.username_fragment,
+        tcpType=candidate.tcp_type,
+    )

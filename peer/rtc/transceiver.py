@@ -1,0 +1,262 @@
+"""Sender, receiver and transceiver as the application sees them (webrtc-pc section 5), with aiortc's interface."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiver,
+    RTCRtpSender,
+)
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpSendParameters
+
+from peer.rtc import sdp
+from peer.rtc.codecs import CAPABILITIES, Codec, preferred
+from peer.rtc.dtls import DtlsTransport, EngineSender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from aiortc import RTCRtpCapabilities, RTCStatsReport
+
+    from peer.rtc import effects
+    from peer.rtc.incoming import IncomingTrack
+    from peer.rtc.receiver import RemoteTrack
+
+logger = logging.getLogger(__name__)
+
+
+def random_ssrc() -> int:
+    """RFC 3550 section 8: chosen at random; 0 is taken for "none" here and there."""
+    return random.randrange(1, 1 << 32)
+
+
+class RtpSender:
+    """Sends one track. aiortc's sender inside starts once only; another takes over when its codec has to change."""
+
+    def __init__(self, record: effects.Transceiver, transport: DtlsTransport, spawn: Callable[..., None]) -> None:
+        self._record = record
+        self._transport = transport
+        self._spawn = spawn
+        self._track: MediaStreamTrack | None = None
+        self._parameters: RTCRtpSendParameters | None = None
+        self._engine = EngineSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
+
+    @property
+    def kind(self) -> str:
+        return self._record.kind
+
+    @property
+    def track(self) -> MediaStreamTrack | None:
+        return self._track
+
+    @property
+    def transport(self) -> DtlsTransport:
+        return self._transport
+
+    @property
+    def codec(self) -> str:
+        """Name of the codec that is sent, "" before one is agreed."""
+        return str(self._parameters.codecs[0].name) if self._parameters else ""
+
+    @classmethod
+    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
+        return RTCRtpSender.getCapabilities(kind)
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
+        """Send another track from now on, or none (None), without negotiating again."""
+        self._track = track
+        if track is not None and self._engine.finished and self._parameters is not None:
+            self._restart(self._parameters)
+        else:
+            self._engine.replaceTrack(track)
+
+    async def getStats(self) -> RTCStatsReport:
+        return await self._engine.getStats()
+
+    # For the connection
+
+    def configure(self, codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> None:
+        """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
+        sends = sdp.sends(self._record.current_direction or "inactive")
+        self._engine.enabled = sends
+        if not sends or not codecs:
+            return
+        parameters = RTCRtpSendParameters(
+            codecs=[codec_parameters(each) for each in codecs],
+            headerExtensions=[RTCRtpHeaderExtensionParameters(id=each.id, uri=each.uri) for each in extensions],
+            muxId=mid,
+        )
+        parameters.rtcp.cname, parameters.rtcp.mux = self._record.cname, True
+        if self._parameters is None:
+            self._begin(parameters)
+        elif self._engine.finished or _differ(self._parameters, parameters):
+            self._restart(parameters)
+
+    def move(self, transport: DtlsTransport) -> None:
+        """The bundle has another transport."""
+        self._transport = transport
+        if self._parameters is not None:
+            self._restart(self._parameters)
+        else:
+            self._engine.setTransport(transport)
+
+    def request_keyframe(self) -> None:
+        """Let the next picture be a keyframe."""
+        self._engine.request_keyframe()
+
+    async def stop(self) -> None:
+        """For good: RTCP BYE, the track is not asked for frames any more."""
+        await self._engine.stop()
+
+    def detach(self) -> None:
+        """Let go of the track, which may be sent on another m-line."""
+        self._track = None
+        self._engine.replaceTrack(None)
+
+    def _begin(self, parameters: RTCRtpSendParameters) -> None:
+        self._parameters = parameters
+        parameters.rtcp.ssrc = self._engine.ssrc
+        self._engine.begin(parameters)
+
+    def _restart(self, parameters: RTCRtpSendParameters) -> None:
+        """Another sender, with SSRCs of its own: sequence numbers begin anew. The MID says whose they are."""
+        before = self._engine
+        before.replaceTrack(None)  # it would stop the track at its own end
+        self._spawn(before.stop())
+        self._record.ssrc, self._record.rtx_ssrc = random_ssrc(), random_ssrc()
+        self._engine = EngineSender(
+            self._track or self._record.kind, self._transport, self._record.ssrc, self._record.rtx_ssrc
+        )
+        self._begin(parameters)
+
+
+class RtpReceiver:
+    """Receives one track, for as long as the transceiver lives: a hold or a BYE does not end it."""
+
+    def __init__(self, remote: RemoteTrack, track: IncomingTrack, transport: DtlsTransport) -> None:
+        self.remote = remote
+        """Encoded frames, pictures, sound, layers."""
+        self.track = track
+        self.transport = transport
+
+    @classmethod
+    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities | None:
+        return RTCRtpReceiver.getCapabilities(kind)
+
+    async def getStats(self) -> RTCStatsReport:
+        from peer.rtc.report import inbound
+
+        return inbound(self)
+
+
+class _Done:
+    """What `stop()` returns: aiortc's programs await it."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class RtpTransceiver:
+    """A sender and a receiver that share an m-line."""
+
+    def __init__(
+        self, record: effects.Transceiver, sender: RtpSender, receiver: RtpReceiver, changed: Callable[[], None]
+    ) -> None:
+        self.record = record
+        self.sender = sender
+        self.receiver = receiver
+        self._changed = changed
+
+    @property
+    def kind(self) -> str:
+        return self.record.kind
+
+    @property
+    def mid(self) -> str | None:
+        return self.record.mid
+
+    @property
+    def direction(self) -> str:
+        """What the application wants: `sendrecv`, `sendonly`, `recvonly`, `inactive`; `stopped` when it was stopped."""
+        return "stopped" if self.record.stopping or self.record.stopped else self.record.direction
+
+    @direction.setter
+    def direction(self, direction: str) -> None:
+        if direction not in sdp.DIRECTIONS:
+            raise ValueError(f"{direction!r} is no direction; use one of {', '.join(sdp.DIRECTIONS)}")
+        if direction != self.record.direction:
+            self.record.direction = direction
+            self._changed()
+
+    @property
+    def currentDirection(self) -> str | None:
+        return self.record.current_direction
+
+    @property
+    def stopped(self) -> bool:
+        return self.record.stopping or self.record.stopped
+
+    def setCodecPreferences(self, codecs: Sequence[RTCRtpCodecCapability]) -> None:
+        """Which codecs are negotiated, most wanted first; an empty list restores the default.
+
+        Raises:
+            ValueError: one of them is not in the capabilities.
+        """
+        known = RTCRtpSender.getCapabilities(self.kind).codecs
+        if any(each not in known for each in codecs):
+            raise ValueError("Codec is not in capabilities")
+        wanted = [_wanted(self.kind, each) for each in codecs]
+        self.record.preferences = tuple(preferred(CAPABILITIES[self.kind], wanted)) if codecs else ()
+
+    def stop(self) -> _Done:
+        """Stop it for good (webrtc-pc section 5.4.2); the other side learns it with the next negotiation."""
+        if not self.record.stopping and not self.record.stopped:
+            self.record.stopping = True
+            if self.record.mid is None:
+                self.record.stopped = True
+            self._changed()
+        return _Done()
+
+
+def codec_parameters(each: Codec) -> RTCRtpCodecParameters:
+    """As aiortc writes a codec down."""
+    parameters: dict[str, int | str | None] = {
+        name: int(value) if name == "apt" else value for name, value in each.parameters
+    }
+    return RTCRtpCodecParameters(
+        mimeType=f"{each.kind}/{each.name}",
+        clockRate=each.clock_rate,
+        channels=each.channels if each.kind == "audio" else None,
+        payloadType=each.payload_type,
+        rtcpFeedback=[RTCRtcpFeedback(*each_feedback.split(" ", 1)) for each_feedback in each.feedback],
+        parameters=parameters,
+    )
+
+
+def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:
+    return Codec(
+        kind,
+        given.name,
+        given.clockRate,
+        given.channels or 1,
+        0,
+        tuple((name.lower(), str(value)) for name, value in given.parameters.items()),
+    )
+
+
+def _differ(one: RTCRtpSendParameters, other: RTCRtpSendParameters) -> bool:
+    """Whether a stream sent with the one is not what the other asks for."""
+    first, second = one.codecs[0], other.codecs[0]
+    return (first.mimeType.lower(), first.payloadType, one.muxId) != (
+        second.mimeType.lower(),
+        second.payloadType,
+        other.muxId,
+    )

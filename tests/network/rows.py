@@ -1,0 +1,326 @@
+"""One row of the laboratory: two parties on two networks, what they are given, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from tests.network.lab import NAMES
+from tests.network.nat import Kind
+from tests.network.servers import ice_servers
+from tests.network.theory import Expectation, Help, Path, expected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.network.lab import Lab, Site
+    from tests.network.servers import Servers
+
+ROOT = FilePath(__file__).parents[2]
+READY_SECONDS = 30.0
+"""For a process to start on a busy machine."""
+DEADLINE_SECONDS = 15.0
+"""The engine's own: until then it is `connected` or `failed`."""
+GRACE_SECONDS = 3.0
+ICE_TCP_PORT = 443
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who connects with whom, and what both are given. `first` offers."""
+
+    first: Kind
+    second: Kind
+    helps: frozenset[Help] = frozenset()
+    dead: bool = False
+    """Servers that nobody is behind come first in the list."""
+    rest: bool = False
+    """REST credentials of a limited time, in place of long-term ones."""
+    relay_only: bool = False
+    engines: tuple[str, str] = ("peer", "peer")
+    media: tuple[str, ...] = ("audio",)
+
+    @property
+    def servers(self) -> str:
+        names = [str(each) for each in Help if each in self.helps] or ["none"]
+        more = [text for text, true in (("dead ones first", self.dead), ("REST", self.rest)) if true]
+        return ", ".join([" + ".join(names), *more, *(["relay only"] if self.relay_only else [])])
+
+    @property
+    def name(self) -> str:
+        with_whom = "" if self.engines == ("peer", "peer") else f" [{self.engines[0]} - {self.engines[1]}]"
+        return f"{self.first} - {self.second}: {self.servers}{with_whom}"
+
+    @property
+    def expectation(self) -> Expectation:
+        return expected(self.first, self.second, self.helps, relay_only=self.relay_only)
+
+
+@dataclass
+class Result:
+    """What came of a row. Seconds count from the first party's start."""
+
+    row: Row
+    path: Path
+    seconds: float | None = None
+    """Until both were connected."""
+    first_message: float | None = None
+    """Until both had a message of the other."""
+    first_sound: float | None = None
+    failed_after: float | None = None
+    pairs: list[Any] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+    """What the engine says of a connection that failed."""
+    troubles: list[str] = field(default_factory=list)
+    """Exceptions in the parties."""
+    events: list[list[dict[str, Any]]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        row = {**asdict(self.row), "helps": sorted(self.row.helps), "servers": self.row.servers}
+        rest = {key: value for key, value in vars(self).items() if key not in ("row", "events")}
+        return {"row": row, "expected": self.row.expectation.path, "reason": self.row.expectation.reason, **rest}
+
+
+class Party:
+    """A process in the host's namespace that takes part; see tests/network/party.py."""
+
+    def __init__(self, site: Site, module: str = "tests.network.party") -> None:
+        self.site = site
+        self.module = module
+        self.events: list[dict[str, Any]] = []
+        self.other: Party | None = None
+        self._changed = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._errors: asyncio.Task[bytes] | None = None
+
+    async def open(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", self.site.host, sys.executable, "-m", self.module),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            limit=2**22,
+        )
+        assert self._process.stderr is not None
+        self._reading = asyncio.create_task(self._read())
+        self._errors = asyncio.create_task(self._process.stderr.read())
+        if not await self.until(lambda: self.find(event="ready"), READY_SECONDS):
+            raise RuntimeError(f"a party did not start: {self.events}")
+
+    async def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            message = json.loads(line)
+            if "signal" in message:
+                if self.other is not None:
+                    self.other.tell(message)
+            else:
+                self.events.append(message)
+                self._changed.set()
+        self.events.append({"event": "ended"})
+        self._changed.set()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def until(self, condition: Callable[[], Any], seconds: float) -> Any:
+        """Waits until the condition holds of the events; its value, or the last one when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition() and not self.find(event="ended"):
+                    self._changed.clear()
+                    await self._changed.wait()
+        return condition()
+
+    def find(self, since: float = 0.0, **fields: Any) -> dict[str, Any] | None:
+        """The first event with these fields that happened since then."""
+        for event in self.events:
+            if event.get("at", since) >= since and all(event.get(name) == value for name, value in fields.items()):
+                return event
+        return None
+
+    def states(self, since: float = 0.0, name: str = "connection") -> list[tuple[float, str]]:
+        return [
+            (event["at"], event["value"])
+            for event in self.events
+            if event.get("event") == "state" and event["name"] == name and event["at"] >= since
+        ]
+
+    async def look(self) -> dict[str, Any]:
+        """What arrived so far, and the selected pair."""
+        seen = sum(event["event"] == "look" for event in self.events)
+        self.tell({"do": "look"})
+        await self.until(lambda: sum(event["event"] == "look" for event in self.events) > seen, 5)
+        looks = [event for event in self.events if event["event"] == "look"]
+        return looks[-1] if looks else {"arrivals": {}, "pair": None}
+
+    def vanish(self) -> None:
+        """Ends the process without a word to anybody."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def close(self) -> None:
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self.tell({"do": "stop"})
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 8)
+        except TimeoutError:
+            self.events.append({"event": "error", "text": "did not end within 8 s of being told to"})
+            self.vanish()
+            await self._process.wait()
+        if self._reading is not None:
+            await self._reading
+        if self._errors is not None and (text := (await self._errors).decode(errors="replace")).strip():
+            self.events.append({"event": "stderr", "text": text})
+
+    def troubles(self) -> list[str]:
+        return [event["text"] for event in self.events if event["event"] in ("error", "stderr")]
+
+
+class Pairing:
+    """Two parties of a row in two sites made for it. `async with`; everything goes with the block."""
+
+    def __init__(self, lab: Lab, servers: Servers, row: Row, settings: dict[str, Any] | None = None) -> None:
+        self.lab = lab
+        self.row = row
+        self._settings = settings or {}
+        self._servers = servers
+        self.sites: list[Site] = []
+        self.parties: list[Party] = []
+        self.began = 0.0
+
+    async def __aenter__(self) -> Pairing:
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _open(self) -> None:
+        for kind in (self.row.first, self.row.second):
+            self.sites.append(await self.lab.site(kind))
+        for site, engine in zip(self.sites, self.row.engines, strict=True):
+            module = "tests.network.browser_party" if engine == "chromium" else "tests.network.party"
+            self.parties.append(Party(site, module))
+        await asyncio.gather(*(party.open() for party in self.parties))
+        first, second = self.parties
+        first.other, second.other = second, first
+
+    def start(self) -> None:
+        """The second party waits for the offer, the first one makes it."""
+        for number in (1, 0):
+            self.parties[number].tell({"do": "start", "options": self._options(number)})
+
+    def _options(self, number: int) -> dict[str, Any]:
+        settings: dict[str, Any] = {"ca_file": str(self._servers.ca_file), **self._settings}
+        if self.row.relay_only:
+            settings["policy"] = "relay"
+        if Help.ICE_TCP in self.row.helps and number == 1:
+            settings["tcp_port"] = ICE_TCP_PORT
+        return {
+            "engine": self.row.engines[number],
+            "offers": number == 0,
+            "servers": self._ice_servers(number),
+            "media": self.row.media,
+            "settings": settings,
+        }
+
+    def _ice_servers(self, number: int) -> list[dict[str, Any]]:
+        servers = ice_servers(self.row.helps, dead=self.row.dead, rest=self.row.rest)
+        if self.row.engines[number] != "chromium":
+            return servers
+        # Its own resolver asks the DNS server, which never answers, before it looks at the file of hosts.
+        family = 1 if self.sites[number].kind is Kind.IPV6_ONLY else 0
+        text = json.dumps(servers)
+        for name, addresses in NAMES.items():
+            text = text.replace(name, f"[{addresses[family]}]" if family else addresses[family])
+        literal: list[dict[str, Any]] = json.loads(text)
+        return literal
+
+    async def settle(self) -> bool:
+        """Waits until both are connected and have heard each other, or one has failed. Whether they are connected."""
+        deadline = DEADLINE_SECONDS + GRACE_SECONDS
+        await asyncio.gather(*(party.until(partial(self._ended, party), deadline) for party in self.parties))
+        if not all(party.find(event="state", name="connection", value="connected") for party in self.parties):
+            return False
+        waits = [_heard(party, stream) for party in self.parties for stream in self.streams]
+        await asyncio.gather(*waits)
+        return True
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What both are to hear of each other."""
+        return ("ping",) if "ice" in self.row.engines else ("ping", *self.row.media)
+
+    def _ended(self, party: Party) -> bool:
+        other = self.parties[1 - self.parties.index(party)]
+        connected = party.find(event="state", name="connection", value="connected")
+        failed = party.find(event="state", name="connection", value="failed")
+        return bool(connected or failed or other.find(event="ended"))
+
+    def moment(self, **fields: Any) -> float | None:
+        """Seconds from the first party's start until both had such an event; None when one never had it."""
+        start = self.parties[0].find(event="start")
+        found = [party.find(**fields) for party in self.parties]
+        if start is None or not all(found):
+            return None
+        return max(event["at"] for event in found if event) - start["at"]
+
+    async def _close(self) -> None:
+        await asyncio.gather(*(party.close() for party in self.parties))
+        await asyncio.gather(*(self.lab.remove(site) for site in self.sites))
+
+
+async def _heard(party: Party, stream: str) -> None:
+    await party.until(lambda: party.find(event="first", name=stream), GRACE_SECONDS)
+
+
+async def run(lab: Lab, servers: Servers, row: Row) -> Result:
+    """Runs the row once."""
+    async with Pairing(lab, servers, row) as pairing:
+        pairing.start()
+        connected = await pairing.settle()
+        result = Result(row, Path.NONE)
+        if connected:
+            result.pairs = [(await party.look())["pair"] for party in pairing.parties]
+            result.path = path_of(result.pairs)
+            result.seconds = pairing.moment(event="state", name="connection", value="connected")
+            result.first_message = pairing.moment(event="first", name="ping")
+            result.first_sound = pairing.moment(event="first", name="audio")
+        else:
+            result.failed_after = pairing.moment(event="state", name="connection", value="failed")
+            failures = [party.find(event="state", name="connection", value="failed") for party in pairing.parties]
+            result.sentences = [failure.get("sentence", "") for failure in failures if failure]
+    result.troubles = [text for party in pairing.parties for text in party.troubles()]
+    result.events = [party.events for party in pairing.parties]
+    return result
+
+
+def path_of(pairs: list[Any]) -> Path:
+    """How packets go, by the selected pairs of both sides; what is not known counts as direct."""
+    ends = [end for pair in pairs if pair for end in (pair["local"], pair["remote"])]
+    if any(end["type"] == "relay" for end in ends):
+        return Path.RELAY
+    if any(end["protocol"] == "tcp" for end in ends):
+        return Path.TCP
+    return Path.DIRECT

@@ -1,0 +1,164 @@
+"""Real servers in the public part: coturn twice (long-term and REST credentials), with a CA of the laboratory's own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import hashlib
+import hmac
+import shutil
+import socket
+import tempfile
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.network.namespaces import LabError, inside
+from tests.network.theory import Help
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    from tests.network.lab import Lab
+
+USER, PASSWORD = "ada", "difference-engine"
+SECRET = "shared-between-turn-and-signaling"
+REALM = "lab"
+UP_SECONDS = 20.0
+
+DEAD = (
+    {"urls": ["stun:dead.lab:3478"]},
+    {"urls": ["stun:nowhere.lab:3478"]},
+    {"urls": ["turn:dead.lab:3478", "turn:dead.lab:3478?transport=tcp"], "username": USER, "credential": PASSWORD},
+)
+"""Servers that nobody is behind: packets to them are swallowed, and one's name resolves to nothing."""
+
+
+def ice_servers(helps: frozenset[Help], *, dead: bool = False, rest: bool = False) -> list[dict[str, Any]]:
+    """The RTCIceServer dictionaries for these; with dead ones first; with REST credentials."""
+    account = rest_account("turn-user") if rest else (USER, PASSWORD)
+    name = "rest.lab" if rest else "turn.lab"
+    urls = {
+        Help.TURN_UDP: f"turn:{name}:3478?transport=udp",
+        Help.TURN_TCP: f"turn:{name}:3478?transport=tcp",
+        Help.TURN_TLS: f"turns:{name}:443?transport=tcp",
+    }
+    servers: list[dict[str, Any]] = [*DEAD] if dead else []
+    if Help.STUN in helps:
+        servers.append({"urls": ["stun:stun.lab:3478"]})
+    turn = [urls[each] for each in Help if each in helps and each in urls]
+    if turn:
+        servers.append({"urls": turn, "username": account[0], "credential": account[1]})
+    return servers
+
+
+def rest_account(name: str, seconds: int = 3600) -> tuple[str, str]:
+    """User name and password as a signaling server makes them (draft-uberti-behave-turn-rest)."""
+    user = f"{int(time.time()) + seconds}:{name}"
+    digest = hmac.new(SECRET.encode(), user.encode(), hashlib.sha1).digest()
+    return user, base64.b64encode(digest).decode()
+
+
+class Servers:
+    """The TURN servers of a laboratory; `close()` ends them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._folder = Path(tempfile.mkdtemp(prefix="peerlab-"))
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    @property
+    def ca_file(self) -> Path:
+        return self._folder / "ca.pem"
+
+    async def start(self) -> None:
+        await asyncio.to_thread(write_certificates, self._folder)
+        long_term = ("--lt-cred-mech", f"--user={USER}:{PASSWORD}")
+        rest = ("--use-auth-secret", f"--static-auth-secret={SECRET}")
+        await asyncio.gather(self._turn("10", long_term), self._turn("11", rest))
+
+    async def _turn(self, host: str, options: tuple[str, ...]) -> None:
+        addresses = (f"203.0.113.{host}", f"2001:db8:ffff::{host}")
+        with (self._folder / f"turn-{host}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *("ip", "netns", "exec", self._lab.public, "turnserver", "-n", *options),
+                *(f"--listening-ip={address}" for address in addresses),
+                *(f"--relay-ip={address}" for address in addresses),
+                *("--listening-port=3478", "--tls-listening-port=443", f"--realm={REALM}", "--fingerprint"),
+                *(f"--cert={self._folder / 'turn.pem'}", f"--pkey={self._folder / 'turn.key'}"),
+                *(f"--userdb={self._folder / host}.db", f"--pidfile={self._folder / host}.pid"),
+                *("--no-cli", "--no-dtls", "--no-multicast-peers", "--relay-threads=1", "--log-file=stdout"),
+                stdout=log,
+                stderr=log,
+            )
+        self._processes.append(process)
+        deadline = time.monotonic() + UP_SECONDS
+        while not await asyncio.to_thread(inside, self._lab.public, lambda: _answers(addresses)):
+            if process.returncode is not None or time.monotonic() > deadline:
+                raise LabError(f"turnserver does not answer:\n{self.log(host)[-2000:]}")
+            await asyncio.sleep(0.05)
+
+    def log(self, host: str = "10") -> str:
+        return (self._folder / f"turn-{host}.log").read_text(errors="replace")
+
+    async def close(self) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await asyncio.gather(*(process.wait() for process in self._processes))
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+def _answers(addresses: tuple[str, ...]) -> bool:
+    for address in addresses:
+        try:
+            socket.create_connection((address, 3478), timeout=1).close()
+        except OSError:
+            return False
+    return True
+
+
+def write_certificates(folder: Path) -> None:
+    """A CA (ca.pem) and a certificate of the TURN servers (turn.pem, turn.key), good for a day."""
+    ca_key, ca = _certificate("laboratory CA")
+    key, certificate = _certificate("turn.lab", (ca_key, ca))
+    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (folder / "turn.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "turn.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+
+
+def _certificate(
+    name: str, issuer: tuple[EllipticCurvePrivateKey, x509.Certificate] | None = None
+) -> tuple[EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    signer, signer_name = (issuer[0], issuer[1].subject) if issuer else (key, subject)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer_name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    if issuer:
+        names = [x509.DNSName("turn.lab"), x509.DNSName("rest.lab"), x509.IPAddress(ip_address("203.0.113.10"))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return key, builder.sign(signer, hashes.SHA256())
