@@ -4,8 +4,8 @@ A call starts when the caller is told to call: its camera is open, its signaling
 RTCPeerConnection yet. It ends at a side when that side has its first decoded picture of the other one: in Chromium
 when a MediaStreamTrackProcessor of the remote track gives its first frame, in ours when `recv()` of the remote track
 gives its first. (Neither waits for a screen.) Both sides send video and audio, so both figures are taken: at the
-callee, which waits for the caller's media, and at the caller. All times are by the clock of this process, which tells the
-caller to begin and is told of each picture the same way.
+callee, which waits for the caller's media, and at the caller. All times are by the clock of this process, which tells
+the caller to begin and is told of each picture the same way.
 
 Each participant is a process of its own (a browser, or Python on uvloop) and speaks to the other through the same
 relay: one WebSocket of each to this process, messages passed on unread, descriptions and candidates as they come.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from peer.recording.group import Recorder
     from peer.ring import Ring
     from peer.room import Room
+    from peer.rtc.ice.servers import IceSettings
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Plan:
     timeout: float = 20.0
     """Seconds that `to` may take to be in the room, and to answer."""
     ice_servers: Sequence[str] = ()
+    network: IceSettings | None = None
 
 
 class Calling:
@@ -292,6 +294,7 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
                 video=media.pictures,
                 audio=media.sound,
                 ice_servers=plan.ice_servers,
+                network=plan.network,
             )
             room = await stack.enter_async_context(joining)
             recorder = await stack.enter_async_context(room.record(plan.record)) if plan.record else None

@@ -167,7 +167,9 @@ class MemoryChannel:
 def _relayed(message: DescriptionTo | CandidateTo | ByeTo | MessageTo, sender: str) -> ServerMessage:
     match message:
         case DescriptionTo():
-            return DescriptionFrom(sender, message.session, message.description)
+            return DescriptionFrom(
+                sender, message.session, message.description, replaces=message.replaces, texts=message.texts
+            )
         case CandidateTo():
             return CandidateFrom(sender, message.session, message.candidate)
         case ByeTo():

@@ -26,6 +26,7 @@ from signaling.messages import IceCandidate, SessionDescription
 
 if TYPE_CHECKING:
     from peer.rtc.receiver import RemoteTrack
+    from peer.rtc.textaccount import TextAccount
     from peer.rtc.transceiver import RtpTransceiver
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class Observer(Protocol):
 class Link:
     """One connection of a call. Its operations are run one after the other by the call."""
 
-    def __init__(self, options: Options, observer: Observer) -> None:
+    def __init__(self, options: Options, observer: Observer, before: Link | None = None) -> None:
+        """`before`: the call's connection that this one takes the place of; what it sends goes on here."""
         self._options = options
         self._observer = observer
         self._pc = PeerConnection(Configuration(options.ice, trickle=True))
@@ -73,7 +75,11 @@ class Link:
         self.sound = OutboundSound()
         self.state = "new"
         """`new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`."""
-        self._text = TextChannel(self._pc, observer.text_received)
+        self._text = TextChannel(self._pc, observer.text_received, before.account if before else None)
+        if before is not None:
+            before.give_up()
+            before.pictures.hand_over(self.pictures)
+            before.sound.hand_over(self.sound)
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("negotiationneeded", observer.negotiation_needed)
         self._pc.on("icecandidate", self._on_candidate)
@@ -155,6 +161,11 @@ class Link:
         """Whether an offer of ours is on its way."""
         return self._pc.signalingState == "have-local-offer"
 
+    @property
+    def restarts(self) -> int:
+        """ICE restarts that both sides agreed on so far."""
+        return self._pc.path.restarts
+
     def restart(self) -> None:
         """Look for another path; the next negotiation, which becomes needed, brings it."""
         self._pc.restartIce()
@@ -172,6 +183,15 @@ class Link:
     def tracks(self) -> list[RemoteTrack]:
         """What the other side sends at the moment, in the order of the m-lines."""
         return list(self._tracks.values())
+
+    @property
+    def account(self) -> TextAccount:
+        """The texts of the call so far."""
+        return self._text.account
+
+    def resume_texts(self, heard: int) -> None:
+        """The other side has heard so many texts of ours: send it those that came after, before anything new."""
+        self._text.resume(heard)
 
     async def write(self, text: str, timeout: float = 10.0) -> None:
         """Send one message over the data channel; raises as `TextChannel.write`."""
@@ -218,13 +238,17 @@ class Link:
 
     # The end
 
-    async def close(self) -> None:
-        """End it: idempotent, done within five seconds, never raises. Joins nothing on the event loop."""
+    def give_up(self) -> None:
+        """Nothing of it counts any more: it tells nothing, and takes no text. `close()` still has to be called."""
         self._closing = True
         self.state = "closed"
         if self._deadline is not None:
             self._deadline.cancel()
         self._text.close()
+
+    async def close(self) -> None:
+        """End it: idempotent, done within five seconds, never raises. Joins nothing on the event loop."""
+        self.give_up()
         self.pictures.stop()
         self.sound.stop()
         await self._pc.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,10 +14,10 @@ from peer.errors import CallEnded, Error, Unreachable
 from peer.goodbye import told
 from peer.lifetime import Remote
 from peer.membership import Membership
-from peer.negotiation import gives_way
 from peer.ring import Dialing, Ring
 from peer.rtc.ice.servers import IceSettings
 from peer.shelf import SourceShelf
+from peer.switchboard import MAX_RINGS, Switchboard
 from peer.taker import Broadcast, Taker
 from signaling.messages import (
     ByeFrom,
@@ -45,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 RING_SECONDS = 30.0
 """Seconds that a call rings before the caller is told that nobody answered."""
-MAX_RINGS = 100
-"""Calls that may ring at once; further callers are told that we are busy."""
 LEAVE_TIMEOUT = 2.5
 
 
@@ -80,10 +77,8 @@ class Room:
         """Our own name in it."""
         self._options = options
         self._shelf = SourceShelf()
-        self._calls: dict[str, Call] = {}
-        self.ringing: dict[str, Call] = {}
+        self._board = Switchboard(self)
         self._rings: Broadcast[Ring] = Broadcast(MAX_RINGS)
-        self._over: deque[str] = deque(maxlen=200)
         self._events: Broadcast[happened.Event] = Broadcast()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recorders: list[Recorder] = []
@@ -101,7 +96,7 @@ class Room:
     @property
     def calls(self) -> list[Call]:
         """The calls that are on, ours and those answered."""
-        return [call for call in self._calls.values() if not call.over]
+        return [call for call in self._board.calls.values() if not call.over]
 
     @property
     def ice_servers(self) -> list[IceServer]:
@@ -196,15 +191,18 @@ class Room:
     ) -> None:
         await self.leave()
 
-    # For calls (peer.lifetime.CallRoom) and rings
+    # For calls (peer.negotiating.CallRoom) and rings
+
+    @property
+    def ringing(self) -> dict[str, Call]:
+        """The calls that nobody has answered yet, by session."""
+        return self._board.ringing
 
     async def send(self, message: ClientMessage) -> None:
         await self._membership.send(message)
 
     def gives_way(self, member: str) -> bool:
-        """Whether we are the polite one of the two; towards somebody who is no member we are not."""
-        other = self._membership.members.get(member)
-        return other is not None and gives_way(self._membership.own, other)
+        return self._board.gives_way(member)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -213,18 +211,20 @@ class Room:
         return task
 
     def call_ended(self, call: Call, ended: happened.Ended) -> None:
-        self.ringing.pop(call.session, None)
-        self._over.append(call.session)
+        self._board.ended(call)
         logger.info("call with %s over: %s%s", call.name, ended.reason, f" ({ended.text})" if ended.text else "")
         self._events.put(happened.CallFinished(call.name, ended))
 
+    def call_renewed(self, call: Call, before: str) -> None:
+        self._board.renewed(call, before)
+
     def call_closed(self, call: Call) -> None:
-        self._calls.pop(call.session, None)
+        self._board.closed(call)
         self._changed.set()
 
     async def take_ring(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> Call:
         """Answer a call that rings."""
-        self.ringing.pop(call.session, None)
+        self._board.ringing.pop(call.session, None)
         await self._provide(call, video, audio)
         await call.accept()
         self._begun(call, outgoing=False)
@@ -236,23 +236,19 @@ class Room:
         self, name: str, video: Pictures | EllipsisType, audio: Sounds | EllipsisType, timeout: float
     ) -> Call:
         member = self._membership.find(name)
-        waiting = self._waiting(member)
+        waiting = self._board.ringing_from(member)
         if waiting is not None:  # they call us already: answering is what both want
             return await self.take_ring(waiting, video, audio)
-        call = self._new_call(Remote(member.name, member.id), uuid4().hex)
-        self._calls[call.session] = call
+        call = self.new_call(Remote(member.name, member.id), uuid4().hex)
+        self._board.add(call)
         await self._provide(call, video, audio)
-        waiting = self._waiting(member)
+        waiting = self._board.ringing_from(member)
         if waiting is not None:  # they called while our sources were being opened
             await call.hang_up()
             return await self.take_ring(waiting, video, audio)
         await call.dial(timeout)
         self._begun(call, outgoing=True)
         return call
-
-    def _waiting(self, member: Member) -> Call | None:
-        """The call from `member` that rings."""
-        return next((call for call in self.ringing.values() if call.remote.member == member.id), None)
 
     async def _provide(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> None:
         video = self._options.video if video is ... else video
@@ -276,14 +272,6 @@ class Room:
                 call.record(recorder)
         self._events.put(happened.CallStarted(call.name, outgoing))
 
-    def _new_call(self, remote: Remote, session: str) -> Call:
-        from peer.link import Options
-
-        settings = replace(self._options.network or IceSettings(), servers=tuple(self.ice_servers))
-        if self._options.connect_timeout is not None:
-            settings = replace(settings, connect_timeout=self._options.connect_timeout)
-        return Call(self, remote, session, Options(settings), self._shelf)
-
     async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
         try:
             started = await call if isinstance(call, Dialing) else call
@@ -305,7 +293,7 @@ class Room:
     def message_received(self, message: ServerMessage) -> None:
         match message:
             case DescriptionFrom() | CandidateFrom() | ByeFrom():
-                self._route(message)
+                self._board.route(message)
             case MessageFrom():
                 sender = self._membership.members.get(message.sender)
                 self._events.put(happened.MemberMessage(sender.name if sender else message.sender, message.data))
@@ -315,7 +303,7 @@ class Room:
                 logger.debug("an unexpected %s is passed over", type(message).__name__)
 
     def member_joined(self, member: Member) -> None:
-        for call in self._calls.values():
+        for call in self._board.calls.values():
             if call.name == member.name and call.remote.member not in self._membership.members:
                 call.remote.member = member.id  # back after the signaling server was away
                 call.resume()
@@ -325,7 +313,7 @@ class Room:
     def member_left(self, member: Member, reason: str) -> None:
         self._changed.set()
         self._events.put(happened.MemberLeft(member.name, member.id, reason))
-        for call in [call for call in self._calls.values() if call.remote.member == member.id]:
+        for call in [call for call in self._board.calls.values() if call.remote.member == member.id]:
             call.member_left(reason)
 
     def signaling_lost(self, text: str) -> None:
@@ -336,50 +324,45 @@ class Room:
             call.resume()
         self._events.put(happened.SignalingRestored(seconds))
 
-    # Inside: calls that come
+    # For the switchboard (peer.switchboard.SwitchboardRoom)
 
-    def _route(self, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
-        call = self._calls.get(message.session)
-        if call is not None:
-            if call.remote.member == message.sender:  # nobody else may speak in this session
-                if isinstance(message, ByeFrom) and message.session in self.ringing:
-                    call.cancelled(message)
-                else:
-                    call.deliver(message)
-        elif isinstance(message, DescriptionFrom) and message.description.type == "offer":
-            if message.session not in self._over and self._leaving is None:
-                self._ring(message)
+    @property
+    def own(self) -> Member:
+        return self._membership.own
 
-    def _ring(self, message: DescriptionFrom) -> None:
-        member = self._membership.members.get(message.sender) or Member(message.sender, message.name or message.sender)
-        crossed = next((c for c in self._calls.values() if c.remote.member == member.id and c.dialling), None)
-        if crossed is not None:
-            if gives_way(self._membership.own, member):
-                del self._calls[crossed.session]
-                self._calls[message.session] = crossed
-                crossed.adopt(message)
+    def member(self, member_id: str) -> Member | None:
+        return self._membership.members.get(member_id)
+
+    def new_call(self, remote: Remote, session: str) -> Call:
+        from peer.link import Options
+
+        settings = replace(self._options.network or IceSettings(), servers=tuple(self.ice_servers))
+        if self._options.connect_timeout is not None:
+            settings = replace(settings, connect_timeout=self._options.connect_timeout)
+        return Call(self, remote, session, Options(settings), self._shelf)
+
+    def rang(self, call: Call) -> None:
+        if self._leaving is not None:
+            self.spawn(call.reject("left"), "reject a late ring")
             return
-        if len(self.ringing) >= MAX_RINGS:
-            busy = ByeTo(message.sender, message.session, "busy", "too many calls at once")
-            self.spawn(self._membership.send_if_possible(busy), "busy")
-            return
-        call = self._new_call(Remote(member.name, member.id), message.session)
-        self._calls[message.session] = self.ringing[message.session] = call
-        call.deliver(message)
-        self.spawn(self._expire(call), f"ring of {member.name}")
+        self.spawn(self._expire(call), f"ring of {call.name}")
         self._rings.put(Ring(self, call))
+
+    def busy(self, offer: DescriptionFrom) -> None:
+        busy = ByeTo(offer.sender, offer.session, "busy", "too many calls at once")
+        self.spawn(self._membership.send_if_possible(busy), "busy")
 
     async def _expire(self, call: Call) -> None:
         try:
             async with asyncio.timeout(RING_SECONDS):
                 await call.ended()
         except TimeoutError:
-            if self.ringing.pop(call.session, None) is not None:
+            if self._board.ringing.pop(call.session, None) is not None:
                 await call.reject("no-answer")
 
     def _refused(self, message: ErrorMessage) -> None:
         logger.warning("the signaling server says: %s", message.message)
-        call = self._calls.get(message.session or "")
+        call = self._board.calls.get(message.session or "")
         if call is not None and message.code == "unknown-target" and not call.open:
             call.member_left("left")
 
@@ -388,7 +371,7 @@ class Room:
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
-                calls = list(self._calls.values())
+                calls = list(self._board.calls.values())
                 await asyncio.gather(*(call.hang_up(reason="left") for call in calls), return_exceptions=True)
         except TimeoutError:
             logger.warning("not every call closed in time")

@@ -63,6 +63,7 @@ ByeReason: TypeAlias = Literal[
 ]  # fmt: skip
 
 _Label = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LABEL)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 # Control characters, line separators and the marks that turn the direction of writing: a name is shown to people.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -118,11 +119,17 @@ class Leave(Message, frozen=True, tag="leave"):
 
 
 class DescriptionTo(Message, frozen=True, tag="description"):
-    """An offer or an answer of the call `session` for the member `to`."""
+    """An offer or an answer of the call `session` for the member `to`.
+
+    `replaces`: this offer begins another connection for the call of that session, which could not be repaired; `texts`:
+    messages that came over the data channel of the call so far.
+    """
 
     to: _Label
     session: _Label
     description: SessionDescription
+    replaces: _Label | None = None
+    texts: _Count | None = None
 
 
 class CandidateTo(Message, frozen=True, tag="candidate"):
@@ -180,6 +187,7 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     """An offer or an answer from `sender`.
 
     `trickle` False: the answer must contain all candidates. `name`: of a caller who is not a member of the room.
+    `replaces` and `texts`: see `DescriptionTo`.
     """
 
     sender: str = msgspec.field(name="from")
@@ -187,6 +195,8 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     description: SessionDescription
     trickle: bool = True
     name: str | None = None
+    replaces: str | None = None
+    texts: int | None = None
 
 
 class CandidateFrom(Message, frozen=True, tag="candidate"):

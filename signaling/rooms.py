@@ -149,8 +149,8 @@ class Rooms:
 
 def _passed_on(message: Addressed, sender: str) -> ServerMessage:
     match message:
-        case DescriptionTo(_, session, description):
-            return DescriptionFrom(sender, session, description)
+        case DescriptionTo(_, session, description, replaces, texts):
+            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts)
         case CandidateTo(_, session, candidate):
             return CandidateFrom(sender, session, candidate)
         case ByeTo(_, session, reason, text):

@@ -32,6 +32,14 @@ def call(
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
+    udp_port: options.UdpPort = None,
+    udp_ports: options.UdpPorts = None,
+    tcp_port: options.TcpPort = None,
+    public_ip: options.PublicIp = None,
+    interface: options.Interface = None,
+    ipv6: options.Ipv6 = True,
+    relay: options.Relay = False,
+    ca_file: options.CaFile = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -59,6 +67,16 @@ def call(
         seconds=seconds,
         timeout=timeout,
         ice_servers=options.ice_servers(ice_server)[0],
+        network=options.network(
+            udp_port=udp_port,
+            udp_ports=udp_ports,
+            tcp_port=tcp_port,
+            public_ip=public_ip,
+            interface=interface,
+            ipv6=ipv6,
+            relay=relay,
+            ca_file=ca_file,
+        ),
     )
     outcome = run(_call(plan, handler, live=not quiet and not json))
     return _report(plan, outcome, json=json) if outcome is not None else 0

@@ -4,11 +4,14 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from peer.errors import UsageError
+
+if TYPE_CHECKING:
+    from peer.rtc.ice.servers import IceSettings
 
 MAX_FILE: Final = 64 * 1024
 SOURCES: Final = "test[:WIDTHxHEIGHT@FPS], camera[:DEVICE], display[:NAME], file:PATH[,loop] or none"
@@ -35,6 +38,99 @@ IceServers = Annotated[
         help="stun:HOST, turn:USER:PASSWORD@HOST or JSON as in browsers; repeatable. [env var: PEER_ICE_SERVERS]",
     ),
 ]
+
+_NETWORK: Final = "Network"
+UdpPort = Annotated[
+    int | None,
+    typer.Option(metavar="P", min=1, max=65535, rich_help_panel=_NETWORK, help="One UDP port for all calls."),
+]
+UdpPorts = Annotated[
+    str | None,
+    typer.Option(metavar="A-B", rich_help_panel=_NETWORK, help="UDP ports of calls are taken from this range."),
+]
+TcpPort = Annotated[
+    int | None,
+    typer.Option(
+        metavar="P",
+        min=1,
+        max=65535,
+        rich_help_panel=_NETWORK,
+        help="Be reached by TCP on this port too (ICE-TCP), by browsers in networks without UDP.",
+    ),
+]
+PublicIp = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="IP",
+        show_default=False,
+        rich_help_panel=_NETWORK,
+        help="Announce this address in place of our private one (NAT 1:1); repeatable.",
+    ),
+]
+Interface = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|IP|NETWORK",
+        show_default=False,
+        rich_help_panel=_NETWORK,
+        help="Use these network interfaces only; repeatable.",
+    ),
+]
+Ipv6 = Annotated[bool, typer.Option("--ipv6/--no-ipv6", rich_help_panel=_NETWORK, help="Use IPv6.")]
+Relay = Annotated[bool, typer.Option("--relay", rich_help_panel=_NETWORK, help="Go through a TURN server only.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", rich_help_panel=_NETWORK, help="Certificate authority of turns: servers (PEM)."),
+]
+
+
+def network(
+    *,
+    udp_port: int | None = None,
+    udp_ports: str | None = None,
+    tcp_port: int | None = None,
+    public_ip: list[str] | None = None,
+    interface: list[str] | None = None,
+    ipv6: bool = True,
+    relay: bool = False,
+    ca_file: Path | None = None,
+) -> "IceSettings":
+    """What the flags of the panel "Network" say.
+
+    Raises:
+        UsageError: a range or an address that is none.
+    """
+    from peer.rtc.ice.servers import IceSettings
+
+    if udp_port is not None and udp_ports is not None:
+        raise UsageError("--udp-port and --udp-ports exclude each other; leave one out")
+    return IceSettings(
+        policy="relay" if relay else "all",
+        ipv6=ipv6,
+        interfaces=tuple(interface or ()),
+        public_ips=tuple(_address(text) for text in public_ip or ()),
+        udp_port=udp_port,
+        udp_ports=_range(udp_ports) if udp_ports is not None else None,
+        tcp_port=tcp_port,
+        ca_file=str(ca_file) if ca_file is not None else None,
+    )
+
+
+def _range(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text.strip())
+    low, high = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < low <= high <= 65535:
+        raise UsageError(f"--udp-ports {text} is no range of ports; write it like 50000-50100")
+    return low, high
+
+
+def _address(text: str) -> str:
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise UsageError(f"--public-ip {text} is no IP address; write one like 203.0.113.7") from None
 
 
 def ice_servers(flags: list[str] | None, file: Path | None = None) -> tuple[list[str], str]:

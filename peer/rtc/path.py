@@ -55,6 +55,8 @@ class Path:
         self._gathered = asyncio.Event()
         self.restarting = False
         """Whether our side has begun an ICE restart that is not agreed yet."""
+        self.restarts = 0
+        """How many were agreed, also by the other side's not taking part."""
 
     @property
     def local(self) -> LocalTransport:
@@ -114,6 +116,7 @@ class Path:
         remote = self._remote
         if remote is None:
             return
+        self.restarts += self.restarting
         if self.restarting and not remote.restarted:
             self.drop_restart()  # the other side did not take part
         if not self.restarting and self.ice.state in ("new", "checking"):

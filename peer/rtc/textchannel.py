@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiortc.exceptions import InvalidStateError
 
 from peer.errors import CallEnded, Error, UsageError
+from peer.rtc.textaccount import TextAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,13 @@ MAX_BUFFERED = 1 << 20
 class TextChannel:
     """The text side of one connection."""
 
-    def __init__(self, pc: PeerConnection, received: Callable[[str | bytes], None]) -> None:
+    def __init__(
+        self, pc: PeerConnection, received: Callable[[str | bytes], None], account: TextAccount | None = None
+    ) -> None:
+        """`account`: of the call's connection before, to go on where it broke."""
         self._pc = pc
+        self.account = account or TextAccount()
+        self._again: list[str] = []
         self._received = received
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
@@ -42,6 +48,11 @@ class TextChannel:
     def create(self) -> None:
         """Open the channel from our side, with the first offer."""
         self._use(self._pc.createDataChannel(LABEL))
+
+    def resume(self, heard: int) -> None:
+        """The other side has heard so many messages of ours over the connection before: it is sent the others again."""
+        self._again = self.account.unheard(heard)
+        self._say_again()
 
     async def write(self, text: str, timeout: float) -> None:
         """Send one message, waiting while the channel opens or too much is on its way.
@@ -65,6 +76,7 @@ class TextChannel:
             raise CallEnded("the data channel is closed; call again")
         try:
             self._channel.send(text)
+            self.account.said(text)
         except InvalidStateError as error:
             raise CallEnded("the data channel is closed; call again") from error
         except UnicodeEncodeError as error:
@@ -94,12 +106,30 @@ class TextChannel:
         self._channel = channel
         channel.bufferedAmountLowThreshold = MAX_BUFFERED // 2
         channel.on("bufferedamountlow", self._low.set)
-        channel.on("open", self._open.set)
-        channel.on("message", self._on_message)
+        channel.on("open", self._on_open)
+        channel.on("message", self._on_main_message)
         if channel.readyState == "open":
-            self._open.set()
+            self._on_open()
+
+    def _on_open(self) -> None:
+        self._say_again()
+        self._open.set()
+
+    def _say_again(self) -> None:
+        """Before anything new, so that the order stays."""
+        if self._channel is not None and self._channel.readyState == "open":
+            again, self._again = self._again, []
+            for text in again:
+                self._channel.send(text)
+
+    def _on_main_message(self, message: str | bytes) -> None:
+        if not self._closed:
+            self.account.heard += 1
+        self._on_message(message)
 
     def _on_message(self, message: str | bytes) -> None:
+        if self._closed:
+            return  # what comes over a connection that was given up comes again over the next
         if len(message) > MAX_BYTES:  # what our description says is the most; it keeps who does not read us small
             logger.debug("a message of %d is passed over", len(message))
             return

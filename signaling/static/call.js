@@ -2,6 +2,8 @@
 
 const ANSWER_DEADLINE = 30_000; // ms the other side may ring
 const CONNECT_DEADLINE = 15_000; // ms from the answer to the first connection
+const RESTART_AFTER = 2_000; // ms without a connection before another path is looked for, and again each time it fails
+const LOST_DEADLINE = 30_000; // ms without a connection after which the call is over
 const BYE_GRACE = 1_000; // ms in which a bye may still explain why the connection broke
 const GATHER_DEADLINE = 2_000; // ms for an answer that must carry all candidates: a dead STUN server costs no more than that
 const CHANNEL_BACKLOG = 1_000_000; // bytes; chat to a peer that does not read is dropped beyond this
@@ -35,6 +37,7 @@ export class Call {
   #ignoreOffer = false;
   #settingAnswer = false;
   #deadline = 0;
+  #restart = 0;
 
   /**
    * `other`: name of the other side. `session`: id given by the caller; none: we are the caller. `trickle` false: our answer must carry all candidates.
@@ -234,17 +237,34 @@ export class Call {
     const state = this.pc.connectionState;
     if (state === "connected") {
       clearTimeout(this.#deadline);
+      clearTimeout(this.#restart);
       this.wasConnected = true;
       this.state = "connected";
     } else if (state === "disconnected" || state === "failed") {
-      this.state = this.wasConnected ? "disconnected" : "connecting";
-    }
-    if (state === "failed") {
-      // The bye that says why may be on its way; it tells more than "lost".
-      clearTimeout(this.#deadline);
-      this.#deadline = setTimeout(() => this.end({ by: "network", reason: this.wasConnected ? "lost" : "failed" }), BYE_GRACE);
+      if (this.wasConnected) this.#repair(state);
+      else if (state === "failed") {
+        // The bye that says why may be on its way; it tells more than "failed".
+        clearTimeout(this.#deadline);
+        this.#deadline = setTimeout(() => this.end({ by: "network", reason: "failed" }), BYE_GRACE);
+      }
     }
     this.on.change();
+  }
+
+  // A network that went away comes back, or another takes its place: until the deadline, look for a path again and again.
+  #repair(state) {
+    if (this.state === "connected") {
+      clearTimeout(this.#deadline);
+      this.#deadline = setTimeout(() => this.end({ by: "network", reason: "lost" }), LOST_DEADLINE);
+    }
+    this.state = "disconnected";
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => this.findPath(), state === "failed" ? 0 : RESTART_AFTER);
+  }
+
+  /** Looks for another path (ICE restart), such as after the network changed. */
+  findPath() {
+    if (this.live && this.wasConnected && this.trickle) this.pc.restartIce();
   }
 
   // Without the server no bye comes. The end of DTLS then says that the other side closed the connection on purpose, and
@@ -284,6 +304,7 @@ export class Call {
   end({ by, reason, text = "" }, { tell = true } = {}) {
     if (!this.live) return;
     clearTimeout(this.#deadline);
+    clearTimeout(this.#restart);
     this.state = "ended";
     this.ended = { by, reason, text };
     if (tell) this.send({ type: "bye", reason, ...(text && { text }) });

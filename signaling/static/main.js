@@ -36,6 +36,10 @@ class Page {
   }
 
   async start() {
+    // Another network, or the old one again: calls need not wait until they notice.
+    addEventListener("online", () => {
+      for (const { call } of this.room?.participants.values() ?? []) call?.findPath();
+    });
     let options = readAddress(location.search);
     if (!options.room || !options.name) options = await askUser(options);
     for (;;) {

@@ -97,7 +97,9 @@ class BrowserParty:
                 self._told(json.loads(message["params"]["payload"]))
             elif message.get("method") == "Runtime.exceptionThrown":
                 details = message["params"]["exceptionDetails"]
-                self.write({"event": "error", "text": details.get("exception", details).get("description", str(details))})
+                self.write(
+                    {"event": "error", "text": details.get("exception", details).get("description", str(details))}
+                )
 
     def _told(self, message: dict[str, Any]) -> None:
         if "at" in message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,7 @@ async def run(lab: Lab, servers: Servers, trouble: Trouble) -> Outcome:
             outcome.path = path_of([(await party.look())["pair"] for party in pairing.parties])
             await asyncio.sleep(STEADY_SECONDS)
             began = time.monotonic()
-            await _disturb(pairing, trouble)
-            ended = time.monotonic()
+            ended = await _disturb(pairing, trouble)
             await asyncio.sleep(trouble.after)
             await _judge(outcome, pairing, began, ended)
     outcome.troubles = [text for party in pairing.parties for text in party.troubles()]
@@ -88,17 +88,17 @@ async def run(lab: Lab, servers: Servers, trouble: Trouble) -> Outcome:
     return outcome
 
 
-async def _disturb(pairing: Pairing, trouble: Trouble) -> None:
+async def _disturb(pairing: Pairing, trouble: Trouble) -> float:
+    """Does it; when it ended, or when it began to end: the rule that ends an outage takes a moment to be there."""
     site: Site = pairing.sites[0]
     match trouble.what:
-        case "outage":
-            await asyncio.to_thread(site.cut)
+        case "outage" | "loss":
+            disturb = partial(site.lose, trouble.loss) if trouble.what == "loss" else site.cut
+            await asyncio.to_thread(disturb)
             await asyncio.sleep(trouble.seconds)
+            ended = time.monotonic()
             await asyncio.to_thread(site.mend)
-        case "loss":
-            await asyncio.to_thread(site.lose, trouble.loss)
-            await asyncio.sleep(trouble.seconds)
-            await asyncio.to_thread(site.mend)
+            return ended
         case "new LAN address":
             await asyncio.to_thread(site.move_host)
         case "new WAN address":
@@ -107,6 +107,7 @@ async def _disturb(pairing: Pairing, trouble: Trouble) -> None:
             pairing.parties[0].vanish()
         case _:
             raise ValueError(trouble.what)
+    return time.monotonic()
 
 
 async def _judge(outcome: Outcome, pairing: Pairing, began: float, ended: float) -> None:

@@ -31,7 +31,6 @@ NAMES = {
     "turn.lab": ("203.0.113.10", "2001:db8:ffff::10"),
     "rest.lab": ("203.0.113.11", "2001:db8:ffff::11"),
     "dead.lab": ("203.0.113.12", "2001:db8:ffff::12"),
-    
 }
 """Names that hosts know. Nobody answers at dead.lab; a name that is not here asks a DNS server that never answers."""
 
@@ -166,7 +165,10 @@ class Site:
         n = self.number
         ip(
             self.router,
-            *(f"addr del 198.18.{n}.{self._wan_host}/24 dev wan", f"addr add 198.18.{n}.{self._wan_host + 1}/24 dev wan"),
+            *(
+                f"addr del 198.18.{n}.{self._wan_host}/24 dev wan",
+                f"addr add 198.18.{n}.{self._wan_host + 1}/24 dev wan",
+            ),
             f"route replace default via 198.18.{n}.1",
         )
         self._wan_host += 1

@@ -1,4 +1,4 @@
-"""One party of a row: `ip netns exec NAME python -m tests.network.party`, told what to do in JSON lines.
+"""One party of a row: `ip netns exec NAME python -m tests.network.party ENGINE`, told what to do in JSON lines.
 
 In: {"do": "start", ...options}, {"signal": ...} from the other party, {"do": "restart" | "look" | "stop"}.
 Out: what happens, {"signal": ...} for the other party, and an {"event": "look"} for each look. Ends with its input.
@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import Any
 
-from tests.network.agents import Agent, Options, agent
+from tests.network.agents import Agent, Options, agent, load
 
 CLOSE_SECONDS = 5.0
 
@@ -76,4 +76,5 @@ if __name__ == "__main__":
     logging.basicConfig(
         level=getattr(logging, level or "WARNING"), stream=sys.stderr, format="%(relativeCreated)d %(name)s %(message)s"
     )
+    load(sys.argv[1])
     asyncio.run(Party().run())

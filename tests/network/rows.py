@@ -91,9 +91,9 @@ class Result:
 class Party:
     """A process in the host's namespace that takes part; see tests/network/party.py."""
 
-    def __init__(self, site: Site, module: str = "tests.network.party") -> None:
+    def __init__(self, site: Site, engine: str) -> None:
         self.site = site
-        self.module = module
+        self._program = ("tests.network.browser_party",) if engine == "chromium" else ("tests.network.party", engine)
         self.events: list[dict[str, Any]] = []
         self.other: Party | None = None
         self._changed = asyncio.Event()
@@ -103,7 +103,7 @@ class Party:
 
     async def open(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *("ip", "netns", "exec", self.site.host, sys.executable, "-m", self.module),
+            *("ip", "netns", "exec", self.site.host, sys.executable, "-m", *self._program),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -190,7 +190,10 @@ class Party:
             self.events.append({"event": "stderr", "text": text})
 
     def troubles(self) -> list[str]:
-        return [event["text"] for event in self.events if event["event"] in ("error", "stderr")]
+        """Exceptions that nobody caught; warnings of the engine are none."""
+        texts = [event["text"] for event in self.events if event["event"] == "error"]
+        said = [event["text"] for event in self.events if event["event"] == "stderr"]
+        return texts + [text for text in said if "Traceback" in text]
 
 
 class Pairing:
@@ -220,8 +223,7 @@ class Pairing:
         for kind in (self.row.first, self.row.second):
             self.sites.append(await self.lab.site(kind))
         for site, engine in zip(self.sites, self.row.engines, strict=True):
-            module = "tests.network.browser_party" if engine == "chromium" else "tests.network.party"
-            self.parties.append(Party(site, module))
+            self.parties.append(Party(site, engine))
         await asyncio.gather(*(party.open() for party in self.parties))
         first, second = self.parties
         first.other, second.other = second, first

@@ -29,6 +29,9 @@ BUSY_AT_ONCE = (os.cpu_count() or 1) + 1
 IDLE_AT_ONCE = 8
 """Rows that mostly wait: disturbances, and pairs that cannot connect."""
 
+ENGINE = os.environ.get("PEER_NETWORK_ENGINE", "peer")
+"""What the parties of the tests run: "peer" is the whole engine, "ice" its transport alone."""
+
 STUN = frozenset({Help.STUN})
 TURN_UDP = STUN | {Help.TURN_UDP}
 TURN_TCP = STUN | {Help.TURN_TCP}
@@ -59,7 +62,13 @@ def matrix(engines: tuple[str, str] = ("peer", "peer")) -> list[Row]:
     found += [Row(blocked, symmetric, TURN_UDP)]
     found += [Row(*pair, TURN_TCP) for pair in ((blocked, symmetric), (blocked, blocked), (Kind.TCP_443, symmetric))]
     found += [Row(*pair, TURN_TLS) for pair in ((Kind.TCP_443, symmetric), (Kind.TCP_443, Kind.TCP_443))]
-    dead = ((Kind.PUBLIC, Kind.PUBLIC), (port, port), (symmetric, symmetric), (blocked, symmetric), (Kind.TCP_443, port))
+    dead = (
+        (Kind.PUBLIC, Kind.PUBLIC),
+        (port, port),
+        (symmetric, symmetric),
+        (blocked, symmetric),
+        (Kind.TCP_443, port),
+    )
     found += [Row(*pair, EVERYTHING, dead=True) for pair in dead]
     return [replace(row, engines=engines) for row in found + special_rows()]
 

@@ -72,7 +72,9 @@ def _direct(first: Kind, second: Kind, helps: frozenset[Help]) -> str | None:
     if Kind.SYMMETRIC not in pair:
         return "STUN tells each its mapping, which is the same towards everybody; both send, and both get in"
     if pair & {Kind.FULL_CONE, Kind.ADDRESS_RESTRICTED}:
-        return "the unknown port of the symmetric side may come in, as only its address has to be known, or not even that"
+        return (
+            "the unknown port of the symmetric side may come in, as only its address has to be known, or not even that"
+        )
     return None  # the port that the symmetric side sends from is unknown, and it has to be known
 
 

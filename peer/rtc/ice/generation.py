@@ -13,6 +13,7 @@ from peer.rtc.ice.agent import Agent
 from peer.rtc.ice.candidate import IceParameters
 from peer.rtc.ice.consent import NOMINATION_WINDOW, Deadlines
 from peer.rtc.ice.gather import Gatherer
+from peer.rtc.ice.interfaces import usable_addresses
 from peer.rtc.ice.mdns import is_local_name, resolve
 from peer.rtc.ice.netwatch import AddressWatch
 from peer.rtc.ice.pairs import MAX_REMOTE
@@ -34,6 +35,11 @@ _ICE_CHARS: Final = string.ascii_letters + string.digits
 _random: Final = SystemRandom()
 
 
+def usable(settings: IceSettings) -> frozenset[str]:
+    """The addresses of this host that a transport with these settings has sockets on."""
+    return frozenset(local.address for local in usable_addresses(settings))
+
+
 class Gathering(Protocol):
     """What a generation needs of `gather.Gatherer`."""
 
@@ -45,8 +51,6 @@ class Gathering(Protocol):
 class Watch(Protocol):
     """What a transport needs of `netwatch.AddressWatch`."""
 
-    @property
-    def addresses(self) -> frozenset[str]: ...
     def close(self) -> None: ...
 
 
@@ -57,13 +61,15 @@ class Parts:
     gatherer: Callable[[IceSettings, IceParameters, Generation], Gathering] = Gatherer
     watch: Callable[[Callable[[frozenset[str]], None]], Watch] = AddressWatch
     resolve: Callable[[str], Awaitable[list[str]]] = resolve
+    addresses: Callable[[IceSettings], frozenset[str]] = usable
 
 
 class Owner(Protocol):
     """The transport, as its generations see it. Plain calls; they do not raise."""
 
     def generation_changed(self, generation: Generation) -> None: ...
-    def generation_gathered(self, generation: Generation, candidate: Candidate | None) -> None: ...
+    def generation_gathering(self, generation: Generation) -> None: ...
+    def generation_candidate(self, generation: Generation, candidate: Candidate | None) -> None: ...
     def generation_error(self, error: CandidateError) -> None: ...
     def data_received(self, data: bytes) -> None: ...
 
@@ -88,7 +94,7 @@ class Generation:
         self._resolve = parts.resolve
         self._gatherer = parts.gatherer(settings, self.parameters, self)
         self._waiting: list[Candidate] = []
-        self._asked: set[str] = set()
+        self._asked: set[tuple[str, str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,12 +105,12 @@ class Generation:
         """Binds the host sockets and goes on by itself."""
         if self.gathering != "new" or self.closed:
             return
-        self.gathering = "gathering"
         self._loop = asyncio.get_running_loop()
+        self._set_gathering("gathering")
         try:
             await self._gatherer.start()
         except BaseException:
-            self.gathering = "new"
+            self._set_gathering("new")
             raise
 
     def start(self, remote: IceParameters) -> None:
@@ -128,11 +134,8 @@ class Generation:
             assert self._loop is not None
             self.agent.add_remote_candidate(candidate, self._loop.time())
             self.pump()
-        elif is_local_name(candidate.address) and len(self._asked) < MAX_REMOTE:
-            self._asked.add(candidate.address)
-            task = asyncio.create_task(self._look_up(candidate), name="ice mdns lookup")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        elif is_local_name(candidate.address):
+            self._ask_for(candidate)
 
     def heard(self, now: float) -> None:
         self.agent.heard(now)
@@ -196,7 +199,7 @@ class Generation:
         self.candidates.append(candidate)
         if base is not None:
             self.agent.add_local_candidate(candidate, base)
-        self._owner.generation_gathered(self, candidate)
+        self._owner.generation_candidate(self, candidate)
 
     def server_failed(self, error: CandidateError) -> None:
         if self.closed:
@@ -208,11 +211,15 @@ class Generation:
     def gathering_done(self) -> None:
         if self.closed:
             return
-        self.gathering = "complete"
-        self._owner.generation_gathered(self, None)
+        self._set_gathering("complete")
+        self._owner.generation_candidate(self, None)
         self._give_up_without_candidates()
 
     # Itself
+
+    def _set_gathering(self, state: str) -> None:
+        self.gathering = state
+        self._owner.generation_gathering(self)
 
     def pump(self) -> None:
         """Carries out what the agent decided; after every input."""
@@ -245,6 +252,14 @@ class Generation:
     def _give_up_without_candidates(self) -> None:
         if self.gathering == "complete" and not self.candidates and self.agent.remote is not None:
             self.give_up()
+
+    def _ask_for(self, candidate: Candidate) -> None:
+        key = (candidate.protocol, candidate.address, candidate.port)
+        if key not in self._asked and len(self._asked) < MAX_REMOTE:
+            self._asked.add(key)
+            task = asyncio.create_task(self._look_up(candidate), name="ice name lookup")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _look_up(self, candidate: Candidate) -> None:
         addresses = await self._resolve(candidate.address)

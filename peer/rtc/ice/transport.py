@@ -109,7 +109,7 @@ class IceTransport:
     @property
     def restarting(self) -> bool:
         """Whether a new generation is there that has no path yet."""
-        return self._pending is not None
+        return self._pending is not None and self.state != "closed"
 
     # Doing
 
@@ -122,9 +122,8 @@ class IceTransport:
             return
         if self._watch is None:
             self._watch = self._parts.watch(self._addresses_changed)
-            self._addresses = self._watch.addresses
+            self._addresses = self._parts.addresses(self._settings)
         await self._newest.gather()
-        self._update_gathering()
 
     def restart(self) -> None:
         """A new generation, which takes over when it has a path; another one in place of one that has none yet."""
@@ -137,7 +136,7 @@ class IceTransport:
 
     def rollback(self) -> None:
         """Drops the generation that `restart` made, if it has not taken over."""
-        if self._pending is not None:
+        if self._pending is not None and self.state != "closed":
             self._drop_pending()
             self._update_gathering()
             self._update()
@@ -247,12 +246,13 @@ class IceTransport:
         if generation in self._generations():
             self._update()
 
-    def generation_gathered(self, generation: Generation, candidate: Candidate | None) -> None:
-        if generation is not self._newest or self.state == "closed":
-            return
-        if candidate is None:
+    def generation_gathering(self, generation: Generation) -> None:
+        if generation is self._newest:
             self._update_gathering()
-        self._listener.ice_candidate(candidate)
+
+    def generation_candidate(self, generation: Generation, candidate: Candidate | None) -> None:
+        if generation is self._newest and self.state != "closed":
+            self._listener.ice_candidate(candidate)
 
     def generation_error(self, error: CandidateError) -> None:
         if self.state != "closed":
@@ -333,10 +333,12 @@ class IceTransport:
             generation.stop()
         await asyncio.gather(*(generation.close() for generation in generations), *self._closings)
 
-    def _addresses_changed(self, addresses: frozenset[str]) -> None:
+    def _addresses_changed(self, _: frozenset[str]) -> None:
         """A restart is due when the path in use lost its address, or when there is none and something changed."""
-        gone, self._addresses = self._addresses - addresses, addresses
-        if self.state in ("new", "closed"):
+        addresses = self._parts.addresses(self._settings)
+        before, self._addresses = self._addresses, addresses
+        gone = before - addresses
+        if self.state in ("new", "closed") or addresses == before:
             return
         pair = self._current.selected
         cut = pair is None or pair.base.candidate.address in gone

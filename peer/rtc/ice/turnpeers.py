@@ -136,10 +136,12 @@ class Peers:
         if answer is not None:
             # 403, or another family (443): this host only. It is remembered, so as not to be asked with every check.
             code, reason = answer.error or (0, "")
-            self.mismatch = self.mismatch or code == MISMATCH
             host.refused = True
             host.granted_until = None
-            self._refused.append((address, code, reason))
+            if code == MISMATCH:
+                self.mismatch = True
+            else:
+                self._refused.append((address, code, reason))
         elif self._hosts.get(address) is host:
             del self._hosts[address]  # no answer: the next packet asks again
 

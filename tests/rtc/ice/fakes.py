@@ -61,7 +61,6 @@ class FakeWatch:
 
     def __init__(self, callback: Callable[[frozenset[str]], None]) -> None:
         self.callback = callback
-        self.addresses = frozenset({"127.0.0.1"})
         self.closed = False
 
     def close(self) -> None:
@@ -82,13 +81,24 @@ class Peer:
         self.watches: list[FakeWatch] = []
         self.trickle_to: Peer | None = None
         self._changed = asyncio.Event()
-        options: dict[str, Any] = {"gatherer": LoopbackGatherer, "watch": self._watch, "resolve": _resolve_nothing}
+        self.addresses = frozenset({"127.0.0.1"})
+        options: dict[str, Any] = {
+            "gatherer": LoopbackGatherer,
+            "watch": self._watch,
+            "resolve": _resolve_nothing,
+            "addresses": lambda _: self.addresses,
+        }
         self.transport = IceTransport(settings or IceSettings(), self, Parts(**(options | parts)))
         self.transport.role = role
 
     def _watch(self, callback: Callable[[frozenset[str]], None]) -> FakeWatch:
         self.watches.append(FakeWatch(callback))
         return self.watches[-1]
+
+    def addresses_become(self, *addresses: str) -> None:
+        self.addresses = frozenset(addresses)
+        for watch in self.watches:
+            watch.callback(self.addresses)
 
     async def until(self, true: Callable[[], bool]) -> None:
         while not true():

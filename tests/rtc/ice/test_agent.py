@@ -154,9 +154,7 @@ def test_a_direct_path_is_nominated_although_a_relay_works_first() -> None:
     one, other = on_a_lan(network)
     one.add("relay", ("198.51.100.1", 900))
     late = network.now + 0.2  # the direct path needs a moment
-    network.blocked = lambda source, target: (
-        network.now < late and ("198.51.100.1", 900) not in (source, target)
-    )
+    network.blocked = lambda source, target: network.now < late and ("198.51.100.1", 900) not in (source, target)
     one.start(other)
     other.start(one)
     assert network.run(5, up(one, other))
@@ -380,7 +378,8 @@ def request(peer: Agent, remote: str, **changes: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"key": b"guessed-password-of-22-chars"}, {"username": "x:y"}, {"username": ""}, {"username": "aufrag:x"}]
+    "changes",
+    [{"key": b"guessed-password-of-22-chars"}, {"username": "x:y"}, {"username": ""}, {"username": "aufrag:x"}],
 )
 def test_requests_that_are_not_from_the_peer_are_not_answered(changes: dict[str, object]) -> None:
     network = Network()
