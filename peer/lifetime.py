@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BYE_GRACE = 1.0
 """Seconds that a goodbye may come after the connection it belongs to was closed."""
+FLUSH_TIMEOUT = 0.5
+"""Seconds that texts written just before the goodbye may take to arrive: the goodbye goes another, faster way."""
 BYE_TIMEOUT = 1.0
 """Seconds that a goodbye may take to be handed to a signaling server that does not read."""
 LEFT_GRACE = 3.0
@@ -210,6 +212,7 @@ class CallLife(Negotiating):
         """End it from our side and wait until it is closed; a cancellation ends the waiting only."""
         if not self._ended.done():
             try:
+                await self._connection.flush(FLUSH_TIMEOUT)
                 await self._say_bye(reason, text)
             finally:
                 self._finish(happened.Ended(self._room.name, goodbye.spoken(reason), self._seconds(), text))

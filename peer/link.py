@@ -18,6 +18,7 @@ from aiortc.exceptions import InvalidStateError
 from peer.errors import BadDescription, CallLost, Error, IceFailed
 from peer.rtc.configuration import Configuration
 from peer.rtc.connection import PeerConnection
+from peer.rtc.dtls import data_on_its_way
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
@@ -196,6 +197,17 @@ class Link:
     async def write(self, text: str, timeout: float = 10.0) -> None:
         """Send one message over the data channel; raises as `TextChannel.write`."""
         await self._text.write(text, timeout)
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until the other side has every text that was written, at most `timeout` seconds."""
+        sctp = self._pc.sctp
+        deadline = time.monotonic() + timeout
+        # aiortc's SCTP tells nobody when it has nothing on its way any more.
+        while sctp is not None and self.state == "connected" and data_on_its_way(sctp):
+            if time.monotonic() > deadline:
+                logger.debug("not every text was acknowledged")
+                return
+            await asyncio.sleep(0.005)
 
     def refresh(self) -> None:
         """After an outage: ask for keyframes, and send some."""

@@ -184,6 +184,7 @@ class PeerConnection(AsyncIOEventEmitter):
             try:
                 effects = self._changed_state(self._session.set_local, kind, text)
                 await self._path.gather()
+                self._assert_open()  # it may have been closed meanwhile
                 self._carry_out(effects, agreed=kind == "answer")
                 if not self._trickles():
                     await self._path.gathered(self._configuration.gather_timeout)

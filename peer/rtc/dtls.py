@@ -24,6 +24,7 @@ from aiortc import (
     RTCDtlsParameters,
     RTCDtlsTransport,
     RTCRtpSender,
+    RTCSctpTransport,
     RTCStatsReport,
 )
 from aiortc import RTCTransportStats as TransportStats
@@ -321,6 +322,11 @@ class EngineSender(RTCRtpSender):
 
     def request_keyframe(self) -> None:
         self._send_keyframe()
+
+
+def data_on_its_way(sctp: RTCSctpTransport) -> bool:
+    """Whether data was sent over the channels that the other side has not acknowledged."""
+    return bool(sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue)
 
 
 def _run_now(work: Coroutine[Any, Any, None]) -> None:

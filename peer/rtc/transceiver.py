@@ -46,6 +46,7 @@ class RtpSender:
         self._spawn = spawn
         self._track: MediaStreamTrack | None = None
         self._parameters: RTCRtpSendParameters | None = None
+        self._stopped = False
         self._engine = EngineSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
 
     @property
@@ -86,7 +87,7 @@ class RtpSender:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
         sends = sdp.sends(self._record.current_direction or "inactive")
         self._engine.enabled = sends
-        if not sends or not codecs:
+        if not sends or not codecs or self._stopped:
             return
         parameters = RTCRtpSendParameters(
             codecs=[codec_parameters(each) for each in codecs],
@@ -113,6 +114,7 @@ class RtpSender:
 
     async def stop(self) -> None:
         """For good: RTCP BYE, the track is not asked for frames any more."""
+        self._stopped = True
         await self._engine.stop()
 
     def detach(self) -> None:
@@ -127,6 +129,8 @@ class RtpSender:
 
     def _restart(self, parameters: RTCRtpSendParameters) -> None:
         """Another sender, with SSRCs of its own: sequence numbers begin anew. The MID says whose they are."""
+        if self._stopped:
+            return
         before = self._engine
         before.replaceTrack(None)  # it would stop the track at its own end
         self._spawn(before.stop())

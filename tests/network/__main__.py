@@ -42,7 +42,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.network", description=__doc__)
     parser.add_argument("--full", action="store_true", help="every pair with every set of servers, more disturbances")
-    parser.add_argument("--only", choices=("matrix", "disturbances", "browser"), help="a part of it")
+    parser.add_argument("--only", choices=("matrix", "adverse", "disturbances", "browser"), help="a part of it")
     parser.add_argument("--match", default="", metavar="TEXT", help="what has this text in its name")
     parser.add_argument("--engine", default="peer", choices=("peer", "ice", "stock"), help="what both parties run")
     parser.add_argument("--json", metavar="FILE", help="writes everything that was measured there")
@@ -58,6 +58,8 @@ def chosen(options: argparse.Namespace) -> tuple[list[Row], list[Trouble]]:
     troubles: list[Trouble] = []
     if options.only in (None, "matrix"):
         rows += schedule.full_matrix(engines) if options.full else schedule.matrix(engines)
+    if options.only in (None, "adverse"):
+        rows += schedule.adverse_rows(engines)
     if options.only in (None, "disturbances"):
         troubles += schedule.troubles(engines, full=options.full)
     if options.only in (None, "browser") and options.engine == "peer":

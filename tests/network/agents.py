@@ -7,6 +7,7 @@ arrives is noted by the clock of the machine, which is the same for all processe
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -323,10 +324,9 @@ class IceAgent(Agent):
 def load(engine: str) -> None:
     """Imports what the engine needs, so that it counts for no measurement."""
     if engine == "ice":
-        import peer.rtc.ice.transport
+        importlib.import_module("peer.rtc.ice.transport")
     elif engine == "peer":
-        import peer.rtc.connection
-    import signaling.messages  # noqa: F401
+        importlib.import_module("peer.rtc.connection")
 
 
 def agent(options: Options, report: Callable[[dict[str, Any]], None]) -> Agent:
@@ -369,4 +369,5 @@ def _ice_settings(options: Options) -> Any:
     from signaling.messages import IceServer
 
     servers = tuple(IceServer(**server) for server in options.servers)
-    return IceSettings(servers=servers, **options.settings)
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in options.settings.items()}
+    return IceSettings(servers=servers, **settings)

@@ -43,6 +43,7 @@ _FILES = {
 _NO_DAD = {f"ipv6.conf.{which}.accept_dad": 0 for which in ("all", "default")}
 """Nobody looks for others with the same address, which takes IPv6 up to two seconds."""
 
+_WITH_IPV6 = (Kind.PUBLIC, Kind.IPV6_ONLY, Kind.BROKEN_IPV6)
 MOST_SITES = 120
 
 
@@ -111,10 +112,10 @@ class Site:
             raise LabError("the link did not come up")
 
     def _configure(self) -> None:
-        n, dual = self.number, self.kind in (Kind.PUBLIC, Kind.IPV6_ONLY)
+        n = self.number
         self._lan_host = 10 + n if self.kind not in (Kind.PUBLIC, Kind.IPV6_ONLY) else 2
         sysctl(self.router, {"ipv4.ip_forward": 1, "ipv6.conf.all.forwarding": 1})
-        sysctl(self.host, {"ipv6.conf.all.disable_ipv6": 0 if dual else 1})
+        sysctl(self.host, {"ipv6.conf.all.disable_ipv6": 0 if self.kind in _WITH_IPV6 else 1})
         ip(
             self.router,
             *(f"addr add 198.18.{n}.2/24 dev wan", f"addr add 2001:db8:0:{n:x}::2/64 dev wan nodad"),
@@ -130,19 +131,23 @@ class Site:
             *([f"route add 198.19.{n}.0/24 via 198.18.{n}.2"] if self.kind is Kind.PUBLIC else []),
         )
         ip(self.host, "link set eth0 up", *self._host_lines())
-        nft(self.router, nat.rules(self.kind))
+        nft(self.router, nat.rules(self.kind, f"{self._lan}.{self._lan_host}"))
 
     def _host_lines(self) -> list[str]:
         """What gives the host its address and the way out."""
         lines = []
         if self.kind is not Kind.IPV6_ONLY:
             lines += [f"addr add {self._lan}.{self._lan_host}/24 dev eth0", f"route add default via {self._lan}.1"]
-        if self.kind in (Kind.PUBLIC, Kind.IPV6_ONLY):
+        if self.kind in _WITH_IPV6:
             prefix = f"2001:db8:1:{self.number:x}::"
             lines += [f"addr add {prefix}{self._lan_host:x}/64 dev eth0 nodad", f"route add ::/0 via {prefix}1"]
         return lines
 
     # Disturbances. They block for some milliseconds: run them on a thread.
+
+    def forget_soon(self, seconds: int) -> None:
+        """The router forgets a UDP conversation after so many seconds of silence."""
+        sysctl(self.router, {f"netfilter.nf_conntrack_udp_timeout{which}": seconds for which in ("", "_stream")})
 
     def cut(self) -> None:
         """Nothing passes the router any more, in either direction."""

@@ -5,10 +5,10 @@ Names are the classic ones; RFC 4787 calls them by mapping and filtering, which 
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """A network, as a user would tell it."""
 
     PUBLIC = "public"
@@ -20,9 +20,17 @@ class Kind(str, Enum):
     TCP_443 = "TCP 443 only"
     IPV6_ONLY = "IPv6 only"
 
-    def __str__(self) -> str:
-        return self.value
+    BROKEN_IPV6 = "IPv6 broken"
+    """Port-restricted; the host has an IPv6 address too, but nothing that goes out by it ever arrives."""
+    ONE_TO_ONE = "1:1 NAT"
+    """A private address, and a public one of which every port leads there: a server in a cloud, with `--public-ip`."""
 
+
+KINDS = (
+    *(Kind.PUBLIC, Kind.FULL_CONE, Kind.ADDRESS_RESTRICTED, Kind.PORT_RESTRICTED, Kind.SYMMETRIC),
+    *(Kind.UDP_BLOCKED, Kind.TCP_443, Kind.IPV6_ONLY),
+)
+"""Those of the matrix; each is tried with each other one."""
 
 UDP_NATS = (Kind.FULL_CONE, Kind.ADDRESS_RESTRICTED, Kind.PORT_RESTRICTED, Kind.SYMMETRIC)
 
@@ -40,14 +48,14 @@ FILTERING = {
 }
 
 
-def rules(kind: Kind) -> str:
+def rules(kind: Kind, host: str) -> str:
     """The nft rules of the router: `wan` is the interface to the public network, `lan` the one to the host."""
     if kind is Kind.PUBLIC:
         return _TROUBLE
     if kind is Kind.IPV6_ONLY:
         # What a home router does with IPv6: no translation, and nothing comes in that was not asked for.
         return _TROUBLE + _firewall()
-    return _TROUBLE + _firewall(_REFUSED.get(kind, "")) + _translation(kind)
+    return _TROUBLE + _firewall(_REFUSED.get(kind, "")) + _translation(kind, host)
 
 
 def cut() -> str:
@@ -75,6 +83,7 @@ table inet trouble {
 _REFUSED = {
     Kind.UDP_BLOCKED: "meta l4proto udp drop;",
     Kind.TCP_443: "meta l4proto udp drop; iifname lan tcp dport != 443 drop;",
+    Kind.BROKEN_IPV6: "meta nfproto ipv6 drop;",
 }
 
 
@@ -100,19 +109,22 @@ _OPENED = {
     Kind.FULL_CONE: ("inet_service", "udp sport", "udp dport"),
     Kind.ADDRESS_RESTRICTED: ("inet_service . ipv4_addr", "udp sport . ip daddr", "udp dport . ip saddr"),
 }
-"""Who may come in through a port that a packet left by: the type, what a leaving packet opens, what a coming one asks."""
+"""Who may come in by a port that a packet left by: the type, what a leaving packet opens, what a coming one asks."""
 
 
-def _translation(kind: Kind) -> str:
+def _translation(kind: Kind, host: str) -> str:
     # Conntrack alone lets in exactly whom a packet went to. `random` gives each conversation a port of its own;
     # without it the host's own port is kept, as there is one host and so nothing to be in conflict with.
     how = "masquerade random" if kind is Kind.SYMMETRIC else "masquerade"
+    coming = _openings(kind) if kind in _OPENED else ""
+    if kind is Kind.ONE_TO_ONE:
+        coming = _coming(f"meta l4proto {{ tcp, udp }} dnat ip to {host}")
     return f"""
 table ip nat {{
  chain leaving {{ type nat hook postrouting priority 100;
   oifname wan {how};
  }}
- {_openings(kind) if kind in _OPENED else ""}
+ {coming}
 }}
 """
 
@@ -124,7 +136,13 @@ def _openings(kind: Kind) -> str:
  chain learning {{ type filter hook forward priority -1;
   oifname wan meta l4proto udp update @open {{ {opens} : ip saddr . udp sport }};
  }}
+ {_coming(f"meta l4proto udp dnat ip to {asks} map @open")}
+"""
+
+
+def _coming(rule: str) -> str:
+    return f"""
  chain coming {{ type nat hook prerouting priority -100;
-  iifname wan meta l4proto udp dnat ip to {asks} map @open;
+  iifname wan {rule};
  }}
 """

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import sys
-import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
@@ -44,14 +43,30 @@ class Row:
     rest: bool = False
     """REST credentials of a limited time, in place of long-term ones."""
     relay_only: bool = False
+    loss: float = 0.0
+    """This share of the packets is lost at the first party's router, from the beginning."""
+    answer_after: float = 0.0
+    """Seconds that the answer is on its way, as when nobody takes the call at once."""
+    forgets_after: int = 0
+    """Seconds of silence after which both routers forget a UDP conversation; 0: as usual, half a minute."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Further fields of IceSettings, for both."""
     engines: tuple[str, str] = ("peer", "peer")
     media: tuple[str, ...] = ("audio",)
 
     @property
     def servers(self) -> str:
         names = [str(each) for each in Help if each in self.helps] or ["none"]
-        more = [text for text, true in (("dead ones first", self.dead), ("REST", self.rest)) if true]
-        return ", ".join([" + ".join(names), *more, *(["relay only"] if self.relay_only else [])])
+        more = {
+            "dead ones first": self.dead,
+            "REST": self.rest,
+            "relay only": self.relay_only,
+            f"{self.loss:.0%} loss": self.loss,
+            f"answer after {self.answer_after:g} s": self.answer_after,
+            f"forgotten after {self.forgets_after} s": self.forgets_after,
+            ", ".join(f"{name} {value}" for name, value in self.settings): self.settings,
+        }
+        return ", ".join([" + ".join(names), *(text for text, true in more.items() if true)])
 
     @property
     def name(self) -> str:
@@ -96,6 +111,8 @@ class Party:
         self._program = ("tests.network.browser_party",) if engine == "chromium" else ("tests.network.party", engine)
         self.events: list[dict[str, Any]] = []
         self.other: Party | None = None
+        self.signal_after = 0.0
+        """Seconds that what it says is on its way to the other one."""
         self._changed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -121,17 +138,19 @@ class Party:
         while line := await self._process.stdout.readline():
             message = json.loads(line)
             if "signal" in message:
-                if self.other is not None:
-                    self.other.tell(message)
+                asyncio.get_running_loop().call_later(self.signal_after, self._pass_on, message)
             else:
                 self.events.append(message)
                 self._changed.set()
         self.events.append({"event": "ended"})
         self._changed.set()
 
+    def _pass_on(self, message: dict[str, Any]) -> None:
+        if self.other is not None:
+            self.other.tell(message)
+
     def tell(self, message: dict[str, Any]) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        if not self._process.stdin.is_closing():
+        if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
 
     async def until(self, condition: Callable[[], Any], seconds: float) -> Any:
@@ -224,9 +243,17 @@ class Pairing:
             self.sites.append(await self.lab.site(kind))
         for site, engine in zip(self.sites, self.row.engines, strict=True):
             self.parties.append(Party(site, engine))
-        await asyncio.gather(*(party.open() for party in self.parties))
+        await asyncio.gather(asyncio.to_thread(self._spoil), *(party.open() for party in self.parties))
         first, second = self.parties
+        second.signal_after = self.row.answer_after
         first.other, second.other = second, first
+
+    def _spoil(self) -> None:
+        if self.row.loss:
+            self.sites[0].lose(self.row.loss)
+        if self.row.forgets_after:
+            for site in self.sites:
+                site.forget_soon(self.row.forgets_after)
 
     def start(self) -> None:
         """The second party waits for the offer, the first one makes it."""
@@ -234,7 +261,9 @@ class Pairing:
             self.parties[number].tell({"do": "start", "options": self._options(number)})
 
     def _options(self, number: int) -> dict[str, Any]:
-        settings: dict[str, Any] = {"ca_file": str(self._servers.ca_file), **self._settings}
+        settings: dict[str, Any] = {"ca_file": str(self._servers.ca_file), **dict(self.row.settings), **self._settings}
+        if self.sites[number].kind is Kind.ONE_TO_ONE:
+            settings["public_ips"] = [self.sites[number].public_address]
         if self.row.relay_only:
             settings["policy"] = "relay"
         if Help.ICE_TCP in self.row.helps and number == 1:
@@ -261,7 +290,7 @@ class Pairing:
 
     async def settle(self) -> bool:
         """Waits until both are connected and have heard each other, or one has failed. Whether they are connected."""
-        deadline = DEADLINE_SECONDS + GRACE_SECONDS
+        deadline = DEADLINE_SECONDS + GRACE_SECONDS + self.row.answer_after
         await asyncio.gather(*(party.until(partial(self._ended, party), deadline) for party in self.parties))
         if not all(party.find(event="state", name="connection", value="connected") for party in self.parties):
             return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.network import disturbances, rows
 from tests.network.disturbances import Outcome, Trouble
 from tests.network.lab import Lab
-from tests.network.nat import Kind
+from tests.network.nat import KINDS, Kind
 from tests.network.rows import Row
 from tests.network.servers import Servers
 from tests.network.theory import Help, Path
@@ -39,7 +39,7 @@ TURN_TLS = STUN | {Help.TURN_TLS}
 EVERYTHING = TURN_UDP | {Help.TURN_TCP, Help.TURN_TLS}
 NOTHING: frozenset[Help] = frozenset()
 
-PAIRS = tuple(combinations_with_replacement(Kind, 2))
+PAIRS = tuple(combinations_with_replacement(KINDS, 2))
 
 
 def full_matrix(engines: tuple[str, str] = ("peer", "peer")) -> list[Row]:
@@ -81,6 +81,27 @@ def special_rows() -> list[Row]:
         Row(Kind.FULL_CONE, Kind.FULL_CONE, EVERYTHING, relay_only=True),
         Row(Kind.FULL_CONE, Kind.FULL_CONE, STUN, relay_only=True),
     ]
+
+
+def adverse_rows(engines: tuple[str, str] = ("peer", "peer")) -> list[Row]:
+    """Connecting where something else is in the way."""
+    port, symmetric, blocked = Kind.PORT_RESTRICTED, Kind.SYMMETRIC, Kind.UDP_BLOCKED
+    broken, one = Kind.BROKEN_IPV6, Kind.ONE_TO_ONE
+    found = [
+        Row(symmetric, one),
+        Row(one, symmetric, settings=(("udp_port", 5000),)),
+        Row(broken, port, STUN),
+        Row(broken, symmetric, TURN_UDP),
+        Row(broken, symmetric, TURN_TCP),
+        Row(broken, Kind.TCP_443, TURN_TLS),
+        Row(port, port, STUN, settings=(("udp_port", 5000),)),
+        Row(port, port, STUN, loss=0.2),
+        Row(symmetric, symmetric, TURN_UDP, loss=0.2),
+        Row(blocked, symmetric, TURN_TCP, loss=0.1),
+        Row(port, port, TURN_UDP, answer_after=8.0, forgets_after=5),
+        Row(symmetric, symmetric, TURN_UDP, answer_after=8.0, forgets_after=5),
+    ]
+    return [replace(row, engines=engines) for row in found]
 
 
 def browser_rows() -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.network.nat import Kind
+from tests.network.nat import KINDS, Kind
 from tests.network.theory import Path
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def pairs_by_servers(results: Sequence[Result]) -> str:
 def networks(results: Sequence[Result]) -> str:
     """Network by network, for rows that have one set of servers."""
     found = {frozenset((result.row.first, result.row.second)): result for result in results}
-    cells = [[str(row), *(cell(found.get(frozenset((row, column)))) for column in Kind)] for row in Kind]
-    return markdown(["", *map(str, Kind)], cells)
+    cells = [[str(row), *(cell(found.get(frozenset((row, column)))) for column in KINDS)] for row in KINDS]
+    return markdown(["", *map(str, KINDS)], cells)
 
 
 def listing(results: Sequence[Result]) -> str:

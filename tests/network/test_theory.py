@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.network.nat import Kind
+from tests.network.nat import KINDS, Kind
 from tests.network.theory import Help, Path, expected
 
 EVERYTHING = frozenset(Help) - {Help.ICE_TCP}
@@ -17,11 +17,11 @@ def path(first: Kind, second: Kind, *helps: Help) -> Path:
 
 
 def test_with_every_server_everybody_connects() -> None:
-    unconnected = [pair for pair in product(Kind, Kind) if expected(*pair, EVERYTHING).path is Path.NONE]
+    unconnected = [pair for pair in product(KINDS, KINDS) if expected(*pair, EVERYTHING).path is Path.NONE]
     assert unconnected == []
 
 
-@pytest.mark.parametrize(("first", "second"), list(product(Kind, Kind)))
+@pytest.mark.parametrize(("first", "second"), list(product(KINDS, KINDS)))
 def test_who_offers_makes_no_difference_and_help_never_hurts(first: Kind, second: Kind) -> None:
     order = list(Path)
     sets = [frozenset(helps) for helps in ([], [Help.STUN], [Help.STUN, Help.TURN_UDP], EVERYTHING)]

@@ -192,30 +192,35 @@ class Agent:
             return
         if self.remote is not None and theirs != self.remote.username_fragment:
             return
-        answer = self._refusal(message)
-        self._out.append((base, answer or checks.success(message, address, self._key), address))
-        if answer is not None:
+        if unknown := message.unknown_required:
+            refusal = checks.refusal(message, checks.UNKNOWN_ATTRIBUTE, "Unknown Attribute", self._key, unknown)
+            self._out.append((base, refusal, address))
             return
+        conflict = self._conflicts(message)
+        if conflict:
+            answer = checks.refusal(message, checks.ROLE_CONFLICT, "Role Conflict", self._key)
+        else:
+            answer = checks.success(message, address, self._key)
+        self._out.append((base, answer, address))
+        # Where the check came from is known in a conflict too: ours goes there at once, with the role that is right.
         priority = message.number(Attribute.PRIORITY) or 1
-        check = _Check(base, address, priority, message.has(Attribute.USE_CANDIDATE), theirs)
+        nominating = message.has(Attribute.USE_CANDIDATE) and not conflict
+        check = _Check(base, address, priority, nominating, theirs)
         if self.remote is not None:
             self._accept(check, now)
             self._run(now)
         elif len(self._early) < MAX_EARLY:
             self._early.append(check)
 
-    def _refusal(self, message: Message) -> bytes | None:
-        """The error that answers the request, if one does; may change our role."""
-        if unknown := message.unknown_required:
-            return checks.refusal(message, checks.UNKNOWN_ATTRIBUTE, "Unknown Attribute", self._key, unknown)
+    def _conflicts(self, message: Message) -> bool:
+        """RFC 8445 section 7.3.1.1: whether the other side has to change its role; ours is changed here."""
         theirs = message.number(checks.ROLES[self.role])
         if theirs is None:
-            return None
-        # RFC 8445 section 7.3.1.1: both have the same role; the greater tie-breaker controls.
+            return False
         if (self._tie_breaker >= theirs) == (self.role == "controlling"):
-            return checks.refusal(message, checks.ROLE_CONFLICT, "Role Conflict", self._key)
+            return True
         self._selection.set_role(checks.other(self.role))
-        return None
+        return False
 
     def _accept(self, check: _Check, now: float) -> None:
         """The address is one of theirs: a check goes back (RFC 8445 section 7.3.1.4)."""

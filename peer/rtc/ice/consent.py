@@ -9,6 +9,8 @@ DEAF: Final = 4.0
 """Media may go on arriving while nothing of ours gets out: after so many times the usual silence without an answer to a
 check, the connection counts as disconnected whatever arrives."""
 
+CUT_GRACE: Final = 0.5
+"""Seconds that are left of the usual silence when the socket of the path died: a TCP connection may be made anew."""
 NOMINATION_WINDOW: Final = 0.3
 """How long the controlling side waits for something better than a relay or TCP."""
 
@@ -50,9 +52,9 @@ class Consent:
             self.last_heard = now
 
     def cut(self, now: float) -> None:
-        """The last path is gone for a known reason; there is no silence to wait for."""
+        """The last path is gone for a known reason: only a moment is left for another one to come."""
         if self.last_heard is not None:
-            self.last_heard = min(self.last_heard, now - self._deadlines.disconnected_after - 0.001)
+            self.last_heard = min(self.last_heard, now - self._deadlines.disconnected_after + CUT_GRACE)
 
     def give_up(self, now: float) -> None:
         """It cannot work: the time to connect is over."""

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 PORT: Final = 5353
 GROUPS: Final = {4: "224.0.0.251", 6: "ff02::fb"}
-RETRY_AFTER: Final = (0.2, 0.6)
+RETRY_AFTER: Final = (0.2, 0.6, 1.4)
 """Seconds after the first question at which it is asked again: multicast gets lost, most of all over wireless."""
 OTHER_FAMILY: Final = 0.03
 """Seconds that the first address of a name waits for one of the other family, unless the answer says there is none."""
@@ -323,8 +323,12 @@ def _multicast_socket(version: int) -> socket.socket:
 _resolvers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Resolver] = WeakKeyDictionary()
 
 
-async def resolve(name: str, timeout: float = 1.0) -> list[str]:
-    """The addresses of a `.local` name, IPv4 first; empty when nobody answers in time or the name is no such name."""
+async def resolve(name: str, timeout: float = 3.0) -> list[str]:
+    """The addresses of a `.local` name, IPv4 first; empty when nobody answers in time or the name is no such name.
+
+    A browser announces a name when it makes it, and says the same again a second later at the earliest (RFC 6762
+    section 6): a question that comes at once takes that long.
+    """
     if not is_local_name(name):
         return []
     resolver = _resolvers.setdefault(asyncio.get_running_loop(), _Resolver())

@@ -52,8 +52,7 @@ class Schedule:
         """Probes every pair while the path is silent, so that a network that is back is noticed at once."""
         self._failed = state == "failed"
         selected = self._selection.selected
-        silent = selected is not None and not selected.alive
-        probing = silent or (had_path and state in ("disconnected", "failed"))
+        probing = had_path and (selected is None or not selected.alive or state in ("disconnected", "failed"))
         if probing and not self._probing:
             for pair in self._pairs:
                 pair.next_check = min(pair.next_check, now)

@@ -23,6 +23,7 @@ class StunServer(asyncio.DatagramProtocol):
         self.ignore = 0
         """Queries that are not answered, to begin with."""
         self.queries: list[Message] = []
+        self.asked = asyncio.Event()
         self.transport: Any = None
 
     @classmethod
@@ -49,6 +50,7 @@ class StunServer(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         query = stun.parse(data)
         self.queries.append(query)
+        self.asked.set()
         if len(self.queries) <= self.ignore:
             return
         answer = Message(query.method, Class.RESPONSE, query.transaction_id)

@@ -331,7 +331,9 @@ def test_a_base_that_is_lost_takes_its_pairs_with_it() -> None:
     assert one.agent.selected is not None and one.agent.selected.base is second
     assert "disconnected" not in one.states
     one.do(lambda now: one.agent.remove_base(second, now))
-    assert one.agent.selected is None and one.agent.state == "disconnected"
+    assert one.agent.selected is None and one.agent.state != "disconnected"
+    network.run(0.6)
+    assert one.agent.state == "disconnected"
 
 
 def test_without_any_answer_it_fails_when_the_time_is_over_and_not_before() -> None:

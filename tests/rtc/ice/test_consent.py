@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.ice.consent import DEAF, Consent, Deadlines
+from peer.rtc.ice.consent import CUT_GRACE, DEAF, Consent, Deadlines
 
 DEADLINES = Deadlines(connect_timeout=15.0, disconnected_after=2.5, lost_after=30.0)
 
@@ -76,13 +76,15 @@ def test_what_is_older_than_what_is_known_changes_nothing() -> None:
     assert consent.last_heard == consent.last_granted == 5.0
 
 
-def test_a_cut_is_noticed_without_waiting() -> None:
+def test_a_cut_is_noticed_a_moment_later() -> None:
     consent = started()
     consent.granted(5.0)
     consent.cut(5.1)
-    assert consent.judge(5.1) == "disconnected"
+    assert consent.judge(5.1) == "connected" and consent.judge(5.1 + CUT_GRACE + 0.001) == "disconnected"
     consent.granted(6.0)
-    assert consent.judge(6.0) == "connected"
+    consent.cut(7.5)
+    consent.cut(7.6)
+    assert consent.judge(8.1) == "disconnected"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["granted", "heard", "cut", "wait"]), st.floats(0, 40)), max_size=20))

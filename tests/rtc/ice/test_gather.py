@@ -192,8 +192,9 @@ async def test_a_host_without_an_address_says_so(_hosts: list[LocalAddress], cap
 
 
 async def test_every_socket_learns_its_public_address_from_every_server(stun_servers: list[StunServer]) -> None:
-    for host in ("203.0.113.5", "203.0.113.6"):  # two, as behind a NAT that has another mapping for each
-        stun_servers.append(await StunServer.open(lambda address, host=host: (host, address[1])))
+    # Two, as behind a NAT that has another mapping for each.
+    stun_servers.append(await StunServer.open(lambda address: ("203.0.113.5", address[1])))
+    stun_servers.append(await StunServer.open(lambda address: ("203.0.113.6", address[1])))
     gathering = Gathering(*(server.url for server in stun_servers))
     await gathering.run()
     reflexive = [each for each in gathering.candidates if each.type == "srflx"]
@@ -275,8 +276,7 @@ async def test_an_answer_from_elsewhere_is_taken_and_ignored(stun_servers: list[
     gathering = Gathering(stun_servers[0].url)
     await gathering.gatherer.start()
     async with asyncio.timeout(5):
-        while not stun_servers[0].queries:
-            await asyncio.sleep(0)
+        await stun_servers[0].asked.wait()
     transaction_id = stun_servers[0].queries[0].transaction_id
     forged = b"\x01\x01\x00\x00\x21\x12\xa4\x42" + transaction_id
     assert gathering.gatherer.handle_stun(gathering.bases[0], forged, ("127.0.0.9", 3478))
@@ -381,9 +381,7 @@ async def test_a_turn_server_that_is_silent_is_given_up_at_the_deadline() -> Non
 # The end
 
 
-async def test_closing_in_the_middle_leaves_nothing_behind(
-    turn_server: Coturn, stun_servers: list[StunServer]
-) -> None:
+async def test_closing_in_the_middle_leaves_nothing_behind(turn_server: Coturn, stun_servers: list[StunServer]) -> None:
     stun_servers.append(await StunServer.open(lambda _: None))
     for turns in range(12):
         gathering = Gathering(stun_servers[0].url, turn_urls(turn_server, "udp", "tcp"), "stun:no-such-host.invalid")

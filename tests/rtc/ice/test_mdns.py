@@ -163,6 +163,30 @@ def test_loopback_serves_where_nothing_else_is(monkeypatch: pytest.MonkeyPatch) 
     assert mdns.multicast_interfaces() == [loopback]
 
 
+@pytest.mark.parametrize(
+    ("captured", "name", "address"),
+    [
+        (
+            "0000840000000001000000012434386635336461332d626433392d343234352d626338332d373065633061396666333266056c6f"
+            "63616c0000018001000000780004c63364012434386635336461332d626433392d343234352d626338332d373065633061396666"
+            "333266056c6f63616c00002f8001000000780005c046000140",
+            "48f53da3-bd39-4245-bc83-70ec0a9ff32f.local",
+            "198.51.100.1",
+        ),
+        (
+            "0000840000000001000000012464356330313366362d343539612d343561312d386636332d396130353236376332356233056c6f"
+            "63616c00001c800100000078001020010db80000000000000000000000012464356330313366362d343539612d343561312d3866"
+            "36332d396130353236376332356233056c6f63616c00002f8001000000780008c052000400000008",
+            "d5c013f6-459a-45a1-8f63-9a05267c25b3.local",
+            "2001:db8::1",
+        ),
+    ],
+)
+def test_what_chromium_really_sends(captured: str, name: str, address: str) -> None:
+    """Captured from Chromium 156; its NSEC record names the next name by a pointer."""
+    assert mdns.addresses_in(bytes.fromhex(captured)) == {name: ({address}, True)}
+
+
 def test_a_query_asks_for_both_families() -> None:
     assert mdns.build_query("ab.local") == (
         b"\0\0\0\0\0\2\0\0\0\0\0\0\x02ab\x05local\0\0\x01\0\x01\x02ab\x05local\0\0\x1c\0\x01"

@@ -43,7 +43,9 @@ def options_for(server: Coturn) -> RelayOptions:
     return replace(OPTIONS, way=Way(ca_file=str(server.certificate.authority)))
 
 
-async def allocate(server: Coturn, listener: Recorder, transport: str = "udp", options: RelayOptions = OPTIONS) -> Relay:
+async def allocate(
+    server: Coturn, listener: Recorder, transport: str = "udp", options: RelayOptions = OPTIONS
+) -> Relay:
     host = "localhost" if transport == "tls" else "127.0.0.1"
     url = url_of(server, transport, host)
     return await open_relay(url, ("127.0.0.1", url.port), options, listener)
@@ -135,7 +137,8 @@ async def test_closing_deletes_the_allocation_on_the_server(server: Coturn) -> N
     relay.bases[0].close()  # the last base takes the allocation with it
     await relay.wait_closed()
     async with asyncio.timeout(10):
-        while not can_bind(relayed):  # coturn confirms first and lets go of the port a little later
+        # coturn confirms first and lets go of the port a little later: only looking tells when.
+        while not can_bind(relayed):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 

@@ -135,8 +135,8 @@ def test_what_is_not_used_runs_out_and_comes_back() -> None:
         client.poll(float(now))
         server.serve(client, float(now))
     assert server.methods() == []
-    for now in (530.0, 531.0, 532.0):
-        send(client, server, MEDIA, now)
+    for later in (530.0, 531.0, 532.0):
+        send(client, server, MEDIA, later)
     assert Method.CREATE_PERMISSION in server.methods()
     assert len(server.channels) == 1  # the number of a peer is not given away
     assert client.receive(b"\x40\x00\x00\x02hi", 533.0) == (b"hi", PEER)

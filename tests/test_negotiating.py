@@ -1,0 +1,170 @@
+"""Calls whose path breaks: repaired by ICE restarts, else by another connection; offers that nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from peer import events, negotiating
+from peer.errors import CallLost
+from peer.rtc.ice.bases import HostBase
+from peer.rtc.ice.servers import IceSettings
+from signaling.messages import DescriptionTo
+from tests.rooms import SMALL, connect, rooms, soon, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peer.call import Call
+    from peer.room import Room
+    from signaling.messages import ClientMessage
+
+QUICK = IceSettings(disconnected_after=1.3, lost_after=8.0)
+"""Above the interval of consent checks, so that an idle call is not taken for a silent one."""
+
+
+class Wire:
+    """The network of this process: what is cut drops every packet that an old socket sends."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._dead: set[int] = set()
+        self._bases: list[HostBase] = []
+        send = HostBase.send
+        wire = self
+
+        def through(base: HostBase, data: bytes, address: tuple[str, int]) -> None:
+            if base not in wire._bases:
+                wire._bases.append(base)
+            if id(base) not in wire._dead:
+                send(base, data, address)
+
+        monkeypatch.setattr(HostBase, "send", through)
+
+    def cut(self) -> None:
+        """Every socket that there is now goes deaf and dumb for good; new ones work."""
+        self._dead.update(map(id, self._bases))
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    monkeypatch.setattr(negotiating, "REPAIR_DELAYS", (0.05, 0.3, 0.6))
+    return Wire(monkeypatch)
+
+
+async def told(call: Call, count: int) -> list[str]:
+    taker = call.messages()
+    return [await soon(anext(taker)) for _ in range(count)]
+
+
+async def reconnected(alice: Room, bob: Room, wire: Wire) -> None:
+    calling, answered = await connect(alice, bob, video=SMALL)
+    before = calling.events(), answered.events()
+    wire.cut()
+    for taker in before:
+        await until(taker, events.Reconnected)
+    await calling.write("still here")
+    assert await told(answered, 1) == ["still here"]
+    assert calling.open and answered.open
+
+
+async def test_a_dead_path_is_replaced_by_an_ice_restart(wire: Wire) -> None:
+    async with rooms("alice", "bob", network=QUICK) as (alice, bob):
+        await reconnected(alice, bob, wire)
+
+
+async def test_both_restarting_at_once_converges(wire: Wire) -> None:
+    async with rooms("alice", "bob", network=QUICK) as (alice, bob):
+        calling, answered = await connect(alice, bob, video=SMALL)
+        calling.addresses_changed()
+        answered.addresses_changed()
+        for _ in range(3):
+            await calling.write("a")
+            await answered.write("b")
+            calling.addresses_changed()
+            answered.addresses_changed()
+        assert await told(answered, 3) == ["a"] * 3
+        assert await told(calling, 3) == ["b"] * 3
+        await soon(_restarted(calling))
+        assert calling.open and answered.open
+
+
+async def _restarted(call: Call) -> None:
+    while not call._connection.restarts:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.01)
+
+
+async def test_where_restarts_do_not_help_another_connection_is_made(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(negotiating, "RENEW_AFTER", 1.5)
+    async with rooms("alice", "bob", network=QUICK) as (alice, bob):
+        calling, answered = await connect(alice, bob, video=SMALL)
+        recorder = answered.record(tmp_path)
+        await calling.write("first")
+        first = calling.session, answered.session
+        heard = calling.events(), answered.events()
+        for call in (calling, answered):  # whatever path ICE finds within this connection, nothing goes over it
+            monkeypatch.setattr(call._connection._pc.ice, "add_remote_candidate", lambda candidate: None)
+        wire.cut()
+        for number in range(20):
+            await calling.write(f"{number}")
+        for taker in heard:
+            await until(taker, events.Reconnected)
+        assert calling.session == answered.session not in first
+        await calling.write("last")
+        assert await told(answered, 22) == ["first", *map(str, range(20)), "last"]
+        await soon(anext(answered.pictures()))
+        await calling.hang_up()
+        await answered.hang_up()
+        assert len(recorder.files) == 1
+
+
+async def test_a_path_that_cannot_be_repaired_ends_the_call(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HostBase, "send", lambda base, data, address: None)  # before anything is sent at all
+    quick = IceSettings(connect_timeout=0.3)
+    async with rooms("alice", "bob", network=quick) as (alice, bob):
+        rings = bob.rings()
+        dialling = asyncio.ensure_future(_dial(alice, "bob"))
+        ring = await soon(anext(rings))
+        for side in (ring.accept(), dialling):
+            with pytest.raises(Exception, match="path|candidate|answer"):
+                await soon(side)
+
+
+async def _dial(room: Room, name: str) -> Any:
+    return await room.call(name)
+
+
+async def test_silence_for_good_is_the_end_with_a_reason(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = IceSettings(disconnected_after=1.3, lost_after=1.8)
+    async with rooms("alice", "bob", network=short) as (alice, bob):
+        calling, answered = await connect(alice, bob)
+        monkeypatch.setattr(HostBase, "send", lambda base, data, address: None)
+        for call in (calling, answered):
+            ended = await soon(call.ended())
+            assert ended.reason == "lost"
+        with pytest.raises(Exception, match="over"):
+            await calling.write("x")
+        assert issubclass(CallLost, Exception)
+
+
+async def test_an_offer_that_was_lost_is_made_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(negotiating, "ANSWER_TIMEOUT", 0.3)
+    async with rooms("alice", "bob", network=QUICK) as (alice, bob):
+        calling, answered = await connect(alice, bob, video=SMALL)
+        send, lost = alice.send, []
+
+        async def lossy(message: ClientMessage) -> None:
+            if isinstance(message, DescriptionTo) and not lost:
+                lost.append(message)
+            else:
+                await send(message)
+
+        monkeypatch.setattr(alice, "send", lossy)
+        calling.addresses_changed()
+        await soon(_restarted(calling))
+        assert lost
+        await calling.write("on")
+        assert await told(answered, 1) == ["on"]
