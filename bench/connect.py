@@ -17,13 +17,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiortc import RTCBundlePolicy, RTCConfiguration
-from harness import LOOPS, Report, Silent, arguments, connection_class, run_on, show
+from harness import LOOPS, Report, Silent, arguments, connection_class, progress, run_on, show
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 WHAT = {"data channel": False, "data channel, audio, video": True}
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 
 class Call:
@@ -136,6 +136,7 @@ def main() -> None:
     for name, media in WHAT.items():
         for at_once, calls in ((1, chosen.runs), (chosen.at_once, chosen.at_once)):
             for loop in LOOPS:
+                progress(f"{name}, {at_once} at once, {loop} ...")
                 ours, stock = (measure(kind, loop, calls, at_once, media=media) for kind in ("ours", "stock"))
                 rates = (ours[0], stock[0], ours[0] / stock[0])
                 costs = (ours[1] * 1000, stock[1] * 1000, ours[1] / stock[1])

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
 LOOPS = ("asyncio", "uvloop")
+WIDTH = 120
+"""Columns of a table that goes into a file."""
 
 
 class NotHere(Exception):
@@ -105,6 +108,13 @@ def show(reports: Sequence[Report], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([{"title": report.title, "rows": report.rows} for report in reports], indent=1))
         return
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     for report in reports:
-        Console().print(report.title)
-        Console().print(report.table())
+        console.print(report.title)
+        console.print(report.table())
+
+
+def progress(text: str) -> None:
+    """Says what is being measured, on a terminal only."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)

@@ -25,7 +25,9 @@ STEADY_SECONDS = 1.5
 class Trouble:
     """What is done to the first party's network: for `seconds`, then `after` seconds are watched.
 
-    `what`: "outage", "new LAN address", "new WAN address", "loss" (a share of `loss`), "vanish" (the first party).
+    `what`: "outage", "new LAN address", "new WAN address", "new network" (both of them), "both move" (a new LAN address
+    for each party), "both restart" (ICE, at the same time), "relay gone" (the TURN server in use), "loss" (a share of
+    `loss`), "vanish" (the first party).
     """
 
     what: str
@@ -103,11 +105,31 @@ async def _disturb(pairing: Pairing, trouble: Trouble) -> float:
             await asyncio.to_thread(site.move_host)
         case "new WAN address":
             await asyncio.to_thread(site.move_router)
+        case "new network":
+            await asyncio.to_thread(site.move_router)
+            await asyncio.to_thread(site.move_host)
+        case "both move":
+            await asyncio.gather(*(asyncio.to_thread(each.move_host) for each in pairing.sites))
+        case "both restart":
+            for party in pairing.parties:
+                party.tell({"do": "restart"})
+        case "relay gone":
+            gone = await _relay_in_use(pairing)
+            await asyncio.gather(*(asyncio.to_thread(each.close_off, gone) for each in pairing.sites))
         case "vanish":
             pairing.parties[0].vanish()
         case _:
             raise ValueError(trouble.what)
     return time.monotonic()
+
+
+async def _relay_in_use(pairing: Pairing) -> str:
+    for party in pairing.parties:
+        pair = (await party.look())["pair"]
+        for end in ("local", "remote"):
+            if pair and pair[end]["type"] == "relay":
+                return str(pair[end]["address"])
+    raise RuntimeError("no relay is in use")
 
 
 async def _judge(outcome: Outcome, pairing: Pairing, began: float, ended: float) -> None:

@@ -153,6 +153,9 @@ class Site:
         """Nothing passes the router any more, in either direction."""
         nft(self.router, nat.cut())
 
+    def close_off(self, address: str) -> None:
+        nft(self.router, nat.close_off(address))
+
     def lose(self, share: float) -> None:
         nft(self.router, nat.lose(share))
 

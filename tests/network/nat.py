@@ -71,6 +71,11 @@ def lose(share: float) -> str:
     )
 
 
+def close_off(address: str) -> str:
+    """Nothing comes from this address any more: whoever is there is gone, for this side."""
+    return f"add rule inet trouble passing ip saddr {address} drop\n"
+
+
 def mend() -> str:
     return "flush chain inet trouble passing\n"
 

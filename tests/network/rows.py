@@ -42,6 +42,8 @@ class Row:
     """Servers that nobody is behind come first in the list."""
     rest: bool = False
     """REST credentials of a limited time, in place of long-term ones."""
+    spare: bool = False
+    """A second TURN server, by UDP."""
     relay_only: bool = False
     loss: float = 0.0
     """This share of the packets is lost at the first party's router, from the beginning."""
@@ -60,6 +62,7 @@ class Row:
         more = {
             "dead ones first": self.dead,
             "REST": self.rest,
+            "two TURN servers": self.spare,
             "relay only": self.relay_only,
             f"{self.loss:.0%} loss": self.loss,
             f"answer after {self.answer_after:g} s": self.answer_after,
@@ -278,6 +281,8 @@ class Pairing:
 
     def _ice_servers(self, number: int) -> list[dict[str, Any]]:
         servers = ice_servers(self.row.helps, dead=self.row.dead, rest=self.row.rest)
+        if self.row.spare:
+            servers += ice_servers(frozenset({Help.TURN_UDP}), rest=not self.row.rest)
         if self.row.engines[number] != "chromium":
             return servers
         # Its own resolver asks the DNS server, which never answers, before it looks at the file of hosts.

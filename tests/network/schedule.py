@@ -131,6 +131,9 @@ def troubles(engines: tuple[str, str] = ("peer", "peer"), *, full: bool = False)
     found += [Trouble("outage", relayed, 5), Trouble("outage", over_tcp, 5, after=8)]
     found += [Trouble("new LAN address", row) for row in (home, relayed, over_tcp)]
     found += [Trouble("new WAN address", row, after=8) for row in (home, relayed)]
+    found += [Trouble("new network", relayed), Trouble("both move", home), Trouble("both restart", home)]
+    found += [Trouble("relay gone", replace(relayed, spare=True), after=8)]
+    found += [Trouble("new LAN address", replace(home, settings=(("udp_port", 5000),)))]
     found += [Trouble("loss", home, 8, loss=0.2)]
     found += [Trouble("vanish", home, after=10, settings=(("lost_after", 7.0),))]
     if full:
@@ -142,7 +145,16 @@ def troubles(engines: tuple[str, str] = ("peer", "peer"), *, full: bool = False)
 def browser_troubles() -> list[Trouble]:
     """The same with Chromium as the other side: what happens, happens on our side."""
     home = Row(Kind.PORT_RESTRICTED, Kind.PORT_RESTRICTED, TURN_UDP, engines=("peer", "chromium"))
-    return [Trouble("outage", home, 5), Trouble("new LAN address", home), Trouble("new WAN address", home, after=8)]
+    chromium_first = replace(home, engines=("chromium", "peer"))
+    over_tcp = Row(Kind.UDP_BLOCKED, Kind.PUBLIC, frozenset({Help.ICE_TCP}), engines=("chromium", "peer"))
+    return [
+        Trouble("outage", home, 5),
+        Trouble("new LAN address", home),
+        Trouble("new WAN address", home, after=8),
+        Trouble("both restart", home),
+        Trouble("both restart", chromium_first),
+        Trouble("outage", over_tcp, 5, after=8),
+    ]
 
 
 @contextlib.asynccontextmanager

@@ -104,6 +104,11 @@ class Peer:
         self.do(lambda now: self.agent.add_base(base, now))
         return base
 
+    def lose(self, base: FakeBase) -> None:
+        """Its socket dies."""
+        self.network.detach(base)
+        self.do(lambda now: self.agent.remove_base(base, now))
+
     def add_reflexive(self, base: FakeBase, nat: Nat) -> None:
         """What a STUN server would have told."""
         public = nat.outward(base.address, ("192.0.2.255", 3478))
@@ -165,6 +170,9 @@ class Network:
         if nat is not None:
             self._nats[nat.public] = nat
             self._nat_of[base.address] = nat
+
+    def detach(self, base: FakeBase) -> None:
+        del self._at[base.address]
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._order), what))

@@ -326,11 +326,11 @@ def test_a_base_that_is_lost_takes_its_pairs_with_it() -> None:
     other.start(one)
     assert network.run(5, lambda: agreed(one, other))
     network.run(6)
-    one.do(lambda now: one.agent.remove_base(one.bases[0], now))
+    one.lose(one.bases[0])
     assert network.run(5, lambda: agreed(one, other))
     assert one.agent.selected is not None and one.agent.selected.base is second
     assert "disconnected" not in one.states
-    one.do(lambda now: one.agent.remove_base(second, now))
+    one.lose(second)
     assert one.agent.selected is None and one.agent.state != "disconnected"
     network.run(0.6)
     assert one.agent.state == "disconnected"
