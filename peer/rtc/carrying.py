@@ -20,7 +20,7 @@ from peer.rtc.transceiver import RtpReceiver, RtpSender, RtpTransceiver
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from peer.rtc.connection import PeerConnection
+    from peer.rtc.connectionmedia import ConnectionMedia
     from peer.rtc.effects import Effect, Transceiver
     from peer.rtc.path import Path
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Carrier:
     """Carries effects out, in their order; plain calls."""
 
-    def __init__(self, connection: PeerConnection) -> None:
+    def __init__(self, connection: ConnectionMedia) -> None:
         self._connection = connection
         self._clock = ParticipantClock()
         self._data: effects.DataAgreed | None = None
@@ -51,6 +51,7 @@ class Carrier:
             RtpSender(record, connection.path.dtls, connection.spawn),
             RtpReceiver(remote, track, connection.path.dtls),
             connection.check_negotiation,
+            self._stop,
         )
         self._made.append(made)
         return made
@@ -85,7 +86,7 @@ class Carrier:
     def start_media(self) -> None:
         """The path is open: send what was agreed."""
         for each in self._connection.transceivers:
-            if each.record.current_direction is not None and each.mid is not None and not each.record.stopped:
+            if each.record.current_direction is not None and each.mid is not None and not each.stopped:
                 each.sender.configure(each.record.codecs, each.record.extensions, each.mid)
         self._start_data()
 
@@ -133,8 +134,8 @@ class Carrier:
 
     def _drop_restart(self) -> None:
         if self._before is not None:
-            moved, self._before = self._connection.path, None
-            self._connection.use_path(moved)
+            moved, before, self._before = self._connection.path, self._before, None
+            self._connection.use_path(before)
             self._connection.spawn(moved.close())
         self._connection.path.drop_restart()
 
@@ -144,7 +145,7 @@ class Carrier:
             return
         before, self._before = self._before, None
         path = self._connection.path
-        for each in self._connection.transceivers:
+        for each in self._made:
             each.sender.move(path.dtls)
             each.receiver.transport = path.dtls
         if self._connection.sctp is not None:
@@ -156,6 +157,8 @@ class Carrier:
 
     def _change(self, effect: Any) -> None:
         each = self._connection.shell(effect.transceiver)
+        if each not in self._made:
+            return  # the application has stopped it already
         remote, track = each.receiver.remote, each.receiver.track
         match effect:
             case effects.TrackStarted():
@@ -177,12 +180,12 @@ class Carrier:
         remote.mid = mid
         ids = {extension.uri: extension.id for extension in record.extensions}
         repairs = dict(record.remote.repairs)
-        remote.configure(ReceiveParameters(record.codecs, repairs, ids.get(codecs.ABS_SEND_TIME, 0)))
+        remote.configure(ReceiveParameters(record.codecs, repairs, ids.get(codecs.ABS_SEND_TIME, 0), record.remote.layers))
         if sdp.receives(record.current_direction or "inactive"):
             ssrcs = (*record.remote.ssrcs, *repairs) if not record.remote.layers else ()
             dtls.router.add(mid, remote, (codec.payload_type for codec in record.codecs), ssrcs, record.remote.layers)
         else:
-            dtls.router.remove(mid)
+            dtls.router.hold(mid)
         known = dtls.extension_ids | ids
         dtls.extension_ids = known
         dtls.router.extensions(known.get(codecs.MID, 0), known.get(codecs.RID, 0), known.get(codecs.REPAIRED_RID, 0))
@@ -190,6 +193,10 @@ class Carrier:
             each.sender.configure(record.codecs, record.extensions, mid)
 
     def _stop(self, each: RtpTransceiver) -> None:
+        """Nothing is sent or received any more (webrtc-pc section 5.4.2, "stop sending and receiving")."""
+        if each not in self._made:
+            return
+        self._made.remove(each)
         if each.mid is not None:
             self._connection.path.dtls.router.remove(each.mid)
         each.receiver.remote.active = False
@@ -197,7 +204,6 @@ class Carrier:
         each.receiver.track.stop()
         each.sender.detach()
         self._connection.spawn(each.sender.stop())
-        self._made.remove(each)
         self._connection.spawn(each.receiver.remote.finish())
 
     # Data channels

@@ -18,7 +18,7 @@ from peer.rtc.jsep import Session
 from peer.rtc.path import Path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from peer.rtc.ice.candidate import Candidate
     from peer.rtc.ice.servers import CandidateError
@@ -163,7 +163,7 @@ class ConnectionState(Emitter):
     # Candidates of ours: never before the description that they belong to
 
     @contextlib.contextmanager
-    def _describing_itself(self) -> Any:
+    def _describing_itself(self) -> Iterator[None]:
         """While a local description is set, and until whoever sets it can have sent it."""
         self._describing += 1
         try:
@@ -211,7 +211,7 @@ class ConnectionState(Emitter):
             return
         self._update_states()
         if path.dtls.state == "closed" and not self._closed:
-            self.spawn(self.close())  # the other side said goodbye
+            self._begin_close()  # the other side said goodbye
 
     def path_candidate(self, path: Path, candidate: Candidate | None) -> None:
         if path is self._path:
@@ -233,7 +233,7 @@ class ConnectionState(Emitter):
     def path_open(self, path: Path) -> None:
         raise NotImplementedError
 
-    async def close(self) -> None:
+    def _begin_close(self) -> None:
         raise NotImplementedError
 
     def heard(self, now: float) -> None:
@@ -243,7 +243,7 @@ class ConnectionState(Emitter):
     def _update_states(self) -> None:
         ice = self._path.ice
         gathering = ice.gathering_state
-        if gathering == "complete" and self._trickles() and any(each is None for _, each in self._found):
+        if gathering == "complete" and self._found and self._trickles():
             gathering = "gathering"  # the last candidates are not told yet
         now = {
             "iceGathering": gathering,
@@ -261,7 +261,7 @@ class ConnectionState(Emitter):
         self.emit(event, *arguments)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do it beside; what is not done by the end of `close()` is cancelled there."""
+        """Do it beside; `close()` waits for it, but not for ever."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

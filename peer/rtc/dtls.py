@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,7 @@ import pylibsrtp
 from aiortc import (
     MediaStreamTrack,
     RTCCertificate,
+    RTCDataChannel,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
@@ -190,6 +192,8 @@ class DtlsTransport(RTCDtlsTransport):
         for packet in packets:
             try:
                 self._take_rtcp(packet)
+            except (ValueError, struct.error) as error:  # application feedback that is no REMB, or cut off
+                logger.debug("RTCP cannot be used: %s", error)
             except Exception:
                 logger.exception("an RTCP packet could not be taken")
 
@@ -226,7 +230,7 @@ class DtlsTransport(RTCDtlsTransport):
         if self.state == "connected":
             try:
                 self._out(self._tx_srtp.protect_rtcp(data))
-            except pylibsrtp.Error as error:
+            except (pylibsrtp.Error, ValueError) as error:
                 logger.debug("RTCP not sent: %s", error)
 
     async def _send_rtp(self, data: bytes) -> None:
@@ -234,7 +238,10 @@ class DtlsTransport(RTCDtlsTransport):
         if 64 <= data[1] & 0x7F < 96:
             self.send_rtcp(data)
         elif self.state == "connected":
-            self._out(self._tx_srtp.protect(data))
+            try:
+                self._out(self._tx_srtp.protect(data))
+            except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
+                logger.debug("RTP not sent: %s", error)
 
     def _out(self, data: bytes) -> None:
         self.packets_sent += 1
@@ -327,6 +334,12 @@ class EngineSender(RTCRtpSender):
 def data_on_its_way(sctp: RTCSctpTransport) -> bool:
     """Whether data was sent over the channels that the other side has not acknowledged."""
     return bool(sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue)
+
+
+def close_channel(channel: RTCDataChannel) -> None:
+    """Its transport is gone; aiortc closes only those that got as far as a stream."""
+    if channel.readyState != "closed":
+        channel._setReadyState("closed")
 
 
 def _run_now(work: Coroutine[Any, Any, None]) -> None:

@@ -85,6 +85,8 @@ def given(candidate: Any) -> GivenCandidate:
         raise ValueError(f"{type(candidate).__name__} is no candidate")
     if mid is None and index is None:
         raise ValueError("Candidate must have either sdpMid or sdpMLineIndex")
+    if not isinstance(mid, str | None) or not isinstance(index, int | None) or (index is not None and index < 0):
+        raise ValueError("sdpMid is a text and sdpMLineIndex a number from 0")
     if not text:
         return GivenCandidate(None, mid, index)
     parsed = Candidate.parse(str(text))

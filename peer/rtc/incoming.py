@@ -9,6 +9,8 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
 
+from peer.rtc.emitter import Emitter
+
 if TYPE_CHECKING:
     from peer.rtc.frames import EncodedFrame
     from peer.rtc.receiver import RemoteTrack
@@ -18,7 +20,7 @@ MAX_LEAP = 10.0
 """Seconds of RTP time between two frames that are believed; beyond, another stream with its own clock took over."""
 
 
-class IncomingTrack(MediaStreamTrack):
+class IncomingTrack(Emitter, MediaStreamTrack):
     """What `on("track")` gives. Nothing is decoded before `recv()` is called first; then the oldest frames go
     when they are not taken in time. Events: `mute`, `unmute`, `ended`.
 

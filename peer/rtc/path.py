@@ -53,6 +53,8 @@ class Path:
         self._waiting: list[Candidate | None] = []
         self._handshake: asyncio.Task[None] | None = None
         self._gathered = asyncio.Event()
+        self._agreed = False
+        self._closed = False
         self.restarting = False
         """Whether our side has begun an ICE restart that is not agreed yet."""
         self.restarts = 0
@@ -87,7 +89,7 @@ class Path:
         """Wait until there are no more candidates to come, at most `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
-                while self.ice.gathering_state != "complete":
+                while self.ice.gathering_state != "complete" and not self._closed:
                     self._gathered.clear()
                     await self._gathered.wait()
         except TimeoutError:
@@ -107,8 +109,14 @@ class Path:
 
     def described(self, remote: RemoteTransport) -> None:
         """The other side's description says this of it; it holds when offer and answer are complete."""
-        if self._remote is None or remote.username_fragment != self._remote.username_fragment:
-            self._waiting.clear()
+        before, fragment = self._remote, remote.username_fragment
+        if before is None or fragment != before.username_fragment:
+            # Those that do not say whose they are came for the description before, if there was one.
+            self._waiting = [
+                each
+                for each in self._waiting
+                if each is not None and (each.username_fragment or (before is None and fragment)) == fragment
+            ]
         self._remote = remote
 
     def agree(self, *, controlling: bool) -> None:
@@ -119,8 +127,9 @@ class Path:
         self.restarts += self.restarting
         if self.restarting and not remote.restarted:
             self.drop_restart()  # the other side did not take part
-        if not self.restarting and self.ice.state in ("new", "checking"):
+        if not self._agreed:  # RFC 8445 section 6.1.1: roles are determined once, and kept in a restart
             self.ice.role = "controlling" if controlling or remote.lite else "controlled"
+        self._agreed = True
         self.restarting = False
         self.ice.start(IceParameters(remote.username_fragment, remote.password, remote.lite))
         waiting, self._waiting = self._waiting, []
@@ -180,6 +189,8 @@ class Path:
 
     async def close(self) -> None:
         """Close DTLS with a goodbye, then the sockets. Bounded, never raises."""
+        self._closed = True
+        self._gathered.set()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.dtls.stop()

@@ -71,7 +71,15 @@ class RtpSender:
         return RTCRtpSender.getCapabilities(kind)
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:
-        """Send another track from now on, or none (None), without negotiating again."""
+        """Send another track from now on, or none (None), without negotiating again.
+
+        Raises:
+            ValueError: it is a track of the other kind.
+        """
+        if track is not None and track.kind != self.kind:
+            raise ValueError(f"a track of {track.kind} cannot be sent in the place of {self.kind}")
+        if self._stopped:
+            return
         self._track = track
         if track is not None and self._engine.finished and self._parameters is not None:
             self._restart(self._parameters)
@@ -85,6 +93,8 @@ class RtpSender:
 
     def configure(self, codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> None:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
+        if self._stopped:
+            return
         sends = sdp.sends(self._record.current_direction or "inactive")
         self._engine.enabled = sends
         if not sends or not codecs or self._stopped:
@@ -103,6 +113,8 @@ class RtpSender:
     def move(self, transport: DtlsTransport) -> None:
         """The bundle has another transport."""
         self._transport = transport
+        if self._stopped:
+            return
         if self._parameters is not None:
             self._restart(self._parameters)
         else:
@@ -118,8 +130,8 @@ class RtpSender:
         await self._engine.stop()
 
     def detach(self) -> None:
-        """Let go of the track, which may be sent on another m-line."""
-        self._track = None
+        """Let go of the track for good; it may be sent on another m-line."""
+        self._stopped, self._track = True, None
         self._engine.replaceTrack(None)
 
     def _begin(self, parameters: RTCRtpSendParameters) -> None:
@@ -138,6 +150,7 @@ class RtpSender:
         self._engine = EngineSender(
             self._track or self._record.kind, self._transport, self._record.ssrc, self._record.rtx_ssrc
         )
+        self._engine.enabled = before.enabled
         self._begin(parameters)
 
 
@@ -172,12 +185,19 @@ class RtpTransceiver:
     """A sender and a receiver that share an m-line."""
 
     def __init__(
-        self, record: effects.Transceiver, sender: RtpSender, receiver: RtpReceiver, changed: Callable[[], None]
+        self,
+        record: effects.Transceiver,
+        sender: RtpSender,
+        receiver: RtpReceiver,
+        changed: Callable[[], None],
+        ended: Callable[[RtpTransceiver], None],
     ) -> None:
+        """`changed`: negotiation may be needed; `ended`: nothing is to be sent or received any more."""
         self.record = record
         self.sender = sender
         self.receiver = receiver
         self._changed = changed
+        self._ended = ended
 
     @property
     def kind(self) -> str:
@@ -221,11 +241,12 @@ class RtpTransceiver:
         self.record.preferences = tuple(preferred(CAPABILITIES[self.kind], wanted)) if codecs else ()
 
     def stop(self) -> _Done:
-        """Stop it for good (webrtc-pc section 5.4.2); the other side learns it with the next negotiation."""
+        """Stop it for good, at once (webrtc-pc section 5.4.2); the other side learns it with the next negotiation."""
         if not self.record.stopping and not self.record.stopped:
             self.record.stopping = True
             if self.record.mid is None:
                 self.record.stopped = True
+            self._ended(self)
             self._changed()
         return _Done()
 

@@ -1,16 +1,15 @@
-"""ICE servers as flags, in a file and in the environment."""
+"""ICE servers as flags, in a file and in the environment; the flags about the network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from peer.cli import options
 from peer.cli.options import MAX_FILE, entries, ice_servers
 from peer.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from peer.rtc.ice.servers import IceSettings
 
 
 def test_urls_between_spaces_commas_and_lines() -> None:
@@ -41,3 +40,33 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(UsageError, match="correct --ice-servers-file|shorten it"):
         ice_servers(None, file)
+
+
+def test_the_network_flags_become_settings() -> None:
+    settings = options.network(
+        udp_ports="50000-50100",
+        tcp_port=443,
+        public_ip=["203.0.113.7", "2001:DB8::7"],
+        interface=["eth0"],
+        ipv6=False,
+        relay=True,
+        ca_file=Path("ca.pem"),
+    )
+    assert settings.udp_ports == (50000, 50100) and settings.tcp_port == 443
+    assert settings.public_ips == ("203.0.113.7", "2001:db8::7")
+    assert settings.interfaces == ("eth0",) and settings.ipv6 is False
+    assert settings.policy == "relay" and settings.ca_file == "ca.pem"
+    assert options.network() == IceSettings()
+
+
+@pytest.mark.parametrize("text", ["", "50000", "50100-50000", "0-10", "1-70000", "a-b"])
+def test_what_is_no_range_of_ports_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="50000-50100"):
+        options.network(udp_ports=text)
+
+
+def test_flags_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(UsageError, match="leave one out"):
+        options.network(udp_port=50000, udp_ports="50000-50100")
+    with pytest.raises(UsageError, match="no IP address"):
+        options.network(public_ip=["router.example"])

@@ -145,18 +145,16 @@ async def test_candidates_come_one_by_one(make_caller: Make, make_callee: Make) 
         assert {candidate_to_sdp(candidate) for candidate in candidates} <= said
 
 
-@pytest.mark.parametrize("where", [{"sdpMid": "0"}, {"sdpMLineIndex": 0}], ids=str)
-async def test_a_candidate_names_its_section_either_way(
-    make_caller: Make, make_callee: Make, where: dict[str, Any]
-) -> None:
+async def test_a_candidate_names_its_section_either_way(make_caller: Make, make_callee: Make) -> None:
     caller, callee = make_caller(), make_callee()
     caller.createDataChannel("any")
     await connect(caller, callee)
-    candidate = candidate_from_sdp(CANDIDATE)
-    vars(candidate).update(where)
     for pc in (caller, callee):
-        await pc.addIceCandidate(candidate)
-        assert any("127.0.0.1 9 typ host" in line for line in lines(pc.remoteDescription, "candidate"))
+        for port, where in ((9, {"sdpMid": "0"}), (10, {"sdpMLineIndex": 0})):
+            candidate = candidate_from_sdp(CANDIDATE.replace(" 9 ", f" {port} "))
+            vars(candidate).update(where)
+            await pc.addIceCandidate(candidate)
+            assert any(f" 127.0.0.1 {port} typ host" in line for line in lines(pc.remoteDescription, "candidate"))
 
 
 async def test_a_candidate_of_no_section(make: Make) -> None:
@@ -172,8 +170,6 @@ async def test_descriptions_out_of_turn(make_caller: Make, make_callee: Make) ->
     there = await offer(caller)
     with pytest.raises(InvalidStateError):
         await caller.createAnswer()
-    with pytest.raises(InvalidStateError):
-        await caller.setRemoteDescription(there)
     back = await answer(callee, there)
     with pytest.raises(InvalidStateError):
         await callee.setRemoteDescription(back)

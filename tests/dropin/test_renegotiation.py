@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from tests.dropin.kit import Make
 
 
-@pytest.fixture(params=["caller offers", "callee offers"])
-def order(request: pytest.FixtureRequest) -> Any:
-    """Who offers in mid-call: gives (offerer, answerer)."""
-    return lambda caller, callee: (caller, callee) if request.param == "caller offers" else (callee, caller)
+either_offers = pytest.mark.parametrize("who", ["caller offers", "callee offers"])
 
 
-async def test_pictures_join_a_call_of_sound(make_caller: Make, make_callee: Make, order: Any) -> None:
+def order(who: str, caller: Any, callee: Any) -> tuple[Any, Any]:
+    """Who offers in mid-call, and who answers."""
+    return (caller, callee) if who == "caller offers" else (callee, caller)
+
+
+@either_offers
+async def test_pictures_join_a_call_of_sound(make_caller: Make, make_callee: Make, who: str) -> None:
     caller, callee = make_caller(), make_callee()
     caller.addTrack(Tone())
     callee.addTrack(Tone())
@@ -42,7 +45,7 @@ async def test_pictures_join_a_call_of_sound(make_caller: Make, make_callee: Mak
     track = await within(hearing)
     await sound(track)
 
-    offerer, answerer = order(caller, callee)
+    offerer, answerer = order(who, caller, callee)
     offerer.addTrack(Colour())
     seeing = coming(answerer, "track")
     await negotiate(offerer, answerer)
@@ -53,7 +56,8 @@ async def test_pictures_join_a_call_of_sound(make_caller: Make, make_callee: Mak
     assert [each.currentDirection for each in offerer.getTransceivers()] == ["sendrecv", "sendonly"]
 
 
-async def test_the_other_direction_joins(make_caller: Make, make_callee: Make, order: Any) -> None:
+@either_offers
+async def test_the_other_direction_joins(make_caller: Make, make_callee: Make, who: str) -> None:
     """What was one way becomes both ways: on the m-line that is there."""
     caller, callee = make_caller(), make_callee()
     caller.addTrack(Colour())
@@ -64,13 +68,13 @@ async def test_the_other_direction_joins(make_caller: Make, make_callee: Make, o
     (transceiver,) = callee.getTransceivers()
     assert (transceiver.direction, transceiver.currentDirection) == ("sendrecv", "recvonly")
     back = coming(caller, "track")
-    await negotiate(*order(caller, callee))
+    await negotiate(*order(who, caller, callee))
     assert [each.currentDirection for each in (*caller.getTransceivers(), transceiver)] == ["sendrecv", "sendrecv"]
     await picture(await within(back), GREEN)
 
 
-@pytest.mark.parametrize("held", ["inactive", "recvonly"])
-async def test_held_and_taken_up_again(make_caller: Make, make_callee: Make, order: Any, held: str) -> None:
+@pytest.mark.parametrize("who, held", [("caller offers", "inactive"), ("callee offers", "recvonly")])
+async def test_held_and_taken_up_again(make_caller: Make, make_callee: Make, who: str, held: str) -> None:
     caller, callee = make_caller(), make_callee()
     first = caller.addTransceiver(Colour())
     callee.addTrack(Colour(GREEN))
@@ -81,7 +85,7 @@ async def test_held_and_taken_up_again(make_caller: Make, make_callee: Make, ord
     await picture(await within(at_caller), GREEN)
 
     first.direction = held
-    await negotiate(*order(caller, callee))
+    await negotiate(*order(who, caller, callee))
     (other,) = callee.getTransceivers()
     assert (first.currentDirection, other.currentDirection) == (
         held,
@@ -91,20 +95,19 @@ async def test_held_and_taken_up_again(make_caller: Make, make_callee: Make, ord
 
     first.direction = "sendrecv"
     first.sender.replaceTrack(Colour((0, 0, 255)))
-    await negotiate(*order(caller, callee))
+    await negotiate(*order(who, caller, callee))
     assert (first.currentDirection, other.currentDirection) == ("sendrecv", "sendrecv")
     await picture(track, (0, 0, 255))
 
 
-async def test_a_channel_joins_a_call_of_pictures(make_caller: Make, make_callee: Make, order: Any) -> None:
+async def test_a_channel_joins_a_call_of_pictures(make_caller: Make, make_callee: Make) -> None:
     caller, callee = make_caller(), make_callee()
     caller.addTrack(Colour())
     seeing = coming(callee, "track")
     await connect(caller, callee)
-    offerer, answerer = order(caller, callee)
-    there = coming(answerer, "datachannel")
-    channel = offerer.createDataChannel("late")
-    await negotiate(offerer, answerer)
+    there = coming(caller, "datachannel")
+    channel = callee.createDataChannel("late")
+    await negotiate(callee, caller)
     heard = collected(await within(there), "message")
     await until(channel, "open", lambda: channel.readyState == "open")
     channel.send("hello")
@@ -112,18 +115,17 @@ async def test_a_channel_joins_a_call_of_pictures(make_caller: Make, make_callee
     await picture(await within(seeing), RED)
 
 
-async def test_a_call_of_channels_gets_sound_and_pictures(make_caller: Make, make_callee: Make, order: Any) -> None:
+async def test_a_call_of_channels_gets_sound_and_pictures(make_caller: Make, make_callee: Make) -> None:
     caller, callee = make_caller(), make_callee()
     there = coming(callee, "datachannel")
     channel = caller.createDataChannel("first")
     await connect(caller, callee)
     heard = collected(await within(there), "message")
-    offerer, answerer = order(caller, callee)
     for track in (Tone(), Colour()):
-        offerer.addTrack(track)
-        answerer.addTrack(type(track)())
+        callee.addTrack(track)
+        caller.addTrack(type(track)())
     arriving = [collected(pc, "track") for pc in (caller, callee)]
-    await negotiate(offerer, answerer)
+    await negotiate(callee, caller)
     for tracks in arriving:
         for _ in range(2):
             await flows(tracks.get_nowait())
@@ -131,7 +133,7 @@ async def test_a_call_of_channels_gets_sound_and_pictures(make_caller: Make, mak
     assert await within(heard.get()) == "still there"
 
 
-async def test_an_offer_that_changes_nothing(make_caller: Make, make_callee: Make, order: Any) -> None:
+async def test_an_offer_that_changes_nothing(make_caller: Make, make_callee: Make) -> None:
     caller, callee = make_caller(), make_callee()
     caller.addTrack(Colour())
     channel = caller.createDataChannel("any")
@@ -140,8 +142,8 @@ async def test_an_offer_that_changes_nothing(make_caller: Make, make_callee: Mak
     await connect(caller, callee)
     track = await within(seeing.get())
     heard = collected(await within(there), "message")
-    for _ in range(3):
-        await negotiate(*order(caller, callee))
+    for offerer, answerer in [(caller, callee), (callee, caller), (caller, callee)]:
+        await negotiate(offerer, answerer)
         await picture(track, RED)
     assert seeing.empty()  # no second event for the same track
     assert [each.currentDirection for each in caller.getTransceivers()] == ["sendonly"]

@@ -44,7 +44,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="every pair with every set of servers, more disturbances")
     parser.add_argument("--only", choices=("matrix", "adverse", "disturbances", "browser"), help="a part of it")
     parser.add_argument("--match", default="", metavar="TEXT", help="what has this text in its name")
-    parser.add_argument("--engine", default="peer", choices=("peer", "ice", "stock"), help="what both parties run")
+    parser.add_argument(
+        "--engine", default="peer", choices=("peer", "ice", "call", "stock"), help="what both parties run"
+    )
     parser.add_argument("--json", metavar="FILE", help="writes everything that was measured there")
     parser.add_argument("--events", action="store_true", help="shows all that the parties tell, for what went wrong")
     parser.add_argument("--list", action="store_true", help="only names what would be run")

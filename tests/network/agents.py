@@ -43,6 +43,8 @@ class Options:
     media: tuple[str, ...] = ("audio",)
     settings: dict[str, Any] = field(default_factory=dict)
     """Further fields of IceSettings."""
+    room: str = ""
+    """Of a whole call: where the two meet."""
 
 
 class Agent(ABC):
@@ -52,6 +54,8 @@ class Agent(ABC):
         self.options = options
         self.report = report
         self.arrivals: defaultdict[str, list[float]] = defaultdict(list)
+        self.texts: list[int] = []
+        """The numbers of the texts that came, where numbered texts are sent."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @abstractmethod
@@ -233,7 +237,7 @@ class IceAgent(Agent):
         from peer.rtc.ice.transport import IceTransport
 
         super().__init__(options, report)
-        self.transport = IceTransport(_ice_settings(options), self)
+        self.transport = IceTransport(ice_settings(options), self)
         self.transport.role = "controlling" if options.offers else "controlled"
         self._restarting = False
         self._shown = ""
@@ -325,11 +329,18 @@ def load(engine: str) -> None:
     """Imports what the engine needs, so that it counts for no measurement."""
     if engine == "ice":
         importlib.import_module("peer.rtc.ice.transport")
+    elif engine == "call":
+        importlib.import_module("peer.link")
+        importlib.import_module("tests.network.calls")
     elif engine == "peer":
         importlib.import_module("peer.rtc.connection")
 
 
 def agent(options: Options, report: Callable[[dict[str, Any]], None]) -> Agent:
+    if options.engine == "call":
+        from tests.network.calls import CallAgent
+
+        return CallAgent(options, report)
     kind = IceAgent if options.engine == "ice" else ConnectionAgent
     return kind(options, report)
 
@@ -361,10 +372,10 @@ def _stock(options: Options) -> Any:
 def _ours(options: Options) -> Any:
     from peer.rtc.connection import Configuration, PeerConnection
 
-    return PeerConnection(Configuration(ice=_ice_settings(options)))
+    return PeerConnection(Configuration(ice=ice_settings(options)))
 
 
-def _ice_settings(options: Options) -> Any:
+def ice_settings(options: Options) -> Any:
     from peer.rtc.ice.servers import IceSettings
     from signaling.messages import IceServer
 

@@ -63,6 +63,8 @@ class Outcome:
     """From its end to the next arrival, by stream."""
     share: list[dict[str, float]] = field(default_factory=list)
     """Of what should have arrived during it, by stream."""
+    texts: list[list[int]] = field(default_factory=list)
+    """The numbers of the texts that came, where numbered texts were sent."""
     failed_after: list[float | None] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -149,7 +151,9 @@ async def _judge(outcome: Outcome, pairing: Pairing, began: float, ended: float)
         if outcome.trouble.what == "vanish" and number == 0:
             arrivals: dict[str, list[float]] = {}
         else:
-            arrivals = (await party.look())["arrivals"]
+            seen = await party.look()
+            arrivals = seen["arrivals"]
+            outcome.texts.append(seen.get("texts", []))
         outcome.gaps.append({name: round(longest_gap(arrivals.get(name, ()), began, until), 3) for name in streams})
         outcome.back_after.append({name: _next(arrivals.get(name, ()), ended) for name in streams})
         expected = max(ended - began, 0.02) / 0.02

@@ -26,15 +26,16 @@ ROOT = Path(__file__).parents[2]
 LINK_SECONDS = 0.015
 """How long a packet takes over one link: 60 ms for a round trip between two sites, 30 ms to a server and back."""
 
-NAMES = {
+NAMES: dict[str, tuple[str, ...]] = {
     "stun.lab": ("203.0.113.10", "2001:db8:ffff::10"),
     "turn.lab": ("203.0.113.10", "2001:db8:ffff::10"),
     "rest.lab": ("203.0.113.11", "2001:db8:ffff::11"),
+    "signal.lab": ("203.0.113.14",),
     "dead.lab": ("203.0.113.12", "2001:db8:ffff::12"),
 }
 """Names that hosts know. Nobody answers at dead.lab; a name that is not here asks a DNS server that never answers."""
 
-SERVER_ADDRESSES = {name: addresses for name, addresses in NAMES.items() if name in {"turn.lab", "rest.lab"}}
+_SERVED = [address for name in ("turn.lab", "rest.lab", "signal.lab") for address in NAMES[name]]
 _FILES = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n"
     + "".join(f"{address} {name}\n" for name, addresses in NAMES.items() for address in addresses),
@@ -223,8 +224,7 @@ class Lab:
         sysctl(self.public, {"ipv4.ip_forward": 1, "ipv6.conf.all.forwarding": 1})
         ip(
             self.public,
-            *(f"addr add {v4}/32 dev lo" for v4, _ in SERVER_ADDRESSES.values()),
-            *(f"addr add {v6}/128 dev lo nodad" for _, v6 in SERVER_ADDRESSES.values()),
+            *(f"addr add {address}{'/128 nodad' if ':' in address else '/32'} dev lo" for address in _SERVED),
             # Whatever goes nowhere is swallowed in silence, by a cable whose other end is not meant: without a route,
             # or with one to a rule that drops, senders are told, and a TURN server then gives the allocation up.
             *("link add void arp off type veth peer name nothing", "link set void up", "link set nothing up"),

@@ -68,7 +68,8 @@ class Party:
         elif message["do"] == "restart":
             await self._agent.restart()
         elif message["do"] == "look":
-            self.write({"event": "look", "arrivals": self._agent.arrivals, "pair": await self._agent.pair()})
+            seen = {"arrivals": self._agent.arrivals, "texts": self._agent.texts, "pair": await self._agent.pair()}
+            self.write({"event": "look", **seen})
 
 
 if __name__ == "__main__":

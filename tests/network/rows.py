@@ -185,7 +185,7 @@ class Party:
         self.tell({"do": "look"})
         await self.until(lambda: sum(event["event"] == "look" for event in self.events) > seen, 5)
         looks = [event for event in self.events if event["event"] == "look"]
-        return looks[-1] if looks else {"arrivals": {}, "pair": None}
+        return looks[-1] if looks else {"arrivals": {}, "texts": [], "pair": None}
 
     def vanish(self) -> None:
         """Ends the process without a word to anybody."""
@@ -276,6 +276,7 @@ class Pairing:
             "offers": number == 0,
             "servers": self._ice_servers(number),
             "media": self.row.media,
+            "room": self.sites[0].host,
             "settings": settings,
         }
 
@@ -306,7 +307,9 @@ class Pairing:
     @property
     def streams(self) -> tuple[str, ...]:
         """What both are to hear of each other."""
-        return ("ping",) if "ice" in self.row.engines else ("ping", *self.row.media)
+        if "ice" in self.row.engines:
+            return ("ping",)
+        return ("audio", "text") if "call" in self.row.engines else ("ping", *self.row.media)
 
     def _ended(self, party: Party) -> bool:
         other = self.parties[1 - self.parties.index(party)]
@@ -316,7 +319,7 @@ class Pairing:
 
     def moment(self, **fields: Any) -> float | None:
         """Seconds from the first party's start until both had such an event; None when one never had it."""
-        start = self.parties[0].find(event="start")
+        start = next((event for event in reversed(self.parties[0].events) if event["event"] == "start"), None)
         found = [party.find(**fields) for party in self.parties]
         if start is None or not all(found):
             return None
@@ -341,7 +344,7 @@ async def run(lab: Lab, servers: Servers, row: Row) -> Result:
             result.pairs = [(await party.look())["pair"] for party in pairing.parties]
             result.path = path_of(result.pairs)
             result.seconds = pairing.moment(event="state", name="connection", value="connected")
-            result.first_message = pairing.moment(event="first", name="ping")
+            result.first_message = pairing.moment(event="first", name="text" if "call" in row.engines else "ping")
             result.first_sound = pairing.moment(event="first", name="audio")
         else:
             result.failed_after = pairing.moment(event="state", name="connection", value="failed")

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from ipaddress import ip_address
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 USER, PASSWORD = "ada", "difference-engine"
 SECRET = "shared-between-turn-and-signaling"
 REALM = "lab"
+SIGNALING = ("203.0.113.14", 443)
+ROOT = Path(__file__).parents[2]
 UP_SECONDS = 20.0
 
 DEAD = (
@@ -68,7 +71,7 @@ def rest_account(name: str, seconds: int = 3600) -> tuple[str, str]:
 
 
 class Servers:
-    """The TURN servers of a laboratory; `close()` ends them."""
+    """The TURN servers of a laboratory, and our signaling server; `close()` ends them."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -83,31 +86,45 @@ class Servers:
         await asyncio.to_thread(write_certificates, self._folder)
         long_term = ("--lt-cred-mech", f"--user={USER}:{PASSWORD}")
         rest = ("--use-auth-secret", f"--static-auth-secret={SECRET}")
-        await asyncio.gather(self._turn("10", long_term), self._turn("11", rest))
+        await asyncio.gather(self._turn("10", long_term), self._turn("11", rest), self._signaling())
+
+    async def _signaling(self) -> None:
+        program = "import sys; from peer.cli import main; sys.exit(main())"
+        serve = ("-c", program, "serve", "--host", SIGNALING[0], "--port", str(SIGNALING[1]), "--quiet")
+        await self._run("signaling", [sys.executable, *serve], [SIGNALING])
 
     async def _turn(self, host: str, options: tuple[str, ...]) -> None:
         addresses = (f"203.0.113.{host}", f"2001:db8:ffff::{host}")
-        with (self._folder / f"turn-{host}.log").open("wb") as log:
+        command = [
+            *("turnserver", "-n", *options),
+            *(f"--listening-ip={address}" for address in addresses),
+            *(f"--relay-ip={address}" for address in addresses),
+            *("--listening-port=3478", "--tls-listening-port=443", f"--realm={REALM}", "--fingerprint"),
+            *(f"--cert={self._folder / 'turn.pem'}", f"--pkey={self._folder / 'turn.key'}"),
+            *(f"--userdb={self._folder / host}.db", f"--pidfile={self._folder / host}.pid"),
+            *("--no-cli", "--no-dtls", "--no-multicast-peers", "--relay-threads=1", "--log-file=stdout"),
+        ]
+        await self._run(f"turn-{host}", command, [(address, 3478) for address in addresses])
+
+    async def _run(self, name: str, command: list[str], answers: list[tuple[str, int]]) -> None:
+        """Starts a server in public; returns when it answers there."""
+        with (self._folder / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *("ip", "netns", "exec", self._lab.public, "turnserver", "-n", *options),
-                *(f"--listening-ip={address}" for address in addresses),
-                *(f"--relay-ip={address}" for address in addresses),
-                *("--listening-port=3478", "--tls-listening-port=443", f"--realm={REALM}", "--fingerprint"),
-                *(f"--cert={self._folder / 'turn.pem'}", f"--pkey={self._folder / 'turn.key'}"),
-                *(f"--userdb={self._folder / host}.db", f"--pidfile={self._folder / host}.pid"),
-                *("--no-cli", "--no-dtls", "--no-multicast-peers", "--relay-threads=1", "--log-file=stdout"),
+                # It ends with us, however we end.
+                *("ip", "netns", "exec", self._lab.public, "setpriv", "--pdeathsig", "KILL", *command),
                 stdout=log,
                 stderr=log,
+                cwd=ROOT,
             )
         self._processes.append(process)
         deadline = time.monotonic() + UP_SECONDS
-        while not await asyncio.to_thread(inside, self._lab.public, lambda: _answers(addresses)):
+        while not await asyncio.to_thread(inside, self._lab.public, lambda: _answers(answers)):
             if process.returncode is not None or time.monotonic() > deadline:
-                raise LabError(f"turnserver does not answer:\n{self.log(host)[-2000:]}")
+                raise LabError(f"{command[0]} does not answer:\n{self.log(name)[-2000:]}")
             await asyncio.sleep(0.05)
 
-    def log(self, host: str = "10") -> str:
-        return (self._folder / f"turn-{host}.log").read_text(errors="replace")
+    def log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text(errors="replace")
 
     async def close(self) -> None:
         for process in self._processes:
@@ -117,10 +134,10 @@ class Servers:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-def _answers(addresses: tuple[str, ...]) -> bool:
+def _answers(addresses: list[tuple[str, int]]) -> bool:
     for address in addresses:
         try:
-            socket.create_connection((address, 3478), timeout=1).close()
+            socket.create_connection(address, timeout=1).close()
         except OSError:
             return False
     return True

@@ -15,7 +15,7 @@ from peer.errors import UsageError
 from peer.rtc.ice import interfaces
 from peer.rtc.ice.bases import BaseListener, host_candidate, open_host_base
 from peer.rtc.ice.complaints import complain
-from peer.rtc.ice.lookup import ServerFailed, lookup
+from peer.rtc.ice.lookup import Names, ServerFailed
 from peer.rtc.ice.publicip import announced, public_addresses
 from peer.rtc.ice.query import Queries, reflexive_candidate
 from peer.rtc.ice.relay import RelayOptions
@@ -77,6 +77,7 @@ class Gatherer:
         self._passive: Passive | None = None
         self._relays: list[Relay] = []
         self._queries = Queries()
+        self._names = Names(settings)
         self._found: set[tuple[str, str, int]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -113,6 +114,7 @@ class Gatherer:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+            await self._names.close()
         self._close_bases()
         if self._relays:
             with contextlib.suppress(TimeoutError):
@@ -210,7 +212,7 @@ class Gatherer:
         """A server reflexive candidate for each host socket. Raises ServerFailed when there is not one."""
         loop = asyncio.get_running_loop()
         until = loop.time() + DEADLINE
-        addresses = await lookup(url, self._settings, until)
+        addresses = await self._names.lookup(url, until)
         failures: list[ServerFailed] = []
         answered: list[Base] = []
 
@@ -249,11 +251,11 @@ class Gatherer:
         options = RelayOptions(
             self._parameters.username_fragment,
             65535 - rank,
-            both_families=settings.ipv4 and settings.ipv6,
+            both_families=settings.ipv6,
             way=Way(settings.ca_file, sources),
         )
         until = asyncio.get_running_loop().time() + DEADLINE
-        addresses = await lookup(url, settings, until)
+        addresses = await self._names.lookup(url, until)
         async with asyncio.timeout_at(until):
             relay = await first_relay(url, addresses, options, self._listener)
         self._relays.append(relay)

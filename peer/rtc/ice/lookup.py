@@ -56,34 +56,51 @@ def refused(code: int, reason: str) -> ServerFailed:
     return ServerFailed(code, f"{text} ({printable})" if printable else text)
 
 
-async def lookup(server: IceServerUrl, settings: IceSettings, until: float) -> list[Address]:
-    """Its addresses of the families that the settings allow, as the system prefers them. Raises ServerFailed.
+class Names:
+    """The names of the servers of one generation: each is looked up once, however many URLs have it."""
 
-    `until`, a time of the loop, is when it gives up: the system's resolver may take half a minute.
-    """
-    found = [server.host] if is_ip(server.host) else await _resolve(server, until)
-    kept: list[Address] = []
-    for version, wanted in ((6, settings.ipv6), (4, settings.ipv4)):
-        of_family = [host for host in dict.fromkeys(found) if (6 if ":" in host else 4) == version]
-        kept += [(host, server.port) for host in of_family[:MAX_PER_FAMILY] if wanted]
-    if not kept:
-        version = 6 if settings.ipv4 else 4
-        raise ServerFailed(
-            UNREACHABLE, f"it has only IPv{version} addresses, which are switched off", f"switch IPv{version} on"
-        )
-    return sorted(kept, key=lambda address: found.index(address[0]))
+    def __init__(self, settings: IceSettings) -> None:
+        self._settings = settings
+        self._lookups: dict[str, asyncio.Task[list[str]]] = {}
+
+    async def lookup(self, server: IceServerUrl, until: float) -> list[Address]:
+        """Its addresses of the families that the settings allow, as the system prefers them. Raises ServerFailed.
+
+        `until`, a time of the loop, is when it gives up: the system's resolver may take half a minute.
+        """
+        found = [server.host] if is_ip(server.host) else await self._resolve(server.host, until)
+        kept: list[Address] = []
+        for version, wanted in ((6, self._settings.ipv6), (4, self._settings.ipv4)):
+            of_family = [host for host in dict.fromkeys(found) if (6 if ":" in host else 4) == version]
+            kept += [(host, server.port) for host in of_family[:MAX_PER_FAMILY] if wanted]
+        if not kept:
+            version = 6 if self._settings.ipv4 else 4
+            raise ServerFailed(
+                UNREACHABLE, f"it has only IPv{version} addresses, which are switched off", f"switch IPv{version} on"
+            )
+        return sorted(kept, key=lambda address: found.index(address[0]))
+
+    async def _resolve(self, name: str, until: float) -> list[str]:
+        task = self._lookups.get(name)
+        if task is None:
+            task = self._lookups[name] = asyncio.create_task(_system_lookup(name), name=f"ice lookup of {name}")
+        try:
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            text, advice = "its name could not be looked up in time", "check the name service of this host"
+        except (OSError, UnicodeError):
+            text, advice = "the name is not found", "check how it is written, and the name service of this host"
+        raise ServerFailed(UNREACHABLE, text, advice)
+
+    async def close(self) -> None:
+        """Gives up what is under way; the system's own resolver may go on for a while on its thread."""
+        for task in self._lookups.values():
+            task.cancel()
+        await asyncio.gather(*self._lookups.values(), return_exceptions=True)
 
 
-async def _resolve(server: IceServerUrl, until: float) -> list[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout_at(until):
-            answers = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
-    except TimeoutError:
-        text, advice = "its name could not be looked up in time", "check the name service of this host"
-    except (OSError, UnicodeError):
-        text, advice = "the name is not found", "check how it is written, and the name service of this host"
-    else:
-        hosts = [str(answer[4][0]) for answer in answers]
-        return [host for host in hosts if "%" not in host]
-    raise ServerFailed(UNREACHABLE, text, advice)
+async def _system_lookup(name: str) -> list[str]:
+    answers = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    hosts = [str(answer[4][0]) for answer in answers]
+    return [host for host in hosts if "%" not in host]

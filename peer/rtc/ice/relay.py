@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 CLOSE_DEADLINE: Final = 1.0
 """Seconds that the server has to confirm that the allocation is deleted."""
+KEEPALIVE: Final = 20.0
+"""Seconds between two signs of life to the server: NATs forget a silent UDP mapping after 30 s, the worst of them."""
+MAX_PACKET: Final = 65000
+"""Bytes; what is longer fits no message to the server and is dropped."""
 MAX_STUCK: Final = 1 << 20
 """Bytes that may wait for the server, checks included, before nothing more is written."""
 
@@ -81,6 +85,7 @@ class Relay:
         self._timer: asyncio.TimerHandle | None = None
         self._allocated: asyncio.Future[turn.Allocated] = self._loop.create_future()
         self._closing: asyncio.TimerHandle | None = None
+        self._alive: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
     async def open(self, address: Address) -> None:
@@ -89,6 +94,7 @@ class Relay:
         self._client.allocate(self._loop.time())
         self._after()
         allocated = await self._allocated
+        self._alive = self._loop.call_later(KEEPALIVE, self._keep_alive)
         for relayed in allocated.relayed:
             candidate = self._candidate(relayed, allocated.mapped)
             version = ":" in relayed[0]
@@ -122,7 +128,7 @@ class Relay:
     def send(self, data: bytes, address: Address) -> None:
         """For the bases."""
         link = self._link
-        if link is None or self._closing is not None or not data:
+        if link is None or self._closing is not None or not 0 < len(data) <= MAX_PACKET:
             return
         waiting = link.waiting()
         if waiting > MAX_STUCK or (waiting > MAX_WAITING and data[0] > 3):
@@ -177,6 +183,11 @@ class Relay:
         self._client.poll(self._loop.time())
         self._after()
 
+    def _keep_alive(self) -> None:
+        if self._link is not None:
+            self._link.write(self._client.keepalive())
+            self._alive = self._loop.call_later(KEEPALIVE, self._keep_alive)
+
     def _happened(self, event: turn.Event) -> None:
         if isinstance(event, turn.Allocated):
             if not self._allocated.done():
@@ -230,7 +241,7 @@ class Relay:
         link, self._link = self._link, None
         if link is not None:
             link.close()
-        for timer in (self._timer, self._closing):
+        for timer in (self._timer, self._closing, self._alive):
             if timer is not None:
                 timer.cancel()
         self._timer = None

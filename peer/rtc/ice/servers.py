@@ -78,7 +78,7 @@ class IceSettings:
     tcp_port: int | None = None
     """ICE-TCP passive: one listener for all calls of the process."""
     ca_file: str | None = None
-    """Certificate authority that `turns:` servers are checked against, in place of the system's."""
+    """Certificate authorities that `turns:` servers are checked against, beside the system's."""
     connect_timeout: float = 15.0
     """From having both descriptions to `failed`."""
     disconnected_after: float = 2.5

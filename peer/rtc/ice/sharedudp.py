@@ -51,7 +51,7 @@ class SharedBase:
         endpoint = self._endpoint
         if endpoint is None:
             return
-        if data[0] <= 3:
+        if data and data[0] <= 3:
             endpoint.stun_sent(self, data, address)
         endpoint.send(data, address)
 

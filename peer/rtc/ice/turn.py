@@ -161,6 +161,10 @@ class TurnClient:
         taken, self._events = self._events, []
         return taken
 
+    def keepalive(self) -> bytes:
+        """What holds the mapping of a NAT on the way to the server open (RFC 8445 section 11)."""
+        return Message(Method.BINDING, Class.INDICATION, self._random(12)).encode()
+
     def next_due(self) -> float | None:
         """When `poll` has something to do; None: never."""
         times = [self._requests.next_due(), self._peers.next_due() if not self._closing else None]

@@ -19,6 +19,8 @@ GIVE_UP: Final = 8.0
 """Seconds without an answer after which a request has failed."""
 MAX_REPEATS: Final = 4
 """How often one request may be asked for other credentials or a new nonce; a server that goes on is broken."""
+MAX_TEXT: Final = 1024
+"""Characters of a realm or nonce; RFC 8489 allows 128, servers are not all strict. Longer ones are not answered."""
 MAX_REQUESTS: Final = 512
 """Requests under way: one allocation, and two for each of a bounded number of peers. One more is not sent."""
 
@@ -37,7 +39,7 @@ class Credentials:
         """Takes realm and nonce of a 401 or 438; whether there were any."""
         nonce = answer.text(Attribute.NONCE)
         realm = answer.text(Attribute.REALM) or self.realm
-        if nonce is None or realm is None:
+        if nonce is None or realm is None or len(nonce) > MAX_TEXT or len(realm) > MAX_TEXT:
             return False
         self.nonce = nonce
         if realm != self.realm:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peer.rtc.ice import checks
-from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.candidate import Candidate, IceParameters
 from peer.rtc.ice.generation import MAX_ERRORS, MAX_LOCAL, Generation, Parts, deadlines, usable
 from peer.rtc.ice.pairs import MAX_REMOTE
@@ -28,8 +27,7 @@ class Gatherer(LoopbackGatherer):
     """Binds nothing; the test says what is found."""
 
     async def start(self) -> None:
-        if self._parameters.username_fragment == "":
-            raise OSError
+        pass
 
     def handle_stun(self, base: Any, data: bytes, address: Any) -> bool:
         return data.startswith(b"\x01\x01for the gatherer")
@@ -207,7 +205,3 @@ def test_where_only_relays_are_allowed_no_better_path_is_waited_for() -> None:
 
 def test_the_addresses_that_matter_are_those_of_its_sockets() -> None:
     assert usable(IceSettings(interfaces=("127.0.0.1",))) == {"127.0.0.1"}
-
-
-def test_the_fakes_are_like_what_they_stand_for() -> None:
-    assert {name for name in vars(HostBase) if not name.startswith("_")} >= {"close"}

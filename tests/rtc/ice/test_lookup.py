@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from peer.rtc.ice.lookup import MAX_PER_FAMILY, ServerFailed, lookup, refused
+from peer.rtc.ice.lookup import MAX_PER_FAMILY, Names, ServerFailed, refused
 from peer.rtc.ice.servers import IceSettings, parse_server_url
 
 if TYPE_CHECKING:
@@ -18,16 +18,21 @@ SERVER = parse_server_url("stun:stun.example:3478")
 BOTH = IceSettings()
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, *hosts: str, error: Exception | None = None, seconds: float = 0) -> None:
-    """What the system's resolver says from now on."""
+def answers(
+    monkeypatch: pytest.MonkeyPatch, *hosts: str, error: Exception | None = None, seconds: float = 0
+) -> list[str]:
+    """What the system's resolver says from now on; the list tells what it was asked."""
+    asked: list[str] = []
 
-    async def getaddrinfo(host: str, port: int, **_: object) -> Sequence[Any]:
+    async def getaddrinfo(name: str, port: None, **_: object) -> Sequence[Any]:
+        asked.append(name)
         await asyncio.sleep(seconds)
         if error is not None:
             raise error
         return [(0, 0, 0, "", (host, port)) for host in hosts]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked
 
 
 def soon() -> float:
@@ -35,7 +40,11 @@ def soon() -> float:
 
 
 async def found(settings: IceSettings = BOTH) -> list[str]:
-    return [host for host, port in await lookup(SERVER, settings, soon()) if port == 3478]
+    names = Names(settings)
+    try:
+        return [host for host, port in await names.lookup(SERVER, soon()) if port == 3478]
+    finally:
+        await names.close()
 
 
 async def test_both_families_are_found_in_the_order_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +62,29 @@ async def test_of_many_addresses_some_are_used(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_an_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, error=AssertionError())
-    assert await lookup(parse_server_url("stun:[2001:db8::1]"), BOTH, soon()) == [("2001:db8::1", 3478)]
+    assert await Names(BOTH).lookup(parse_server_url("stun:[2001:db8::1]"), soon()) == [("2001:db8::1", 3478)]
+
+
+async def test_a_name_is_looked_up_once_for_all_its_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answers(monkeypatch, "192.0.2.1", seconds=0.01)
+    names = Names(BOTH)
+    texts = ("stun:a.example:1", "turn:a.example:2", "turns:b.example")
+    urls = [parse_server_url(text, "user", "password") for text in texts]
+    found = await asyncio.gather(*(names.lookup(url, soon()) for url in urls))
+    assert found == [[("192.0.2.1", 1)], [("192.0.2.1", 2)], [("192.0.2.1", 5349)]]
+    assert asked == ["a.example", "b.example"]
+    await names.close()
+
+
+async def test_one_that_gives_up_does_not_end_the_lookup_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, "192.0.2.1", seconds=0.05)
+    names = Names(BOTH)
+    hasty = asyncio.create_task(names.lookup(SERVER, soon()))
+    patient = asyncio.create_task(names.lookup(SERVER, soon()))
+    await asyncio.sleep(0)
+    hasty.cancel()
+    assert await patient == [("192.0.2.1", 3478)]
+    await names.close()
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from peer.rtc.ice import relay as relay_module
 from peer.rtc.ice import stun
 from peer.rtc.ice.lookup import ServerFailed
 from peer.rtc.ice.relay import RelayOptions
@@ -306,6 +307,29 @@ async def test_names_are_never_looked_up_for_a_packet(server: Coturn) -> None:
     for address in (("localhost", 9), ("::1", 9), ("127.0.0.1", 0), ("127.0.0.1", 70000)):
         relay.bases[0].send(b"\x80", address)
     assert relay._client._peers._hosts == {}
+    await end(relay)
+
+
+async def test_what_is_too_long_is_dropped(server: Coturn) -> None:
+    relay = await allocate(server, Recorder())
+    for size in (0, 65001, 100000):
+        relay.bases[0].send(bytes(size), ("127.0.0.1", 9))
+    assert relay._client._peers._hosts == {}
+    await end(relay)
+
+
+async def test_the_mapping_on_the_way_to_the_server_is_kept_open(
+    server: Coturn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "KEEPALIVE", 0.01)
+    relay = await allocate(server, Recorder())
+    assert relay._link is not None
+    write, sent = relay._link.write, asyncio.Queue[bytes]()
+    monkeypatch.setattr(relay._link, "write", lambda data: (write(data), sent.put_nowait(data)))
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            message = stun.parse(await sent.get())
+            assert (message.method, message.message_class) == (stun.Method.BINDING, stun.Class.INDICATION)
     await end(relay)
 
 

@@ -537,7 +537,7 @@ async def test_a_flood_of_candidates_and_datagrams_changes_nothing(pair: tuple[P
 
 
 async def test_closing_is_idempotent_and_final(connected: tuple[Peer, Peer]) -> None:
-    one, other = connected
+    one, _ = connected
     one.transport.restart()
     await one.transport.gather()
     states = list(one.states)
@@ -552,7 +552,6 @@ async def test_closing_is_idempotent_and_final(connected: tuple[Peer, Peer]) -> 
     one.transport.heard(1.0)
     await one.transport.gather()
     assert one.transport.state == "closed" and not one.transport.restarting
-    assert "transport" in type(other.transport).__module__
 
 
 @pytest.mark.parametrize("step", ["nothing", "gathering", "checking", "restarted and retired"])

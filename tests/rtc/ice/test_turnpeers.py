@@ -166,3 +166,61 @@ def test_channel_numbers_are_not_given_out_twice() -> None:
             send(client, server, MEDIA, 0.0, (PEER[0], port))
     assert sorted(server.channels) == [0x4FFE, 0x4FFF]
     assert server.data[-1] == (MEDIA, (PEER[0], 3))
+
+
+def test_a_permission_that_ran_out_unnoticed_is_asked_for_again() -> None:
+    """As after the host was asleep: the timers come late, the packet first."""
+    server = FakeTurn()
+    client = allocated(server)
+    send(client, server, CHECK, 0.0)
+    server.methods()
+    send(client, server, CHECK, 500.0)
+    assert server.methods() == [Method.CREATE_PERMISSION]
+    assert server.data == [(CHECK, PEER)] * 2
+
+
+def test_when_too_much_is_asked_at_once_the_rest_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeTurn()
+    client = allocated(server)
+    send(client, server, CHECK, 0.0)
+    monkeypatch.setattr("peer.rtc.ice.turnrequest.MAX_REQUESTS", 0)
+    send(client, server, MEDIA, 1.0)
+    send(client, server, CHECK, 1.0, ("192.0.2.2", 5000))
+    assert server.data == [(CHECK, PEER), (MEDIA, PEER)]
+    monkeypatch.undo()
+    send(client, server, MEDIA, 2.0)
+    send(client, server, CHECK, 2.0, ("192.0.2.2", 5000))
+    assert server.data[2:] == [(MEDIA, PEER), (CHECK, ("192.0.2.2", 5000))]
+    assert server.methods()[-2:] == [Method.CHANNEL_BIND, Method.CREATE_PERMISSION]
+
+
+def test_answers_for_peers_that_were_dropped_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.rtc.ice.turnpeers.MAX_PEERS", 1)
+    monkeypatch.setattr("peer.rtc.ice.turnpeers.MAX_HOSTS", 1)
+    server = FakeTurn()
+    client = allocated(server)
+    other = ("192.0.2.2", 5000)
+    send(client, server, CHECK, 0.0)
+    client.send(MEDIA, PEER, 1.0)  # its channel is asked for, and dropped before the answer
+    client.send(CHECK, other, 2.0)
+    for message in client.take_outgoing()[::-1]:
+        answer = server.receive(message)
+        assert answer is not None
+        client.receive(answer, 2.0)
+    server.serve(client, 2.0)
+    send(client, server, MEDIA, 3.0, other)
+    send(client, server, MEDIA, 4.0, other)
+    assert list(client._peers.bound) == [other]
+
+
+def test_a_channel_outlives_the_permission_of_its_host() -> None:
+    server = FakeTurn()
+    client = allocated(server)
+    for now in range(3):
+        send(client, server, MEDIA, float(now))
+    client._peers._hosts.clear()
+    client.send(MEDIA, PEER, 240.0)
+    client.poll(241.0)
+    server.serve(client, 241.0)
+    assert server.methods()[-1] == Method.CHANNEL_BIND
+    assert PEER in client._peers.bound

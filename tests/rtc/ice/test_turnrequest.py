@@ -52,5 +52,16 @@ def test_a_challenge_without_a_nonce_is_a_refusal() -> None:
     assert [answer and answer.error for answer in answers] == [(401, "No")]
 
 
+def test_a_challenge_that_is_too_long_is_a_refusal() -> None:
+    """Repeated in the request it would not fit a message."""
+    pending = requests()
+    answers: list[Message | None] = []
+    pending.add(Request(Method.REFRESH, [], lambda answer, now: answers.append(answer)), 0.0)
+    message = Message(Method.REFRESH, Class.ERROR, (1).to_bytes(12, "big")).add(Attribute.ERROR_CODE, (401, "No"))
+    message.add(Attribute.REALM, "r" * 60000).add(Attribute.NONCE, "nonce")
+    pending.answered(stun.parse(message.encode()), 0.0)
+    assert len(answers) == 1 and pending.outgoing[1:] == []
+
+
 def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(Credentials("user", "secret", key=b"secret"))
