@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,17 @@ ROOT = Path(__file__).parents[1]
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
-    *("peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py", "peer/media/spec.py"),
-    *("peer/rtc/assembly.py", "peer/rtc/clock.py", "peer/rtc/jitter.py", "peer/rtc/liveness.py"),
-    *("peer/rtc/nack.py", "peer/rtc/payload/*.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py"),
-    *("peer/rtc/stats.py", "peer/recording/avc.py", "peer/recording/matroska.py", "peer/recording/names.py"),
-    *("peer/recording/strand.py",),
+    *("peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py", "peer/report.py"),
+    *("peer/media/spec.py", "peer/recording/avc.py", "peer/recording/matroska.py", "peer/recording/names.py"),
+    *("peer/recording/strand.py", "peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/clock.py"),
+    *("peer/rtc/codecs.py", "peer/rtc/describe.py", "peer/rtc/effects.py", "peer/rtc/jitter.py"),
+    *("peer/rtc/jsep.py", "peer/rtc/layers.py", "peer/rtc/nack.py", "peer/rtc/packet.py", "peer/rtc/payload/*.py"),
+    *("peer/rtc/router.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py", "peer/rtc/stats.py", "peer/rtc/textaccount.py"),
+    *("peer/rtc/transport_section.py", "peer/rtc/ice/agent.py", "peer/rtc/ice/candidate.py"),
+    *("peer/rtc/ice/checks.py", "peer/rtc/ice/consent.py", "peer/rtc/ice/explain.py", "peer/rtc/ice/framing.py"),
+    *("peer/rtc/ice/pairs.py", "peer/rtc/ice/publicip.py", "peer/rtc/ice/schedule.py"),
+    *("peer/rtc/ice/selection.py", "peer/rtc/ice/servers.py", "peer/rtc/ice/stun.py", "peer/rtc/ice/turn.py"),
+    *("peer/rtc/ice/turnpeers.py", "peer/rtc/ice/turnrequest.py"),
 )
 """Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
 
@@ -32,8 +39,8 @@ COMPOSITION = "peer/hosting.py"
 
 SHARED = {"signaling.messages", "signaling.sdpfrag"}
 
-STOCK = "peer/rtc/stock.py"
-"""The only file that may use private names of aiortc and aioice."""
+ENGINE = "peer/rtc/dtls.py"
+"""The only file that may use private names of aiortc. aioice is used by nobody here: ICE is our own."""
 
 HEAVY = ("aiohttp", "aioice", "aiortc", "av", "cv2", "numpy", "signaling.app")
 """What `import peer` and `peer --help` must not load: they have to be there at once."""
@@ -123,6 +130,12 @@ def foreign_private_names(text: str) -> set[str]:
     return {node.attr for node in attributes} - own
 
 
+def says_pure(text: str) -> bool:
+    """Whether the first line of the file's docstring says so."""
+    first = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+    return first.startswith("Pure") or re.search(r"[.:] Pure\.?$", first) is not None
+
+
 def _private(text: str) -> bool:
     return text.startswith("_") and not (text.startswith("__") and text.endswith("__"))
 
@@ -148,11 +161,21 @@ def test_pure_files_do_no_io_and_know_no_time(path: Path) -> None:
     assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(ast.parse(path.read_text())))
 
 
-@pytest.mark.parametrize("path", sources("peer/**/*.py", "signaling/**/*.py", but=STOCK), ids=name)
+def test_what_says_that_it_is_pure_is_checked() -> None:
+    said = {path for path in sources("peer/**/*.py", "signaling/**/*.py") if says_pure(path.read_text())}
+    assert {name(path) for path in said - set(sources(*PURE))} == set()
+
+
+@pytest.mark.parametrize("path", sources("peer/**/*.py", "signaling/**/*.py"), ids=name)
+def test_nobody_uses_the_other_ice(path: Path) -> None:
+    assert {module for module in imported(path) if comes_from(module, {"aioice"})} == set()
+
+
+@pytest.mark.parametrize("path", sources("peer/**/*.py", "signaling/**/*.py", but=ENGINE), ids=name)
 def test_private_names_of_the_engine_are_in_one_file(path: Path) -> None:
     text = path.read_text()
-    assert private_names(text, "aiortc") | private_names(text, "aioice") == set()
-    if any(comes_from(module, {"aiortc", "aioice"}) for module in imported(path)):
+    assert private_names(text, "aiortc") == set()
+    if any(comes_from(module, {"aiortc"}) for module in imported(path)):
         # What was imported may sit in any variable: a file that works with the engine touches no foreign private name.
         assert foreign_private_names(text) == set()
 
@@ -180,6 +203,11 @@ def test_the_checks_see_what_they_are_for() -> None:
     assert foreign_private_names("class A:\n    def f(self, pc):\n        self._own = pc._theirs; pc._own") == {
         "_theirs"
     }
+
+
+def test_a_file_says_that_it_is_pure_in_its_first_line() -> None:
+    assert says_pure('"""Does this, and that. Pure.\n\nMore."""') and says_pure('"""Pure."""')
+    assert not says_pure('"""Does this.\n\nIts parser is in `parser`, which is pure."""') and not says_pure("x = 1")
 
 
 def test_no_source_file_grows_beyond_reading() -> None:

@@ -310,7 +310,7 @@ async def _dead_answer(offer: SessionDescription) -> SessionDescription:
     from tests.rtc.wires import End
 
     end = End()
-    answer = await end.connection.answer(offer)
+    answer = await end.answer(offer)
     await end.close()
     return answer
 

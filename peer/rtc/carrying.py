@@ -180,10 +180,11 @@ class Carrier:
         remote.mid = mid
         ids = {extension.uri: extension.id for extension in record.extensions}
         repairs = dict(record.remote.repairs)
-        remote.configure(ReceiveParameters(record.codecs, repairs, ids.get(codecs.ABS_SEND_TIME, 0), record.remote.layers))
+        send_time = ids.get(codecs.ABS_SEND_TIME, 0)
+        remote.configure(ReceiveParameters(record.codecs, repairs, send_time, record.remote.layers))
         if sdp.receives(record.current_direction or "inactive"):
             ssrcs = (*record.remote.ssrcs, *repairs) if not record.remote.layers else ()
-            dtls.router.add(mid, remote, (codec.payload_type for codec in record.codecs), ssrcs, record.remote.layers)
+            dtls.router.add(mid, remote, (codec.payload_type for codec in record.codecs), ssrcs)
         else:
             dtls.router.hold(mid)
         known = dtls.extension_ids | ids

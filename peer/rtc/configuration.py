@@ -23,6 +23,8 @@ class Configuration:
     descriptions only (WHIP, plain HTTP). None: that too, unless somebody listens to `icecandidate`."""
     gather_timeout: float = 1.0
     """Seconds; one deadline for all servers."""
+    data_channels: bool = False
+    """Whether the first offer has an m-line for data channels, before all others, though none was created yet."""
 
     @classmethod
     def of(cls, given: RTCConfiguration | Configuration | None) -> Configuration:
@@ -33,7 +35,8 @@ class Configuration:
             return given
         servers = tuple(_server(each) for each in given.iceServers or ())
         relay = given.iceTransportPolicy == RTCIceTransportPolicy.RELAY
-        return cls(IceSettings(servers=servers, policy="relay" if relay else "all"))
+        settings = IceSettings(servers=servers, policy="relay" if relay else "all")
+        return cls(settings, data_channels=given.alwaysNegotiateDataChannels)
 
 
 def _server(given: RTCIceServer) -> IceServer:

@@ -115,6 +115,8 @@ class PeerConnection(ConnectionMedia):
                 self._path.add_candidate(None, agreed=agreed)
             elif remote is None or _stands_for_path(remote, found):
                 self._path.add_candidate(found.candidate, agreed=agreed)
+                if remote is not None:
+                    self._note_candidate(remote, found.candidate)
             # Others are of an m-line that has no transport of its own any more: the bundle took it in.
 
     def restartIce(self) -> None:
@@ -201,11 +203,12 @@ class PeerConnection(ConnectionMedia):
     def _begin_close(self) -> None:
         if self._closing is None:
             self._closed = True
+            self._session.close()
+            self.tell("signalingstatechange")
+            self._update_states()
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="peer-connection-close")
 
     async def _close(self) -> None:
-        self._session.close()
-        self.tell("signalingstatechange")
         await self._carrier.close(CLOSE_TIMEOUT)
         self.close_channels()
         await self._path.close()
@@ -215,7 +218,6 @@ class PeerConnection(ConnectionMedia):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TASKS_TIMEOUT)
-        self._update_states()
         self.remove_all_listeners()
 
 

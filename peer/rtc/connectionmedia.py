@@ -42,6 +42,8 @@ class ConnectionMedia(ConnectionState):
         self._sctp: RTCSctpTransport | None = None
         self._channels: WeakSet[RTCDataChannel] = WeakSet()
         self._carrier = Carrier(self)
+        if self._configuration.data_channels:
+            self._session.data.wanted = self._session.data.first = True
 
     def getTransceivers(self) -> list[RtpTransceiver]:
         return [each for each in self._transceivers if not each.record.stopped]

@@ -1,4 +1,4 @@
-"""What a connection is at the moment: its states, its descriptions, its chain of operations, and the events about them."""
+"""What a connection is at the moment: states, descriptions, the chain of its operations, and the events about them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ TURNS = 4
 """Turns of the loop that candidates wait after their description was set: `asyncio.wait_for` and `gather` need some
 before whoever set it goes on, and can send it."""
 
+MAX_GIVEN = 100
+"""Candidates of the other side that its description is shown with; beyond, the oldest go."""
+
 
 class ConnectionState(Emitter):
     """The part of `PeerConnection` that says and tells; implements `peer.rtc.path.PathOwner`."""
@@ -47,6 +50,8 @@ class ConnectionState(Emitter):
         self._describing = 0
         self._found: list[tuple[str, Candidate | None]] = []
         """Candidates not told yet, with their user name fragment; bounded as those of a generation are."""
+        self._given: dict[tuple[str, str], None] = {}
+        """Candidates of the other side that came after its description: user name fragment and line."""
         self._closed = False
         self._states = {"iceGathering": "new", "iceConnection": "new", "connection": "new"}
 
@@ -112,11 +117,11 @@ class ConnectionState(Emitter):
 
     @property
     def currentRemoteDescription(self) -> RTCSessionDescription | None:
-        return _wrapped(self._session.current_remote, "answer" if self._session.offered_locally else "offer")
+        return self._remote(self._session.current_remote, "answer" if self._session.offered_locally else "offer")
 
     @property
     def pendingRemoteDescription(self) -> RTCSessionDescription | None:
-        return _wrapped(self._session.pending_remote, "offer")
+        return self._remote(self._session.pending_remote, "offer")
 
     def _local(self, description: Description | None, kind: str) -> RTCSessionDescription | None:
         if description is None:
@@ -127,6 +132,20 @@ class ConnectionState(Emitter):
         lines = [each.to_sdp() for each in ice.candidates]
         text = describe.with_candidates(description, lines, complete=ice.gathering_state == "complete")
         return RTCSessionDescription(text, kind)
+
+    def _remote(self, description: Description | None, kind: str) -> RTCSessionDescription | None:
+        if description is None:
+            return None
+        fragment = _fragment(description)
+        lines = [line for said, line in self._given if said == fragment]
+        return RTCSessionDescription(describe.with_candidates(description, lines, complete=False), kind)
+
+    def _note_candidate(self, remote: Description, candidate: Candidate) -> None:
+        """webrtc-pc section 4.4.1.5: `remoteDescription` has the candidates that were added."""
+        key = (candidate.username_fragment or _fragment(remote), candidate.to_sdp())
+        if key not in self._given and len(self._given) >= MAX_GIVEN:
+            del self._given[next(iter(self._given))]
+        self._given[key] = None
 
     # The chain of operations
 
@@ -209,9 +228,9 @@ class ConnectionState(Emitter):
     def path_changed(self, path: Path) -> None:
         if path is not self._path:
             return
-        self._update_states()
         if path.dtls.state == "closed" and not self._closed:
             self._begin_close()  # the other side said goodbye
+        self._update_states()
 
     def path_candidate(self, path: Path, candidate: Candidate | None) -> None:
         if path is self._path:
@@ -278,7 +297,3 @@ def _fragment(description: Description) -> str:
         if not section.rejected and section.credentials is not None:
             return section.credentials[0]
     return ""
-
-
-def _wrapped(description: Description | None, kind: str) -> RTCSessionDescription | None:
-    return RTCSessionDescription(str(description), kind) if description is not None else None

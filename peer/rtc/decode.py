@@ -92,6 +92,11 @@ class Decoder:
         self.dropped = 0
         self.errors = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is in the middle of the track already."""
+        return self._codec is not None
+
     def push(self, frame: EncodedFrame) -> None:
         """Take one encoded frame; never blocks."""
         if self._closed:

@@ -15,6 +15,7 @@ import logging
 import struct
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pylibsrtp
@@ -30,7 +31,7 @@ from aiortc import (
     RTCStatsReport,
 )
 from aiortc import RTCTransportStats as TransportStats
-from aiortc.clock import current_datetime
+from aiortc.clock import current_datetime, datetime_from_ntp
 from aiortc.rtp import (
     RtcpByePacket,
     RtcpPacket,
@@ -47,6 +48,7 @@ from peer.rtc.router import Router
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+    from datetime import datetime
 
     from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
 
@@ -58,6 +60,8 @@ MAX_WAITING = 64
 """DTLS packets that wait for the handshake; beyond, the oldest go: DTLS sends its flights again."""
 MAX_EARLY = 100
 """Packets of SRTP that may come before our side has the keys; beyond, the oldest go. A keyframe fits."""
+MAX_REPORTED = 64
+"""Streams whose sender reports are kept for the statistics; beyond, the oldest go."""
 _REMB = 15
 _PLI, _FIR = 1, 4
 
@@ -67,6 +71,16 @@ class RtpStream(Protocol):
 
     def rtp(self, packet: RtpPacket, layer: str, now: float) -> None: ...
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SenderReported:
+    """What a sender report says of its stream."""
+
+    time: datetime
+    """On the sender's clock."""
+    packets: int
+    bytes: int
 
 
 class IcePipe(AsyncIOEventEmitter):
@@ -137,6 +151,7 @@ class DtlsTransport(RTCDtlsTransport):
         """Of the header extensions that any m-line of the bundle uses."""
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         self._senders_by_ssrc: dict[int, Any] = {}
+        self._reported: dict[int, SenderReported] = {}
         self.packets_sent = self.packets_received = 0
         self.bytes_sent = self.bytes_received = 0
 
@@ -203,10 +218,22 @@ class DtlsTransport(RTCDtlsTransport):
             if stream is not None:
                 info = packet.sender_info
                 stream.sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp, time.monotonic())
+                self._keep_report(packet.ssrc, info)
         elif isinstance(packet, RtcpByePacket):
             logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
         for sender in self._concerned(packet):
             _run_now(sender._handle_rtcp_packet(packet))
+
+    def _keep_report(self, ssrc: int, info: Any) -> None:
+        if ssrc not in self._reported and len(self._reported) >= MAX_REPORTED:
+            del self._reported[next(iter(self._reported))]
+        self._reported[ssrc] = SenderReported(
+            datetime_from_ntp(info.ntp_timestamp), info.packet_count, info.octet_count
+        )
+
+    def reported(self, ssrc: int) -> SenderReported | None:
+        """What the other side said last of a stream that it sends."""
+        return self._reported.get(ssrc)
 
     def _concerned(self, packet: Any) -> list[Any]:
         """The senders that a packet is about."""

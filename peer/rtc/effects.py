@@ -76,6 +76,8 @@ class DataSection:
     legacy: bool = False
     """Whether the other side writes it as before RFC 8841."""
     rejected: bool = False
+    first: bool = False
+    """Whether it is to come before the m-lines that are new with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NTP_UNIT = 1 / (1 << 32)
 MAX_SSRCS = 16
-"""SSRCs accounted for on one m-line: a remote that sends ever new ones must not fill the memory."""
+"""SSRCs accounted for on one m-line: a remote that sends ever new ones must not fill the memory. The oldest go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class ReceiveParameters:
     """SSRC of retransmissions -> SSRC of what they repair, where the description says it."""
     abs_send_time: int = 0
     """Id of that header extension, 0 where it is not used."""
+    layers: tuple[str, ...] = ()
+    """Restriction ids of simulcast layers, empty where there is but one stream."""
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class InboundRtp:
         self._report_timer: asyncio.TimerHandle | None = None
         self._keyframe_asked = 0.0
         self._pli_asked = 0
+        self._packets_before = 0
         self._bytes = 0
         self._frames = 0
         self._lost_before = 0
@@ -133,7 +136,9 @@ class InboundRtp:
     def _repaired(self, packet: RtpPacket, carried: int) -> RtpPacket | None:
         """The packet that a retransmission carries, None for a probe, or where it repairs another stream."""
         ssrc = self._rtx_ssrc.get(packet.ssrc)
-        if ssrc is None and self._ssrc is not None and len(self._rtx_ssrc) < MAX_SSRCS:
+        if ssrc is None and self._ssrc is not None:
+            if len(self._rtx_ssrc) >= MAX_SSRCS:
+                del self._rtx_ssrc[next(iter(self._rtx_ssrc))]
             ssrc = self._rtx_ssrc[packet.ssrc] = self._ssrc  # not announced: there is but one stream here to repair
         # One that repairs a stream which another has taken over from must not bring it back.
         if ssrc is None or ssrc != self._ssrc or carried not in self._codecs or len(packet.payload) < 2:
@@ -231,10 +236,16 @@ class InboundRtp:
         statistics = self._received.get(packet.ssrc)
         if statistics is None:
             codec = self._codecs.get(packet.payload_type)
-            if codec is None or len(self._received) >= MAX_SSRCS:
+            if codec is None:
                 return
+            if len(self._received) >= MAX_SSRCS:
+                self._forget(next(ssrc for ssrc in self._received if ssrc != self._ssrc))
             statistics = self._received[packet.ssrc] = ReceptionStatistics(codec.clock_rate)
         statistics.add(packet.sequence_number, packet.timestamp, now)
+
+    def _forget(self, ssrc: int) -> None:
+        self._packets_before += self._received.pop(ssrc).received
+        self._reports.pop(ssrc, None)
 
     def _report(self) -> None:
         """Receiver reports once a second (RFC 3550 section 6.2, bandwidth far below the 5 % allowed)."""
@@ -260,13 +271,17 @@ class InboundRtp:
 
     # Accounts
 
+    def sources(self) -> dict[int, float]:
+        """The SSRCs that came, with the time of their newest packet."""
+        return {ssrc: statistics.last_arrival for ssrc, statistics in self._received.items()}
+
     def counts(self) -> InboundCounts:
         counters = self._buffer.counters if self._buffer else None
         main = self._received.get(self._ssrc) if self._ssrc is not None else None
         return InboundCounts(
             codec=self._codec.name if self._codec else "",
             ssrc=self._ssrc or 0,
-            packets=sum(s.received for s in self._received.values()),
+            packets=self._packets_before + sum(s.received for s in self._received.values()),
             lost=self._lost_before + (counters.lost_given_up if counters else 0),
             bytes=self._bytes,
             frames=self._frames,

@@ -248,7 +248,7 @@ class Session:
             each for each in self.transceivers if id(each) not in present and not each.stopped and not each.stopping
         ]
         if self.data.wanted and not self.data.rejected and not any(isinstance(s.owner, DataSection) for s in plan):
-            fresh.append(self.data)
+            fresh.insert(0 if self.data.first else len(fresh), self.data)
         mids = set(self._mids)
         for owner in fresh:
             mid = next(text for text in map(str, range(len(mids) + 1)) if text not in mids)

@@ -45,6 +45,10 @@ SOUND_WAITING = 500
 """Stretches of sound that may wait for one taker: ten seconds."""
 DECODED_WAITING = {"video": 30, "audio": 500}
 """Decoded frames that may wait for one taker; pictures are large."""
+BEGINNING = 1.0
+"""Seconds for which the first encoded frames of a track are kept."""
+BEGINNING_FRAMES = 50
+"""Frames of that at most, which the decoder takes at once; when there are more none are kept."""
 MAX_LAYERS = 8
 """Simulcast layers of one track; packets of those beyond are dropped."""
 
@@ -75,6 +79,7 @@ class RemoteTrack:
         self._streams_in: dict[str, InboundRtp] = {}
         """By restriction id; "" is the one stream of a track without layers."""
         self._choice = LayerChoice()
+        self._beginning: _Beginning | None = _Beginning()
         self._over = False
 
     @property
@@ -136,8 +141,16 @@ class RemoteTrack:
         return self._begin(_SoundTaker(self._sounds, rate, channels))
 
     def decoded(self) -> Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]:
-        """Iterate over the decoded frames as PyAV gives them, each with the encoded frame it came from."""
-        return self._begin(Taker(DECODED_WAITING[self.kind], self._frames))
+        """Iterate over the decoded frames as PyAV gives them, each with the encoded frame it came from.
+
+        Who asks right after the track began gets it from its beginning on.
+        """
+        beginning = [] if self._beginning is None or self._decoder.busy else self._beginning.frames
+        self._beginning = None
+        taker = self._begin(Taker(DECODED_WAITING[self.kind], self._frames))
+        for frame in beginning:
+            self._decoder.push(frame)
+        return taker
 
     @property
     def layers(self) -> list[Layer]:
@@ -181,11 +194,17 @@ class RemoteTrack:
         """What came, by restriction id of the layer."""
         return {rid: stream.counts() for rid, stream in self._streams_in.items()}
 
+    def sources(self) -> dict[int, float]:
+        """The SSRCs that came, with the time of their newest packet on the monotonic clock."""
+        return {ssrc: at for stream in self._streams_in.values() for ssrc, at in stream.sources().items()}
+
     # The packet path (peer.rtc.dtls.RtpStream)
 
     def configure(self, parameters: ReceiveParameters) -> None:
         """Codecs and SSRCs were negotiated, again maybe."""
-        self._parameters = parameters
+        before, self._parameters = self._parameters, parameters
+        if before is not None and bool(before.layers) != bool(parameters.layers):
+            self._start_over()
         for stream in self._streams_in.values():
             stream.configure(parameters)
 
@@ -194,6 +213,8 @@ class RemoteTrack:
         if self._silent and self.active:
             self._silent = False
             self.on_media()
+        if not layer and self._choice.layers:
+            return  # of which layer it is was never said
         stream = self._streams_in.get(layer)
         if stream is None:
             stream = self._stream(layer)
@@ -204,6 +225,12 @@ class RemoteTrack:
         for stream in self._streams_in.values():
             stream.sender_report(ssrc, ntp, rtp_timestamp, now)
 
+    def _start_over(self) -> None:
+        """What was one stream is a simulcast from now on, or the other way round."""
+        for stream in self._streams_in.values():
+            stream.close()
+        self._streams_in, self._choice = {}, LayerChoice()
+
     def _stream(self, layer: str) -> InboundRtp | None:
         if self._over or self._parameters is None or len(self._streams_in) >= MAX_LAYERS:
             return None
@@ -211,6 +238,8 @@ class RemoteTrack:
         def emit(frame: EncodedFrame) -> None:
             self._emit_layer(layer, frame)
 
+        if layer and (single := self._streams_in.pop("", None)) is not None:
+            single.close()  # it began before its layer was known
         stream = InboundRtp(self.kind, self._out, self._clock, emit if layer else self.emit)
         stream.configure(self._parameters)
         self._streams_in[layer] = stream
@@ -233,6 +262,7 @@ class RemoteTrack:
         for stream in self._streams_in.values():
             stream.close()
         self._takers.clear()
+        self._beginning = None
         takers: list[Taker[Any]] = [*self._pictures, *self._streams, *self._sounds, *self._frames]
         for taker in takers:
             taker.end()
@@ -246,6 +276,8 @@ class RemoteTrack:
     def emit(self, frame: EncodedFrame) -> None:
         """Hand one encoded frame to everybody who takes it."""
         self.codec = frame.codec
+        if self._beginning is not None and not self._beginning.keep(frame, time.monotonic()):
+            self._beginning = None
         if frame.width:
             self.width, self.height = frame.width, frame.height
         for taker in list(self._takers):
@@ -282,6 +314,21 @@ class RemoteTrack:
 
 def _nothing() -> None:
     pass
+
+
+class _Beginning:
+    """The first frames of a track, for who takes it a moment after it began: its sender may send no keyframe again."""
+
+    def __init__(self) -> None:
+        self.frames: list[EncodedFrame] = []
+        self._until: float | None = None
+
+    def keep(self, frame: EncodedFrame, now: float) -> bool:
+        """False when the track has gone on for too long: it is not kept any more."""
+        if self._until is None:
+            self._until = now + BEGINNING
+        self.frames.append(frame)
+        return now < self._until and len(self.frames) <= BEGINNING_FRAMES
 
 
 class _SoundTaker(Taker[Sound]):

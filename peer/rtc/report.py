@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiortc import RTCInboundRtpStreamStats, RTCStatsReport
+from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport
 from aiortc.clock import current_datetime
 from aiortc.stats import RTCStats
 
@@ -75,6 +75,20 @@ def inbound(receiver: RtpReceiver) -> RTCStatsReport:
     report = RTCStatsReport()
     for rid, counts in receiver.remote.counts().items():
         report.add(_inbound_entry(receiver, rid, counts))
+        if (said := receiver.transport.reported(counts.ssrc)) is not None:
+            report.add(
+                RTCRemoteOutboundRtpStreamStats(
+                    timestamp=current_datetime(),
+                    type="remote-outbound-rtp",
+                    id=f"remote-outbound-rtp_{id(receiver)}{rid}",
+                    ssrc=counts.ssrc,
+                    kind=receiver.remote.kind,
+                    transportId=receiver.transport.stats_id,
+                    packetsSent=said.packets,
+                    bytesSent=said.bytes,
+                    remoteTimestamp=said.time,
+                )
+            )
     report.update(receiver.transport.statistics())
     return report
 

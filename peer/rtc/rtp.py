@@ -147,6 +147,11 @@ class ReceptionStatistics:
         return True
 
     @property
+    def last_arrival(self) -> float:
+        """When the newest packet that counted came, in seconds."""
+        return self._last_arrival
+
+    @property
     def expected(self) -> int:
         """Packets that the sender sent, judged by its sequence numbers."""
         return self._highest - self._base + 1 if self._next >= 0 else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aiortc import (
@@ -13,6 +15,7 @@ from aiortc import (
     RTCRtpHeaderExtensionParameters,
     RTCRtpReceiver,
     RTCRtpSender,
+    RTCRtpSynchronizationSource,
 )
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpSendParameters
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from peer.rtc.receiver import RemoteTrack
 
 logger = logging.getLogger(__name__)
+
+SOURCE_AGE = 10.0
+"""Seconds for which a stream counts as one that is heard (webrtc-pc section 5.3)."""
 
 
 def random_ssrc() -> int:
@@ -171,6 +177,15 @@ class RtpReceiver:
         from peer.rtc.report import inbound
 
         return inbound(self)
+
+    def getSynchronizationSources(self) -> list[RTCRtpSynchronizationSource]:
+        """The SSRCs that were heard within the last ten seconds."""
+        now, wall = time.monotonic(), datetime.now(UTC)
+        return [
+            RTCRtpSynchronizationSource(source=ssrc, timestamp=wall - timedelta(seconds=now - at))
+            for ssrc, at in self.remote.sources().items()
+            if now - at <= SOURCE_AGE
+        ]
 
 
 class _Done:

@@ -1,5 +1,7 @@
 """Runs the laboratory outside of the tests and prints its tables: `sudo .venv/bin/python -m tests.network --full`."""
 
+# ruff: noqa: T201  (a command prints)
+
 from __future__ import annotations
 
 import argparse
@@ -42,7 +44,9 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.network", description=__doc__)
     parser.add_argument("--full", action="store_true", help="every pair with every set of servers, more disturbances")
-    parser.add_argument("--only", choices=("matrix", "adverse", "disturbances", "browser"), help="a part of it")
+    parser.add_argument(
+        "--only", choices=("matrix", "adverse", "disturbances", "calls", "browser"), help="a part of it"
+    )
     parser.add_argument("--match", default="", metavar="TEXT", help="what has this text in its name")
     parser.add_argument(
         "--engine", default="peer", choices=("peer", "ice", "call", "stock"), help="what both parties run"
@@ -63,7 +67,10 @@ def chosen(options: argparse.Namespace) -> tuple[list[Row], list[Trouble]]:
     if options.only in (None, "adverse"):
         rows += schedule.adverse_rows(engines)
     if options.only in (None, "disturbances"):
-        troubles += schedule.troubles(engines, full=options.full)
+        if options.engine != "call":
+            troubles += schedule.troubles(engines, full=options.full)
+    if options.only in (None, "calls") and options.engine in ("peer", "call"):
+        troubles += schedule.call_troubles(full=options.full)
     if options.only in (None, "browser") and options.engine == "peer":
         rows += schedule.browser_rows()
         troubles += schedule.browser_troubles()

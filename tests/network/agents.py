@@ -370,7 +370,8 @@ def _stock(options: Options) -> Any:
 
 
 def _ours(options: Options) -> Any:
-    from peer.rtc.connection import Configuration, PeerConnection
+    from peer.rtc.configuration import Configuration
+    from peer.rtc.connection import PeerConnection
 
     return PeerConnection(Configuration(ice=ice_settings(options)))
 
@@ -380,5 +381,7 @@ def ice_settings(options: Options) -> Any:
     from signaling.messages import IceServer
 
     servers = tuple(IceServer(**server) for server in options.servers)
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in options.settings.items()}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options.settings.items()
+    }
     return IceSettings(servers=servers, **settings)

@@ -38,7 +38,14 @@ class CallAgent(Agent):
     async def _take_part(self) -> None:
         own, other = ("first", "second") if self.options.offers else ("second", "first")
         settings = ice_settings(self.options)
-        joining = peer.join(SIGNALING, room=self.options.room, name=own, audio="test", network=settings)
+        joining = peer.join(
+            SIGNALING,
+            room=self.options.room,
+            name=own,
+            audio="test",
+            ice_servers=settings.servers,
+            network=settings,
+        )
         try:
             room = self._room = await joining
             self.spawn(self._follow_room(room))
@@ -103,7 +110,10 @@ class CallAgent(Agent):
             return None
         ends = {"local": (found.local_type, found.local_address), "remote": (found.remote_type, found.remote_address)}
         protocol = "udp" if found.local_type == "relay" else found.protocol
-        shown = {name: {"type": kind, "protocol": protocol, "address": at} for name, (kind, at) in ends.items()}
+        shown = {
+            name: {"type": kind, "protocol": protocol, "relay": None, "address": at.rpartition(":")[0]}
+            for name, (kind, at) in ends.items()
+        }
         return {**shown, "reason": found.reason}
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.network.namespaces import LabError
 from tests.network.rows import Pairing, Row, path_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Outcome:
     """From its end to the next arrival, by stream."""
     share: list[dict[str, float]] = field(default_factory=list)
     """Of what should have arrived during it, by stream."""
+    began: float = 0.0
+    """On the clock of the events."""
     texts: list[list[int]] = field(default_factory=list)
     """The numbers of the texts that came, where numbered texts were sent."""
     failed_after: list[float | None] = field(default_factory=list)
@@ -76,20 +79,29 @@ class Outcome:
 
 
 async def run(lab: Lab, servers: Servers, trouble: Trouble) -> Outcome:
+    """Runs it once. What goes wrong in the laboratory itself is a trouble of this one alone."""
     outcome = Outcome(trouble)
+    try:
+        await _run(lab, servers, outcome)
+    except (LabError, OSError, RuntimeError) as error:
+        outcome.troubles.append(f"{type(error).__name__}: {error}")
+    return outcome
+
+
+async def _run(lab: Lab, servers: Servers, outcome: Outcome) -> None:
+    trouble = outcome.trouble
     async with Pairing(lab, servers, trouble.row, dict(trouble.settings)) as pairing:
         pairing.start()
         outcome.connected = await pairing.settle()
         if outcome.connected:
             outcome.path = path_of([(await party.look())["pair"] for party in pairing.parties])
             await asyncio.sleep(STEADY_SECONDS)
-            began = time.monotonic()
+            began = outcome.began = time.monotonic()
             ended = await _disturb(pairing, trouble)
             await asyncio.sleep(trouble.after)
             await _judge(outcome, pairing, began, ended)
     outcome.troubles = [text for party in pairing.parties for text in party.troubles()]
     outcome.events = [party.events for party in pairing.parties]
-    return outcome
 
 
 async def _disturb(pairing: Pairing, trouble: Trouble) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from tests.network.lab import NAMES
+from tests.network.namespaces import LabError
 from tests.network.nat import Kind
 from tests.network.servers import ice_servers
 from tests.network.theory import Expectation, Help, Path, expected
@@ -297,6 +298,8 @@ class Pairing:
     async def settle(self) -> bool:
         """Waits until both are connected and have heard each other, or one has failed. Whether they are connected."""
         deadline = DEADLINE_SECONDS + GRACE_SECONDS + self.row.answer_after
+        if "call" in self.row.engines:  # which first go into their room
+            deadline += READY_SECONDS
         await asyncio.gather(*(party.until(partial(self._ended, party), deadline) for party in self.parties))
         if not all(party.find(event="state", name="connection", value="connected") for party in self.parties):
             return False
@@ -323,7 +326,8 @@ class Pairing:
         found = [party.find(**fields) for party in self.parties]
         if start is None or not all(found):
             return None
-        return max(event["at"] for event in found if event) - start["at"]
+        last: float = max(event["at"] for event in found if event)
+        return last - float(start["at"])
 
     async def _close(self) -> None:
         await asyncio.gather(*(party.close() for party in self.parties))
@@ -335,11 +339,20 @@ async def _heard(party: Party, stream: str) -> None:
 
 
 async def run(lab: Lab, servers: Servers, row: Row) -> Result:
-    """Runs the row once."""
+    """Runs the row once. What goes wrong in the laboratory itself is a trouble of this row alone."""
+    result = Result(row, Path.NONE)
+    try:
+        await _run(lab, servers, result)
+    except (LabError, OSError, RuntimeError) as error:
+        result.troubles.append(f"{type(error).__name__}: {error}")
+    return result
+
+
+async def _run(lab: Lab, servers: Servers, result: Result) -> None:
+    row = result.row
     async with Pairing(lab, servers, row) as pairing:
         pairing.start()
         connected = await pairing.settle()
-        result = Result(row, Path.NONE)
         if connected:
             result.pairs = [(await party.look())["pair"] for party in pairing.parties]
             result.path = path_of(result.pairs)
@@ -352,7 +365,6 @@ async def run(lab: Lab, servers: Servers, row: Row) -> Result:
             result.sentences = [failure.get("sentence", "") for failure in failures if failure]
     result.troubles = [text for party in pairing.parties for text in party.troubles()]
     result.events = [party.events for party in pairing.parties]
-    return result
 
 
 def path_of(pairs: list[Any]) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.network.disturbances import Outcome, Trouble, longest_gap
 from tests.network.nat import Kind
-from tests.network.schedule import ENGINE, browser_troubles, troubles
+from tests.network.schedule import ENGINE, browser_troubles, call_troubles, troubles
 
 if TYPE_CHECKING:
     from tests.network.conftest import Measured
@@ -20,7 +20,7 @@ BACK_SECONDS = 2.5
 BACK_OVER_TCP_SECONDS = 8.0
 """A TCP connection to a relay sends again only after a pause that grows with the outage."""
 
-TROUBLES = [*troubles((ENGINE, ENGINE)), *(browser_troubles() if ENGINE == "peer" else [])]
+TROUBLES = [*troubles((ENGINE, ENGINE)), *([*browser_troubles(), *call_troubles()] if ENGINE == "peer" else [])]
 
 
 @pytest.mark.network
@@ -35,6 +35,8 @@ def test_disturbance(trouble: Trouble, measured: Measured) -> None:
         _missed(outcome)
         return
     assert outcome.final == ["connected", "connected"], outcome
+    if "call" in trouble.row.engines:
+        assert all(texts == list(range(len(texts))) for texts in outcome.texts), "a text was lost, or came twice"
     if trouble.what == "loss":
         assert all(share > 0.5 for streams in outcome.share for share in streams.values()), outcome.share
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.network.rows import DEADLINE_SECONDS, GRACE_SECONDS, Row
-from tests.network.schedule import ENGINE, browser_rows, matrix
+from tests.network.schedule import ENGINE, adverse_rows, browser_rows, matrix
 from tests.network.theory import Path
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROWS = [*matrix((ENGINE, ENGINE)), *(browser_rows() if ENGINE == "peer" else [])]
+ROWS = [*matrix((ENGINE, ENGINE)), *adverse_rows((ENGINE, ENGINE)), *(browser_rows() if ENGINE == "peer" else [])]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

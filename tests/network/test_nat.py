@@ -176,6 +176,6 @@ def test_theory_of_direct_paths_holds_for_plain_sockets() -> None:
         wrong = []
         for number, pair in enumerate(pairs):
             theory = expected(*pair, frozenset({Help.STUN})).path is Path.DIRECT
-            if punch(*sites[2 * number : 2 * number + 2], outside.first) is not theory:
+            if punch(sites[2 * number], sites[2 * number + 1], outside.first) is not theory:
                 wrong.append((*pair, theory))
         assert wrong == []

@@ -1,4 +1,8 @@
-"""Two ends of a connection on one event loop, without signaling: ours against ours, and ours against stock aiortc."""
+"""Two ends of a connection on one event loop, without signaling: ours against ours, and ours against stock aiortc.
+
+Two of ours trickle: a candidate is carried over as soon as it is found. Stock aiortc writes all of its candidates into
+its descriptions, and gets ours in the same way.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,9 @@ from aiortc import (
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from av import VideoFrame
 
+from peer.link import Link, Options
 from peer.media.pattern import TestPictures
 from peer.media.tone import TestTone
-from peer.rtc.connection import Options, PeerConnection
 from signaling.messages import SessionDescription
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from peer.errors import Error
     from peer.rtc.frames import EncodedFrame
     from peer.rtc.receiver import RemoteTrack
+    from signaling.messages import IceCandidate
 
 PATIENCE = 15.0
 """Seconds after which what a test waits for is not going to happen; far more than a busy machine needs."""
@@ -40,6 +45,7 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[str, Any]] = []
         self.tracks: list[RemoteTrack] = []
+        self.candidates: asyncio.Queue[IceCandidate | None] = asyncio.Queue()
         self._news = asyncio.Event()
 
     def connected(self) -> None:
@@ -67,6 +73,16 @@ class Watcher:
     def text_received(self, text: str | bytes) -> None:
         self._tell("text", text)
 
+    def negotiation_needed(self) -> None:
+        self._tell("negotiation_needed", None)
+
+    def candidate_found(self, candidate: IceCandidate | None) -> None:
+        self.candidates.put_nowait(candidate)
+        self._tell("candidate", candidate)
+
+    def addresses_changed(self) -> None:
+        self._tell("addresses_changed", None)
+
     def _tell(self, what: str, value: Any) -> None:
         self.told.append((what, value))
         self._news.set()
@@ -88,8 +104,24 @@ class End:
 
     def __init__(self, options: Options | None = None) -> None:
         self.watcher = Watcher()
-        self.connection = PeerConnection(options or Options(), self.watcher)
+        self.connection = Link(options or Options(), self.watcher)
         self._sources: list[TestPictures | TestTone] = []
+        self._prepared = False
+
+    async def offer(self) -> SessionDescription:
+        """The offer of one who calls; with what was found of candidates by now."""
+        if not self._prepared:
+            self._prepared = True
+            self.connection.prepare()
+        offer = await self.connection.offer()
+        assert offer is not None, "an offer is on its way already"
+        return offer
+
+    async def answer(self, offer: SessionDescription) -> SessionDescription:
+        self._prepared = True
+        answer = await self.connection.take(offer)
+        assert answer is not None
+        return answer
 
     def send_pictures(self) -> None:
         source = TestPictures(160, 120, 15)
@@ -111,18 +143,29 @@ class End:
 
 
 @contextlib.asynccontextmanager
-async def two_ends(first: Options | None = None, second: Options | None = None) -> AsyncIterator[tuple[End, End]]:
-    """Two of our connections, not negotiated yet."""
-    ends = End(first), End(second)
+async def two_ends(
+    first: Options | None = None, second: Options | None = None, *, trickle: bool = True
+) -> AsyncIterator[tuple[End, End]]:
+    """Two of our connections, not negotiated yet. `trickle` False: no candidate is carried over."""
+    one, other = End(first), End(second)
+    carrying = [_carry(one, other), _carry(other, one)] if trickle else []
+    tasks = [asyncio.get_running_loop().create_task(each) for each in carrying]
     try:
-        yield ends
+        yield one, other
     finally:
-        await asyncio.gather(*(end.close() for end in ends))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(one.close(), other.close())
+
+
+async def _carry(giver: End, taker: End) -> None:
+    while True:
+        await taker.connection.add_candidate(await giver.watcher.candidates.get())
 
 
 async def negotiate(caller: End, callee: End) -> None:
-    offer = await caller.connection.offer()
-    await caller.connection.apply_answer(await callee.connection.answer(offer))
+    await caller.connection.take(await callee.answer(await caller.offer()))
 
 
 async def connect(caller: End, callee: End) -> None:
@@ -208,15 +251,21 @@ class Stock:
     async def offer_to(self, end: End, change: Callable[[str], str] = str) -> str:
         """Offer all candidates in one, as plain aiortc does; returns the answer."""
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        answer = await end.connection.answer(SessionDescription("offer", change(self.pc.localDescription.sdp)))
+        await end.answer(SessionDescription("offer", change(self.pc.localDescription.sdp)))
+        answer = await end.connection.gathered()
         await self.pc.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
         return answer.sdp
 
-    async def answer_to(self, end: End, change: Callable[[str], str] = str) -> None:
-        offer = await end.connection.offer()
+    async def take_offer(self, end: End) -> None:
+        """Let it see our offer."""
+        await end.offer()
+        offer = await end.connection.gathered()
         await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+
+    async def answer_to(self, end: End, change: Callable[[str], str] = str) -> None:
+        await self.take_offer(end)
         await self.pc.setLocalDescription(await self.pc.createAnswer())
-        await end.connection.apply_answer(SessionDescription("answer", change(self.pc.localDescription.sdp)))
+        await end.connection.take(SessionDescription("answer", change(self.pc.localDescription.sdp)))
 
     async def close(self) -> None:
         await self.pc.close()

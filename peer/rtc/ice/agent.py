@@ -256,7 +256,7 @@ class Agent:
     def _succeeded(self, transaction: _Transaction, message: Message, now: float) -> None:
         pair = transaction.pair
         pair.responses_received += 1
-        pair.round_trip_time = now - transaction.sent
+        pair.round_trip_time = max(0.0, now - transaction.sent)  # a timer may have been a little ahead of the clock
         pair.total_round_trip_time += pair.round_trip_time
         pair.last_response = now
         pair.unanswered = 0

@@ -19,6 +19,8 @@ RETRY_MOST: Final = 0.8
 """Until an unproven pair is checked again: doubling from the first to this."""
 RETRY_FAILED: Final = 2.0
 """The same when the time to connect is over."""
+SEARCH: Final = 10.0
+"""The same while a worse pair is nominated, after some time in which nothing better was found. NATs keep open so long."""
 CONSENT: Final = 1.0
 """RFC 7675 section 5.1 has 5 s; a vanished peer is noticed sooner."""
 CONSENT_RETRY: Final = 0.4
@@ -26,6 +28,8 @@ PROBE: Final = 0.2
 """Between two checks of a pair while the path is silent."""
 KEEPALIVE: Final = 5.0
 """Between two checks of a valid pair that is not used, so that it can step in."""
+KEEPALIVE_DEAD: Final = 20.0
+"""The same when it does not answer."""
 JITTER: Final = (0.8, 1.2)
 TRIGGER_GAP: Final = 0.05
 """Checks of the other side do not make a pair be checked more often than that."""
@@ -68,7 +72,7 @@ class Schedule:
         for pair in self._pairs:
             if pair.is_valid and not self._is_urgent(pair):
                 pair.next_check = max(pair.next_check, now + KEEPALIVE * self._random.uniform(*JITTER))
-            elif not pair.is_valid and not self._worth(pair, now):
+            elif not pair.is_valid and self._is_hopeless(pair):
                 pair.next_check = DORMANT
 
     def trigger(self, pair: Pair, now: float) -> None:
@@ -141,21 +145,27 @@ class Schedule:
     def _interval(self, pair: Pair, now: float) -> float:
         """Until the next check of a pair that was checked just now, should no answer come."""
         if not pair.is_valid:
-            if self._failed:
-                return RETRY_FAILED
-            retry: float = RETRY_FIRST * 2.0 ** min(pair.attempts - 1, 8)
-            return min(retry, RETRY_MOST) if self._worth(pair, now) else DORMANT
+            return self._retry(pair, now)
         if pair is self._selection.nominating:
             return PROBE
         if self._probing:
             return RETRY_MOST if self._failed else PROBE
         if pair is self._selection.selected:
             return max(CONSENT_RETRY, 2 * (pair.round_trip_time or 0.0))
-        return KEEPALIVE
+        return KEEPALIVE if pair.alive else KEEPALIVE_DEAD
 
-    def _worth(self, pair: Pair, now: float) -> bool:
-        """Whether an unproven pair is checked on: until one is nominated, and for a better one a while longer."""
+    def _retry(self, pair: Pair, now: float) -> float:
+        """The same for a pair that has never been answered."""
+        if self._is_hopeless(pair):
+            return DORMANT
+        if self._failed:
+            return RETRY_FAILED
+        if self._selection.nominated is not None and not self._probing and now >= self._search_until:
+            return SEARCH
+        retry: float = RETRY_FIRST * 2.0 ** min(pair.attempts - 1, 8)
+        return min(retry, RETRY_MOST)
+
+    def _is_hopeless(self, pair: Pair) -> bool:
+        """Whether it would not be used even if it worked: one is nominated that is no worse, and answers."""
         nominated = self._selection.nominated
-        if nominated is None or self._probing:
-            return True
-        return pair.cost < nominated.cost and now < self._search_until
+        return nominated is not None and not self._probing and pair.cost >= nominated.cost

@@ -48,7 +48,7 @@ class IceListener(Protocol):
     def ice_state_changed(self) -> None: ...
     def ice_pair_changed(self) -> None: ...
     def ice_data(self, data: bytes) -> None:
-        """Everything that is not STUN."""
+        """Everything that is not STUN, straight from the socket. Looked up once, when the transport is made."""
 
     def ice_addresses_changed(self) -> None:
         """The addresses of the host changed in a way that matters to this connection: a restart is due."""
@@ -105,6 +105,11 @@ class IceTransport:
     def candidates(self) -> list[Candidate]:
         """What was found so far, of the newest generation."""
         return list(self._newest.candidates)
+
+    @property
+    def remote_candidates(self) -> list[Candidate]:
+        """What is known of the other side in the newest generation, also what was learned from its checks."""
+        return list(self._newest.agent.pairs.remote.values())
 
     @property
     def restarting(self) -> bool:
@@ -274,7 +279,11 @@ class IceTransport:
         self._sending = pair if current.state != "failed" else None
         pair_changed, self._selected = pair is not self._selected, pair
         state_changed, self.state = state != self.state, state
+        if state_changed:
+            logger.debug("ICE %s is %s", current.parameters.username_fragment, state)
         if pair_changed:
+            if pair is not None:
+                logger.debug("ICE %s uses a %s path", current.parameters.username_fragment, pair.describe())
             self._listener.ice_pair_changed()
         if state_changed and self.state == state:
             self._listener.ice_state_changed()
@@ -337,13 +346,13 @@ class IceTransport:
         """A restart is due when the path in use lost its address, or when there is none and something changed."""
         addresses = self._parts.addresses(self._settings)
         before, self._addresses = self._addresses, addresses
-        gone = before - addresses
         if self.state in ("new", "closed") or addresses == before:
             return
         pair = self._current.selected
-        cut = pair is None or pair.base.candidate.address in gone
+        cut = pair is None or pair.base.candidate.address not in addresses
         if pair is not None and pair.base.candidate.type == "relay":
-            cut = bool(gone)  # which address the relay is reached from is not known here
+            # Which address the relay is reached from is not known here. The one that was lost may come back as another.
+            cut = bool(before - addresses) or self.restarting
         if self.state not in UP or cut:
             logger.debug("the addresses of this host changed, a restart is due")
             self._listener.ice_addresses_changed()

@@ -556,3 +556,59 @@ def test_any_outage_is_survived(outages: list[tuple[float, float]], loss: float,
         assert network.now - began <= 0.5 or loss
         assert network.run(10, lambda: agreed(one, other))
     assert "failed" not in one.states + other.states
+
+
+RELAYS = {("198.51.100.1", 900), ("198.51.100.2", 900)}
+FIRST, SECOND = ("203.0.113.1", "192.0.2.2"), ("203.0.113.11", "192.0.2.12")
+
+
+@settings(max_examples=100)
+@given(
+    events=st.lists(
+        st.tuples(
+            st.sampled_from(["relays", "first", "second", "all", "none", "one way", "forget", "lose", "trickle"]),
+            st.floats(0, 8),
+        ),
+        max_size=8,
+    ),
+    roles=st.tuples(*[st.sampled_from(["controlling", "controlled"])] * 2),
+    loss=st.sampled_from([0.0, 0.05]),
+    seed=st.integers(0, 2**32),
+)
+def test_whatever_happens_on_the_way_they_agree_again(
+    events: list[tuple[str, float]], roles: tuple[str, str], loss: float, seed: int
+) -> None:
+    network = Network(seed, loss=loss, delay=0.03, jitter=0.02)
+    one, other = peers = two(network, roles)
+    nats = [Nat("203.0.113.1", filtering="port"), Nat("203.0.113.11", filtering="port")]
+    for number, nat in enumerate(nats):
+        base = one.add("host", (f"10.0.{number}.1", 1000), nat, local_preference=10 - number)
+        one.add_reflexive(base, nat)
+        other.add("host", (f"192.0.2.{10 * number + 2}", 2000), local_preference=10 - number)
+    for number, peer in enumerate(peers, 1):
+        peer.add("relay", (f"198.51.100.{number}", 900))
+    one.start(other)
+    other.start(one)
+    spare = iter(range(20, 40))
+    for event, after in events:
+        network.run(after)
+        if event == "forget":
+            nats[0].forget()
+        elif event == "lose" and len(one.bases) > 2:
+            one.lose(one.bases.pop(1))
+        elif event == "trickle":
+            other.add("host", (f"192.0.2.{next(spare)}", 2000), local_preference=1)
+            one.hear_of(other)
+        network.blocked = {
+            "relays": lambda source, target: bool(RELAYS & {source, target}),
+            "first": lambda source, target: bool(set(FIRST) & {source[0], target[0]}),
+            "second": lambda source, target: bool(set(SECOND) & {source[0], target[0]}),
+            "all": lambda source, target: True,
+            "one way": lambda source, target: source[0] in FIRST + SECOND,
+        }.get(event, lambda source, target: False)
+    network.blocked = lambda source, target: False
+    assert network.run(20, lambda: agreed(one, other)), (one.agent.reports(), other.agent.reports())
+    assert {one.agent.role, other.agent.role} == {"controlling", "controlled"}
+    network.run(30)  # what is better is looked for, at leisure
+    assert network.run(5, lambda: agreed(one, other))
+    assert one.agent.selected is not None and (one.agent.selected.cost == 0 or loss)

@@ -122,8 +122,9 @@ def test_what_is_no_better_than_the_nominated_pair_is_left_alone() -> None:
     bench.schedule.search_until(15.0)
     bench.schedule.narrow(1.0)
     assert bench.pairs[2].next_check == 1.0, "a direct path is better than a relay"
-    bench.schedule.narrow(15.0)
-    assert bench.pairs[2].next_check == DORMANT
+    assert len(bench.run(1.0, 14.0)) > 15
+    bench.schedule.sent(bench.pairs[2], 15.0)
+    assert bench.pairs[2].next_check == 15.0 + schedule.SEARCH, "for ever, but at leisure"
 
 
 @pytest.mark.parametrize("sign", ["disconnected", "unanswered", "no pair"])

@@ -189,6 +189,7 @@ async def test_two_calls_share_the_port(browsers: Browsers) -> None:
         b"\xff\xff",
         frame(Message(Method.ALLOCATE, Class.REQUEST, bytes(12)).add(Attribute.USERNAME, "ourufrag:x").encode(b"k")),
     ],
+    ids=["http", "media", "zeros", "other call", "bad key", "answer", "indication", "damaged", "too long", "turn"],
 )
 async def test_anything_else_ends_it(browsers: Browsers, first: bytes) -> None:
     listener = Recorder()

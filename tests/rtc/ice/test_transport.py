@@ -79,7 +79,7 @@ async def test_two_transports_connect_and_carry_data(connected: tuple[Peer, Peer
     assert used.round_trip_time is not None and "direct UDP" in used.reason
     assert used.local.port == one.transport.candidates[0].port
     assert used.remote.port == other.transport.candidates[0].port
-    assert one.transport.pairs() == [used]
+    assert one.transport.pairs() == [used] and one.transport.remote_candidates == [used.remote]
 
 
 async def test_trickled_candidates_start_the_checks(pair: tuple[Peer, Peer]) -> None:
@@ -472,6 +472,9 @@ async def test_an_address_in_use_that_goes_away_calls_for_a_restart(connected: t
     assert one.address_changes == 1
     one.addresses_become("192.0.2.7")
     assert one.address_changes == 1
+    one.addresses_become()
+    one.addresses_become("192.0.2.8")  # what a restart in between has found is of no use
+    assert one.address_changes == 3
 
 
 @pytest.mark.virtual_time
@@ -489,6 +492,7 @@ async def test_any_change_calls_for_a_restart_while_there_is_no_path() -> None:
     assert one.address_changes == 1 and all(watch.closed for watch in one.watches)
 
 
+@pytest.mark.virtual_time
 async def test_a_socket_that_dies_is_noticed_soon() -> None:
     cable = Cable()
     gatherers: list[LoopbackGatherer] = []

@@ -1,0 +1,630 @@
+"""The packet path is plain calls that no bytes can break; and aiortc is inside as it is counted on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING, Any
+
+import aiortc
+import pytest
+from aiortc import (
+    RTCCertificate,
+    RTCDataChannel,
+    RTCDataChannelParameters,
+    RTCDtlsTransport,
+    RTCRtpSender,
+    RTCSctpCapabilities,
+    RTCSctpTransport,
+)
+from aiortc.mediastreams import AudioStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
+from aiortc.rtp import (
+    RtcpByePacket,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
+    pack_remb_fci,
+)
+from google_crc32c import value as crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+from pylibsrtp import Policy, Session
+
+from peer.rtc import dtls as module
+from peer.rtc.dtls import MAX_EARLY, MAX_REPORTED, MAX_WAITING, DtlsTransport, EngineSender, close_channel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from peer.rtc.packet import RtpPacket
+
+CERTIFICATES = RTCCertificate.generateCertificate(), RTCCertificate.generateCertificate()
+KEY = bytes(range(30))
+
+
+class Ice:
+    """A path that keeps what is sent, and hands it to the other side in the next turn of the loop."""
+
+    role, state = "controlling", "connected"
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.other: Callable[[bytes], None] | None = None
+        self.sending: Callable[[], None] = lambda: None
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+        self.sending()
+        if self.other is not None:
+            asyncio.get_running_loop().call_soon(self.other, data)
+
+
+class Stream:
+    """A receiver that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.packets: list[RtpPacket] = []
+        self.reports: list[tuple[int, int, int]] = []
+
+    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
+        self.packets.append(packet)
+
+    def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None:
+        self.reports.append((ssrc, ntp, rtp_timestamp))
+
+
+class Sender:
+    """What `DtlsTransport` wants of a sender: its SSRC, and to be told what is said about it."""
+
+    def __init__(self, ssrc: int) -> None:
+        self._ssrc = ssrc
+        self.told: list[Any] = []
+
+    async def _handle_rtcp_packet(self, packet: Any) -> None:
+        self.told.append(packet)
+
+
+def transport(number: int = 0) -> tuple[DtlsTransport, Ice]:
+    ice = Ice()
+    return DtlsTransport(ice, CERTIFICATES[number]), ice  # type: ignore[arg-type]
+
+
+def keyed() -> tuple[DtlsTransport, Session]:
+    """A transport that has keys though there was no handshake, and the session of who sends to it."""
+    one, _ = transport()
+    inbound = Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND)
+    outbound = Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_OUTBOUND)
+    inbound.allow_repeat_tx = outbound.allow_repeat_tx = True
+    vars(one)["_rx_srtp"] = Session(inbound)
+    return one, Session(outbound)
+
+
+def rtp(sequence: int = 1, ssrc: int = 5, payload: bytes = b"sound") -> bytes:
+    return b"\x80\x00" + sequence.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + payload
+
+
+@contextlib.asynccontextmanager
+async def two() -> AsyncIterator[tuple[DtlsTransport, DtlsTransport]]:
+    """Two ends that trust each other, before the handshake."""
+    (first, here), (second, there) = transport(0), transport(1)
+    here.other, there.other = second.packet, first.packet
+    try:
+        yield first, second
+    finally:
+        for each in (first, second):
+            await each.stop()
+            each.abandon()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+def fingerprints(number: int) -> list[tuple[str, str]]:
+    return [(each.algorithm, each.value) for each in CERTIFICATES[number].getFingerprints()]
+
+
+async def shake(first: DtlsTransport, second: DtlsTransport, role: str = "client") -> None:
+    other = "server" if role == "client" else "client"
+    async with asyncio.timeout(10):
+        await asyncio.gather(first.handshake(fingerprints(1), role), second.handshake(fingerprints(0), other))
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[DtlsTransport, DtlsTransport]]:
+    async with two() as ends:
+        await shake(*ends)
+        yield ends
+
+
+async def passed(ice: Any) -> None:
+    """Until what was sent has arrived."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+# What is private in aiortc
+
+
+def test_the_version_that_the_rest_of_this_file_was_written_for() -> None:
+    assert aiortc.__version__.startswith("1.16.")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (RTCDtlsTransport, "_set_role", ["self", "role"]),
+        (RTCDtlsTransport, "_send_rtp", ["self", "data"]),
+        (RTCDtlsTransport, "_get_stats", ["self"]),
+        (RTCDtlsTransport, "_register_data_receiver", ["self", "receiver"]),
+        (RTCDtlsTransport, "_unregister_data_receiver", ["self", "receiver"]),
+        (RTCDtlsTransport, "_register_rtp_sender", ["self", "sender", "parameters"]),
+        (RTCDtlsTransport, "_unregister_rtp_sender", ["self", "sender"]),
+        (RTCDtlsTransport, "_register_rtp_receiver", ["self", "receiver", "parameters"]),
+        (RTCSctpTransport, "_handle_data", ["self", "data"]),
+        (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
+        (RTCRtpSender, "_send_keyframe", ["self"]),
+        (RTCDataChannel, "_setReadyState", ["self", "state"]),
+    ],
+)
+def test_the_private_methods_are_there(owner: Any, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_only_this_file_of_ours_is_held_to_them() -> None:
+    """Each private name that it reaches for is named in this test."""
+    source, here = inspect.getsource(module), inspect.getsource(inspect.getmodule(transport) or module)
+    for name in ("_recv", "_send", "_rx_srtp", "_tx_srtp", "_data_receiver", "_ssrc", "_rtx_ssrc", "_enabled"):
+        assert name in source and name in here
+
+
+async def test_the_pipe_is_all_that_dtls_wants_of_its_path(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    """`_recv`, `_send` and `role`; nothing else of an ICE transport is asked for."""
+    first, second = pair
+    assert (first.state, second.state) == ("connected", "connected")
+    assert (first.pipe.role, first.pipe.state) == ("controlling", "connected")
+    assert first.transport is first.pipe  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_the_role_decides_who_begins(role: str) -> None:
+    async with two() as (first, second):
+        begun: list[str] = []
+        for name, each in (("first", first), ("second", second)):
+            ice: Any = each.pipe.ice
+            ice.sending = lambda name=name: begun.append(name)
+        await shake(first, second, role)
+        assert begun[0] == ("first" if role == "client" else "second")
+
+
+async def test_keys_are_there_after_the_handshake_only() -> None:
+    async with two() as (first, second):
+        assert vars(first)["_rx_srtp"] is None and vars(first)["_tx_srtp"] is None
+        await shake(first, second)
+        data = rtp()
+        assert vars(second)["_rx_srtp"].unprotect(vars(first)["_tx_srtp"].protect(data)) == data
+        assert vars(first)["_rx_srtp"].unprotect_rtcp(vars(second)["_tx_srtp"].protect_rtcp(bye())) == bye()
+
+
+async def test_a_certificate_that_was_not_named_ends_the_handshake() -> None:
+    async with two() as (first, second), asyncio.timeout(10):
+        await asyncio.gather(first.handshake(fingerprints(0), "client"), second.handshake(fingerprints(0), "server"))
+        assert first.state == "failed"
+
+
+async def test_a_sender_starts_once_and_tells_when_it_is_finished() -> None:
+    one, ice = transport()
+    track = AudioStreamTrack()
+    sender = EngineSender(track, one, 5, 6)
+    assert (sender.ssrc, vars(sender)["_ssrc"], vars(sender)["_rtx_ssrc"]) == (5, 5, 6)
+    assert sender.enabled and not sender.finished
+    sender.enabled = False
+    assert vars(sender)["_enabled"] is False
+    sender.begin(parameters())
+    assert vars(one)["_senders_by_ssrc"] == {5: sender}
+    track.stop()
+    await asyncio.wait_for(vars(sender)["_RTCRtpSender__rtp_exited"].wait(), 10)
+    assert sender.finished
+    await sender.stop()
+    assert vars(one)["_senders_by_ssrc"] == {} and ice.sent == []
+
+
+async def test_a_keyframe_is_forced_with_the_next_picture() -> None:
+    sender = EngineSender("video", transport()[0], 5, 6)
+    sender.request_keyframe()
+    assert vars(sender)["_RTCRtpSender__force_keyframe"] is True
+
+
+async def test_a_channel_is_closed_and_tells_it() -> None:
+    channel = RTCDataChannel(RTCSctpTransport(transport()[0]), RTCDataChannelParameters("any"))
+    told: list[str] = []
+    channel.on("close", lambda: told.append("close"))
+    close_channel(channel)
+    close_channel(channel)
+    assert (channel.readyState, told) == ("closed", ["close"])
+
+
+async def test_a_coroutine_that_waits_is_an_error() -> None:
+    """aiortc's senders wait for nothing but `_send_rtp`; should they begin to, it is seen."""
+    one, _ = transport()
+
+    class Waiting(Sender):
+        async def _handle_rtcp_packet(self, packet: Any) -> None:
+            await asyncio.sleep(0)
+
+    one._register_rtp_sender(Waiting(5), None)
+    with pytest.raises(RuntimeError, match="waits for something"):
+        one._take_rtcp(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=5))
+
+
+# Packets in
+
+
+def test_a_packet_is_with_the_receiver_when_the_call_returns() -> None:
+    """There is no loop here at all, so no queue, task or timer that could be on its way."""
+    one, far = keyed()
+    stream = Stream()
+    one.router.add("0", stream, [0])
+    threads = threading.active_count()
+    for sequence in range(100):
+        one.packet(far.protect(rtp(sequence)))
+        assert [each.sequence_number for each in stream.packets[-1:]] == [sequence]
+    assert threading.active_count() == threads
+    assert (one.packets_received, one.bytes_received) == (100, 100 * (len(rtp()) + 10))
+
+
+async def test_on_a_loop_no_task_is_made_either(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    first, second = pair
+    stream = Stream()
+    second.router.add("0", stream, [0])
+    data = [vars(first)["_tx_srtp"].protect(rtp(sequence)) for sequence in range(20)]
+    before = asyncio.all_tasks()
+    for each in data:
+        second.packet(each)
+    assert len(stream.packets) == 20 and asyncio.all_tasks() == before
+
+
+async def test_what_comes_before_the_keys_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    async with two() as (client, server):
+        stream = Stream()
+        client.router.add("0", stream, [0])
+
+        def begin() -> None:
+            """The server has its keys while its last packets are on their way to the client."""
+            if server.state == "connected":
+                assert client.state == "connecting"
+                for sequence in range(MAX_EARLY + 20):
+                    client.packet(vars(server)["_tx_srtp"].protect(rtp(sequence)))
+                assert stream.packets == []
+
+        server.on("statechange", begin)
+        await shake(client, server)
+        assert [each.sequence_number for each in stream.packets] == list(range(20, MAX_EARLY + 20))
+
+
+def test_a_receiver_that_raises_costs_its_packet_only(caplog: pytest.LogCaptureFixture) -> None:
+    one, far = keyed()
+
+    class Broken(Stream):
+        def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
+            super().rtp(packet, layer, now)
+            raise RuntimeError("receiver")
+
+    stream = Broken()
+    one.router.add("0", stream, [0])
+    one.packet(far.protect(rtp(1)))
+    one.packet(far.protect(rtp(2)))
+    assert len(stream.packets) == 2 and "RuntimeError: receiver" in caplog.text
+
+
+def test_what_nobody_takes_is_dropped() -> None:
+    one, far = keyed()
+    one.packet(far.protect(rtp()))
+    one.packet(far.protect_rtcp(sender_report(9)))
+
+
+def test_dtls_packets_that_wait_are_bounded() -> None:
+    one, _ = transport()
+    for number in range(MAX_WAITING + 10):
+        one.packet(bytes([22, number]))
+    assert list(vars(one.pipe)["_packets"]) == [bytes([22, number]) for number in range(10, MAX_WAITING + 10)]
+
+
+async def test_who_waits_for_a_packet_learns_that_the_path_is_gone() -> None:
+    one, _ = transport()
+    waiting = asyncio.ensure_future(one.pipe._recv())
+    await asyncio.sleep(0)
+    one.abandon()
+    with pytest.raises(ConnectionError):
+        await waiting
+
+
+@given(st.binary(max_size=80))
+def test_hostile_bytes_never_raise(data: bytes) -> None:
+    for one in (transport()[0], keyed()[0]):
+        one.router.add("0", Stream(), [0])
+        one.packet(data)
+        one.packet(b"\x80" + data)
+        one.packet(b"\x80\xc8" + data)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, 31), st.integers(192, 207))
+def test_hostile_bytes_with_the_right_keys_never_raise(header: bytes, body: bytes, count: int, kind: int) -> None:
+    one, far = keyed()
+    stream, sender = Stream(), Sender(5)
+    one.router.add("0", stream, [0])
+    one.router.extensions(1, 2, 3)
+    one._register_rtp_sender(sender, None)
+    hostile_rtp = bytes([0x80 | count, header[0] & 0x3F if header else 0]) + bytes(10) + header + body
+    hostile_rtcp = bytes([0x80 | count, kind, 0, len(body) // 4]) + body
+    for protect, data in ((far.protect, hostile_rtp), (far.protect_rtcp, hostile_rtcp + bytes(8))):
+        with contextlib.suppress(Exception):  # libsrtp itself takes only what looks right
+            one.packet(protect(data))
+
+
+def test_packets_that_are_larger_than_any_are_dropped() -> None:
+    one, _ = keyed()
+    for data in (b"\x80" + bytes(65000), b"\x80\xc8" + bytes(65000)):
+        one.packet(data)
+
+
+# RTCP to senders
+
+
+def bye(*ssrcs: int) -> bytes:
+    return bytes(RtcpByePacket(sources=list(ssrcs) or [9]))
+
+
+def sender_report(ssrc: int, *about: int, ntp: int = 1 << 63) -> bytes:
+    info = RtcpSenderInfo(ntp_timestamp=ntp, rtp_timestamp=7, packet_count=3, octet_count=4)
+    return bytes(RtcpSrPacket(ssrc=ssrc, sender_info=info, reports=[block(each) for each in about]))
+
+
+def block(ssrc: int) -> RtcpReceiverInfo:
+    return RtcpReceiverInfo(ssrc=ssrc, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=0, dlsr=0)
+
+
+def nack(ssrc: int, lost: list[int]) -> bytes:
+    packet = RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=ssrc)
+    packet.lost = lost
+    return bytes(packet)
+
+
+def fir(*ssrcs: int) -> bytes:
+    """RFC 5104 section 4.3.1.1: the media source of the packet itself is 0."""
+    entries = b"".join(ssrc.to_bytes(4, "big") + bytes([1, 0, 0, 0]) for ssrc in ssrcs)
+    return bytes(RtcpPsfbPacket(fmt=4, ssrc=1, media_ssrc=0, fci=entries))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        nack(5, [1, 2]),
+        bytes(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=5)),
+        fir(5),
+        bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [5]))),
+        bytes(RtcpRrPacket(ssrc=1, reports=[block(5)])),
+        sender_report(1, 5),
+        bytes(RtcpRrPacket(ssrc=1, reports=[])) + fir(5),
+    ],
+    ids=["NACK", "PLI", "FIR", "REMB", "RR", "SR", "compound"],
+)
+def test_what_is_said_about_a_sender_reaches_it(data: bytes) -> None:
+    one, far = keyed()
+    right, wrong = Sender(5), Sender(6)
+    for each in (right, wrong):
+        one._register_rtp_sender(each, None)
+    one.packet(far.protect_rtcp(data))
+    assert len(right.told) == 1 and wrong.told == []
+    one._unregister_rtp_sender(right)
+    one._unregister_rtp_sender(right)
+    one.packet(far.protect_rtcp(data))
+    assert len(right.told) == 1
+
+
+def test_what_is_said_about_several_reaches_each_once() -> None:
+    one, far = keyed()
+    senders = [Sender(5), Sender(6)]
+    for each in senders:
+        one._register_rtp_sender(each, None)
+    one.packet(far.protect_rtcp(fir(5, 6, 5)))
+    remb = RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [6, 5]))
+    one.packet(far.protect_rtcp(bytes(remb)))
+    assert [len(each.told) for each in senders] == [2, 2]
+
+
+def test_one_packet_of_a_compound_that_breaks_does_not_lose_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    one, far = keyed()
+
+    class Broken(Sender):
+        async def _handle_rtcp_packet(self, packet: Any) -> None:
+            raise RuntimeError("sender")
+
+    one._register_rtp_sender(Broken(5), None)
+    right = Sender(6)
+    one._register_rtp_sender(right, None)
+    one.packet(far.protect_rtcp(fir(5) + fir(6)))
+    assert len(right.told) == 1 and "RuntimeError: sender" in caplog.text
+
+
+@pytest.mark.parametrize("fci", [b"", b"REMB", b"LNTF1234", b"REMB\x09\x00\x00\x00"])
+def test_application_feedback_that_is_no_remb_is_no_error(fci: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    one, far = keyed()
+    one.packet(far.protect_rtcp(bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=fci))))
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
+
+
+def test_sender_reports_reach_the_receiver_and_are_kept() -> None:
+    one, far = keyed()
+    stream = Stream()
+    one.router.add("0", stream, [0], range(5, 500))
+    one.packet(far.protect_rtcp(sender_report(5)))
+    one.packet(far.protect_rtcp(sender_report(999)))
+    assert stream.reports == [(5, 1 << 63, 7)]
+    said = one.reported(5)
+    assert said is not None and (said.packets, said.bytes) == (3, 4)
+    assert one.reported(999) is None
+    for ssrc in range(6, 200):
+        one.packet(far.protect_rtcp(sender_report(ssrc)))
+    assert one.reported(5) is None and len(vars(one)["_reported"]) == MAX_REPORTED
+
+
+@pytest.mark.parametrize("ntp", [0, 1, (1 << 64) - 1])
+def test_a_sender_may_have_any_time(ntp: int) -> None:
+    one, far = keyed()
+    one.router.add("0", Stream(), [0], [5])
+    one.packet(far.protect_rtcp(sender_report(5, ntp=ntp)))
+    assert one.reported(5) is not None
+
+
+def test_a_bye_ends_nothing() -> None:
+    one, far = keyed()
+    stream = Stream()
+    one.router.add("0", stream, [0])
+    one.packet(far.protect(rtp(1)))
+    one.packet(far.protect_rtcp(bye(5)))
+    one.packet(far.protect(rtp(2)))
+    assert len(stream.packets) == 2
+
+
+def parameters() -> RTCRtpSendParameters:
+    codec = RTCRtpCodecParameters("audio/PCMU", 8000, 1, 0)
+    return RTCRtpSendParameters(codecs=[codec], muxId="0")
+
+
+async def test_lost_packets_are_sent_again_at_once(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    """And `_handle_rtcp_packet` of aiortc's sender waits for nothing but our `_send_rtp`."""
+    first, second = pair
+    stream, ice, sent = Stream(), first.pipe.ice, asyncio.Event()
+    assert isinstance(ice, Ice)
+    second.router.add("0", stream, [0])
+    ice.other, ice.sending = None, sent.set  # the network loses what is sent
+    sender = EngineSender(AudioStreamTrack(), first, 5, 6)
+    sender.begin(parameters())
+    await asyncio.wait_for(sent.wait(), 10)
+    lost = int.from_bytes(ice.sent[-1][2:4], "big")
+    sender.replaceTrack(None)
+    ice.other = second.packet
+    before = len(ice.sent)
+    first.packet(vars(second)["_tx_srtp"].protect_rtcp(nack(5, [lost, (lost + 500) & 0xFFFF])))
+    assert len(ice.sent) == before + 1
+    await passed(first)
+    assert [each.sequence_number for each in stream.packets] == [lost]
+    await sender.stop()
+
+
+# Packets out
+
+
+async def test_nothing_sent_raises_while_there_is_no_path() -> None:
+    one, ice = transport()
+    await one._send_rtp(rtp())
+    await one._send_rtp(nack(5, [1]))
+    one.send_rtcp(nack(5, [1]))
+    assert ice.sent == []
+
+
+async def test_what_cannot_be_protected_is_dropped(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    first, _ = pair
+    sent = len(first.pipe.ice.sent)  # type: ignore[attr-defined]
+    for data in (rtp(payload=bytes(2000)), rtp()[:5], b"\x80\xc8" + bytes(2000)):
+        await first._send_rtp(data)
+    assert len(first.pipe.ice.sent) == sent  # type: ignore[attr-defined]
+
+
+async def test_the_statistics_count_what_went_through(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    first, second = pair
+    sent, received = first.bytes_sent, second.bytes_received
+    await first._send_rtp(rtp())
+    first.send_rtcp(bye())
+    await passed(first)
+    size = first.bytes_sent - sent
+    assert size == second.bytes_received - received > len(rtp()) + len(bye())
+    entry = first.statistics()[first.stats_id]
+    assert (entry.dtlsState, entry.iceRole, entry.packetsSent) == ("connected", "controlling", first.packets_sent)
+
+
+async def test_receivers_of_aiortc_have_no_place() -> None:
+    one, _ = transport()
+    with pytest.raises(NotImplementedError):
+        one._register_rtp_receiver(None, None)  # type: ignore[arg-type]
+
+
+# Data channels
+
+
+@pytest.fixture
+async def channels(
+    pair: tuple[DtlsTransport, DtlsTransport],
+) -> AsyncIterator[tuple[RTCSctpTransport, RTCSctpTransport, RTCDataChannel, asyncio.Queue[Any]]]:
+    first, second = (RTCSctpTransport(each) for each in pair)
+    got: asyncio.Queue[Any] = asyncio.Queue()
+    second.on("datachannel", lambda channel: channel.on("message", got.put_nowait))
+    channel = RTCDataChannel(first, RTCDataChannelParameters("any"))
+    for each in (first, second):
+        await each.start(RTCSctpCapabilities(65536), 5000)
+    channel.send("first") if channel.readyState == "open" else channel.on("open", lambda: channel.send("first"))
+    assert await asyncio.wait_for(got.get(), 10) == "first"
+    yield first, second, channel, got
+    for each in (first, second):
+        await each.stop()
+
+
+async def test_hostile_packets_of_the_data_channels_end_nothing(
+    channels: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, channel, got = channels
+    chance = random.Random(1)
+    tag = vars(first)["_remote_verification_tag"]
+    # Those that end an association by what they mean (ABORT, SHUTDOWN...) may do so.
+    kinds = [kind for kind in range(256) if kind not in (6, 7, 8, 14)]
+    for number in range(150):
+        body = chance.randbytes(chance.randrange(40))
+        chunks = bytes([chance.choice(kinds[:20]), chance.randrange(256)]) + (4 + len(body)).to_bytes(2, "big") + body
+        if number % 3 == 0:
+            chunks += bytes(-len(chunks) % 4) + bytes([1, 0, 0, 20]) + bytes(16)  # an INIT beside another chunk
+        head = (5000).to_bytes(2, "big") * 2 + (0 if number % 3 == 0 else tag).to_bytes(4, "big")
+        checksum = crc32c(head + bytes(4) + chunks).to_bytes(4, "little")
+        await first.transport._send_data(head + checksum + chunks if number % 5 else chance.randbytes(50))
+        await asyncio.sleep(0)
+    await passed(first)
+    assert second.transport.state == "connected"
+    assert vars(second.transport)["_task"] is not None and not vars(second.transport)["_task"].done()
+
+
+async def test_the_channels_go_on_over_another_path(channels: Any) -> None:
+    first, second, channel, got = channels
+    async with two() as (here, there):
+        await shake(here, there)
+        for sctp, path in ((first, here), (second, there)):
+            before = sctp.transport
+            sctp.setTransport(path)
+            path.take_data_from(before)
+            assert vars(before)["_data_receiver"] is None
+        channel.send("second")
+        assert await asyncio.wait_for(got.get(), 10) == "second"
+        for sctp in (first, second):
+            await sctp.stop()
+            assert vars(sctp.transport)["_data_receiver"] is None
+
+
+async def test_only_its_own_receiver_is_taken_away() -> None:
+    one, _ = transport()
+    one._register_data_receiver("this")
+    one._unregister_data_receiver("another")
+    assert vars(one)["_data_receiver"] is not None
+    one._unregister_data_receiver("this")
+    assert vars(one)["_data_receiver"] is None
+
+
+def test_rtcp_that_aiortc_reads_is_what_aiortc_writes() -> None:
+    """The builders of this file, against its parser: a mistake in them would make every test above empty."""
+    for data in (nack(5, [1]), fir(5), bye(), sender_report(5, 6)):
+        assert b"".join(bytes(each) for each in RtcpPacket.parse(data)) == data
