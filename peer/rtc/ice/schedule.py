@@ -20,7 +20,7 @@ RETRY_MOST: Final = 0.8
 RETRY_FAILED: Final = 2.0
 """The same when the time to connect is over."""
 SEARCH: Final = 10.0
-"""The same while a worse pair is nominated, after some time in which nothing better was found. NATs keep open so long."""
+"""The same while a worse pair is nominated, once nothing better was found for a while. NATs stay open so long."""
 CONSENT: Final = 1.0
 """RFC 7675 section 5.1 has 5 s; a vanished peer is noticed sooner."""
 CONSENT_RETRY: Final = 0.4
