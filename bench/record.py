@@ -24,8 +24,8 @@ from aiortc.contrib.media import MediaRecorder
 from rich.console import Console
 from rich.table import Table
 
+from peer.link import Link, Observer, Options
 from peer.recording.group import Recorder
-from peer.rtc.connection import Options, PeerConnection
 from signaling.messages import SessionDescription
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ class Ours:
     def __init__(self, path: Path) -> None:
         self._recorder = Recorder(path.parent)
         self._participant = self._recorder.participant(path.stem, expect=("audio", "video"))
-        self._connection = PeerConnection(Options(), self)
+        self._connection = Link(Options(), self)
         self._up = asyncio.Event()
 
     async def answer(self, offer: str) -> str:
-        return (await self._connection.answer(SessionDescription("offer", offer))).sdp
+        await self._connection.take(SessionDescription("offer", offer))
+        return (await self._connection.gathered()).sdp
 
     async def ready(self) -> None:
         await self._up.wait()
@@ -127,7 +128,7 @@ class Ours:
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a connection tells is no matter here."""
-        if name in ("disconnected", "reconnected", "failed", "closed_by_remote", "track_removed", "text_received"):
+        if name in dir(Observer):
             return lambda *_: None
         raise AttributeError(name)
 

@@ -18,7 +18,7 @@ from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.stats import bitrate
 from signaling.messages import IceCandidate, SessionDescription
-from tests.rtc.wires import PATIENCE, End, Stock, connect, end_and_stock, frames, keyframe, negotiate, two_ends
+from tests.rtc.wires import PATIENCE, End, connect, end_and_stock, frames, keyframe, negotiate, two_ends
 
 if TYPE_CHECKING:
     from peer.rtc.ice.transport import IceTransport

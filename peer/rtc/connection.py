@@ -39,6 +39,7 @@ class PeerConnection(ConnectionMedia):
     def __init__(self, configuration: RTCConfiguration | Configuration | None = None) -> None:
         super().__init__(configuration)
         self._closing: asyncio.Task[None] | None = None
+        self._replaced = ""  # the user name fragment that `restartIce` asked to be replaced
 
     # Negotiation
 
@@ -124,6 +125,7 @@ class PeerConnection(ConnectionMedia):
         if self._closed or (self._session.current_local or self._session.pending_local) is None:
             return  # the first negotiation brings new ones anyhow
         self._session.restart_wanted = True
+        self._replaced = self._path.local.username_fragment
         self.check_negotiation()
 
     # Carrying out
@@ -135,7 +137,8 @@ class PeerConnection(ConnectionMedia):
     def _offer(self, *, restart: bool = False) -> str:
         if self._session.current_remote is not None:
             if restart or self._session.restart_wanted:
-                self._path.restart()
+                # A restart that is on its way already may be what was asked to be replaced: its addresses are gone.
+                self._path.restart(again=self._path.local.username_fragment == self._replaced)
             elif self.signalingState == "stable":
                 self._path.drop_restart()  # of an offer that was made and never set
         try:
@@ -183,7 +186,7 @@ class PeerConnection(ConnectionMedia):
     def _carry_out(self, effects: list[Effect], *, agreed: bool) -> None:
         self._carrier.carry_out(effects)
         if agreed:
-            if self._path.restarting:
+            if self._path.restarting and self._path.local.username_fragment != self._replaced:
                 self._session.restart_wanted = False
             self._path.agree(controlling=self._session.offered_locally)
         self._transceivers = [each for each in self._transceivers if not each.record.stopped]

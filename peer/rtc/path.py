@@ -95,9 +95,9 @@ class Path:
         except TimeoutError:
             logger.debug("not all candidates within %g s", timeout)
 
-    def restart(self) -> None:
-        """Begin an ICE restart: `local` has new credentials from now on."""
-        if not self.restarting:
+    def restart(self, *, again: bool = False) -> None:
+        """Begin an ICE restart: `local` has new credentials from now on. `again`: in the place of a pending one too."""
+        if again or not self.restarting:
             self.restarting = True
             self.ice.restart()
 

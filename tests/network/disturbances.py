@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tests.network.namespaces import LabError
 from tests.network.rows import Pairing, Row, path_of
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ async def run(lab: Lab, servers: Servers, trouble: Trouble) -> Outcome:
     outcome = Outcome(trouble)
     try:
         await _run(lab, servers, outcome)
-    except (LabError, OSError, RuntimeError) as error:
-        outcome.troubles.append(f"{type(error).__name__}: {error}")
+    except Exception:
+        outcome.troubles.append(traceback.format_exc())
     return outcome
 
 

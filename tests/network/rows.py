@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import sys
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from tests.network.lab import NAMES
-from tests.network.namespaces import LabError
 from tests.network.nat import Kind
 from tests.network.servers import ice_servers
 from tests.network.theory import Expectation, Help, Path, expected
@@ -288,10 +288,10 @@ class Pairing:
         if self.row.engines[number] != "chromium":
             return servers
         # Its own resolver asks the DNS server, which never answers, before it looks at the file of hosts.
-        family = 1 if self.sites[number].kind is Kind.IPV6_ONLY else 0
+        ipv6 = self.sites[number].kind is Kind.IPV6_ONLY
         text = json.dumps(servers)
         for name, addresses in NAMES.items():
-            text = text.replace(name, f"[{addresses[family]}]" if family else addresses[family])
+            text = text.replace(name, f"[{addresses[-1]}]" if ipv6 else addresses[0])
         literal: list[dict[str, Any]] = json.loads(text)
         return literal
 
@@ -343,8 +343,8 @@ async def run(lab: Lab, servers: Servers, row: Row) -> Result:
     result = Result(row, Path.NONE)
     try:
         await _run(lab, servers, result)
-    except (LabError, OSError, RuntimeError) as error:
-        result.troubles.append(f"{type(error).__name__}: {error}")
+    except Exception:
+        result.troubles.append(traceback.format_exc())
     return result
 
 
