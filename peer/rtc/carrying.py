@@ -68,6 +68,8 @@ class Carrier:
                 case effects.RoleAgreed():
                     self._settle_move()
                     self._connection.path.role_agreed(effect.role)
+                case effects.BundleMoves():
+                    self._connection.path.bundle_moves(agreed=effect.agreed)
                 case effects.DataAgreed():
                     self._data = effect
                     self._start_data()
@@ -138,6 +140,7 @@ class Carrier:
             self._connection.use_path(before)
             self._connection.spawn(moved.close())
         self._connection.path.drop_restart()
+        self._connection.path.bundle_stays()
 
     def _settle_move(self) -> None:
         """The bundle has another path for good: everything goes on over it."""

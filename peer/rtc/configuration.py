@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
-from peer.rtc.ice.servers import IceSettings
+from peer.rtc.ice.servers import IceSettings, MalformedUrl, parse_server_url
 from signaling.messages import IceServer
 
 
@@ -28,7 +28,11 @@ class Configuration:
 
     @classmethod
     def of(cls, given: RTCConfiguration | Configuration | None) -> Configuration:
-        """From what the constructor got. Without any, no server is used: there is none that everybody may use."""
+        """From what the constructor got. Without any, no server is used: there is none that everybody may use.
+
+        Raises:
+            ValueError: a URL in aiortc's configuration is none. Servers that cannot be used are told later, one by one.
+        """
         if given is None:
             return cls()
         if isinstance(given, Configuration):
@@ -41,4 +45,11 @@ class Configuration:
 
 def _server(given: RTCIceServer) -> IceServer:
     urls = [given.urls] if isinstance(given.urls, str) else list(given.urls)
+    for url in urls:
+        try:
+            parse_server_url(url, given.username, given.credential)
+        except MalformedUrl as error:
+            raise ValueError(f"{url}: {error}") from error
+        except ValueError:
+            continue
     return IceServer(urls, given.username, given.credential)

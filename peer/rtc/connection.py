@@ -192,7 +192,7 @@ class PeerConnection(ConnectionMedia):
         self._transceivers = [each for each in self._transceivers if not each.record.stopped]
 
     def path_open(self, path: Path) -> None:
-        if path is self._path:
+        if path is self._path and not self._closed:
             self._carrier.start_media()
 
     # The end

@@ -32,6 +32,7 @@ from aiortc import (
 )
 from aiortc import RTCTransportStats as TransportStats
 from aiortc.clock import current_datetime, datetime_from_ntp
+from aiortc.rtcdtlstransport import State
 from aiortc.rtp import (
     RtcpByePacket,
     RtcpPacket,
@@ -47,7 +48,7 @@ from peer.rtc.packet import RtpPacket
 from peer.rtc.router import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
@@ -100,6 +101,10 @@ class IcePipe(AsyncIOEventEmitter):
     @property
     def state(self) -> str:
         return str(self.ice.state)
+
+    @property
+    def open(self) -> bool:
+        return not self._closed
 
     def push(self, data: bytes) -> None:
         self._packets.append(data)
@@ -154,6 +159,9 @@ class DtlsTransport(RTCDtlsTransport):
         self._reported: dict[int, SenderReported] = {}
         self.packets_sent = self.packets_received = 0
         self.bytes_sent = self.bytes_received = 0
+        self.on_end: Callable[[], bool] = lambda: False
+        """Asked when the association ends, or another is begun over it; True: another takes its place, see `renew`."""
+        self._renewing = False
 
     async def handshake(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
         """Make the handshake; `state` tells afterwards whether it succeeded. `role` is `client` or `server`."""
@@ -161,6 +169,24 @@ class DtlsTransport(RTCDtlsTransport):
         await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
         while self._early and self.state == "connected":
             self._protected(self._early.popleft())
+
+    async def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
+        """Make another association in the place of this one; streams and data channels go on over it."""
+        before, self._task = self._task, None
+        if before is not None:
+            self._renewing = True
+            before.cancel()
+            await asyncio.wait([before])
+            self._renewing = False
+        self._ssl, self.encrypted, self._RTCDtlsTransport__handshake_done = None, False, False
+        self._rx_srtp = self._tx_srtp = None
+        self._set_state(State.NEW)
+        await self.handshake(fingerprints, role)
+
+    def _set_state(self, state: State) -> None:
+        if state in (State.CLOSED, State.FAILED) and (self._renewing or (self.pipe.open and self.on_end())):
+            state = State.NEW
+        super()._set_state(state)
 
     def abandon(self) -> None:
         """The path is gone: whoever waits for a packet learns it."""
@@ -179,6 +205,8 @@ class DtlsTransport(RTCDtlsTransport):
             else:
                 self._protected(data)
         elif 19 < first < 64:
+            if self.state == "connected" and data[3:5] == b"\0\0" and data[13:14] == b"\1":
+                self.on_end()  # ClientHello in clear: another association begins, though this one was not ended
             self.pipe.push(data)
 
     def _protected(self, data: bytes) -> None:
@@ -269,6 +297,11 @@ class DtlsTransport(RTCDtlsTransport):
                 self._out(self._tx_srtp.protect(data))
             except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
                 logger.debug("RTP not sent: %s", error)
+
+    async def _send_data(self, data: bytes) -> None:
+        """For SCTP, which sends again what is lost between one association and the next."""
+        if self.state == "connected":
+            await super()._send_data(data)
 
     def _out(self, data: bytes) -> None:
         self.packets_sent += 1

@@ -113,6 +113,14 @@ class RoleAgreed(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class BundleMoves(Effect):
+    """The m-line that stood for the path was rejected, another one of the bundle stands for it."""
+
+    agreed: bool
+    """False: our offer wants it, which is not answered yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrackStarted(Effect):
     """The other side will send on this m-line: now, or again."""
 

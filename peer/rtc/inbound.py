@@ -86,6 +86,8 @@ class InboundRtp:
         self._bandwidth = RemoteBitrateEstimator() if kind == "video" else None
         self._abs_send_time = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer is due; a handle of uvloop does not always tell."""
         self._report_timer: asyncio.TimerHandle | None = None
         self._keyframe_asked = 0.0
         self._pli_asked = 0
@@ -166,13 +168,14 @@ class InboundRtp:
             self._send_pli(now)
         wake = buffer.next_wakeup(now)
         if self._timer is not None:
-            if wake is not None and abs(self._timer.when() - wake) < 0.002:
+            if wake is not None and abs(self._due - wake) < 0.002:
                 return
             self._timer.cancel()
             self._timer = None
         if wake is not None:
             # The loop's clock is the monotonic clock that `now` is read from.
-            self._timer = asyncio.get_running_loop().call_at(max(wake, now + 0.001), self._wake)
+            self._due = max(wake, now + 0.001)
+            self._timer = asyncio.get_running_loop().call_at(self._due, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

@@ -151,7 +151,7 @@ class Session:
             ]
             self._assign_mids()
             self.pending_local, self.state = description, "have-local-offer"
-            return []
+            return [] if agreement.all_rejected(description) else self.transport.offered(agreement.tag(description))
         self._expect("have-remote-offer")
         offer = self.pending_remote
         assert offer is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peer.rtc.dtls import DtlsTransport
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 1.0
+MOVE_TIME = 10.0
+"""Seconds, after the m-line that stood for the path is gone, within which the other side may begin DTLS anew."""
+GOODBYE_GRACE = 0.5
+"""Seconds after the end of the association before it for ICE to find the other side where it is now."""
 MAX_CANDIDATES = 100
 """Candidates of the other side that may wait for its description to be agreed; those beyond are dropped."""
 
@@ -43,6 +48,7 @@ class Path:
         self.ice = IceTransport(settings, self)
         self.dtls = DtlsTransport(self.ice, certificate)
         self.dtls.on("statechange", self._dtls_changed)
+        self.dtls.on_end = self._another_begins
         self._fingerprints = tuple(
             (each.algorithm, each.value)
             for each in self.dtls.getLocalParameters().fingerprints
@@ -53,6 +59,10 @@ class Path:
         self._waiting: list[Candidate | None] = []
         self._handshake: asyncio.Task[None] | None = None
         self._gathered = asyncio.Event()
+        self._moving_until = 0.0
+        self._renewing: asyncio.TimerHandle | None = None
+        self._known: set[tuple[str, int]] = set()
+        """Addresses of the other side before the bundle moved."""
         self._agreed = False
         self._closed = False
         self.restarting = False
@@ -136,6 +146,21 @@ class Path:
         for candidate in waiting:
             self.ice.add_remote_candidate(candidate)
 
+    def bundle_moves(self, *, agreed: bool) -> None:
+        """The m-line that stood for the path is gone, or is to go once that is agreed.
+
+        Browsers then begin ICE and DTLS anew on the next m-line of the bundle, with the credentials that they have; so
+        do two of them with one another. Others go on as before.
+        """
+        if not self._moving:
+            self._known = {(each.address, each.port) for each in self.ice.remote_candidates}
+        now = asyncio.get_running_loop().time()
+        self._moving_until = now + MOVE_TIME if agreed else math.inf
+
+    def bundle_stays(self) -> None:
+        """It was not agreed."""
+        self._moving_until = 0.0
+
     def role_agreed(self, role: str) -> None:
         self._role = role
         self._begin_handshake()
@@ -164,7 +189,9 @@ class Path:
         self._owner.path_changed(self)
 
     def ice_pair_changed(self) -> None:
-        pass
+        pair = self.ice.selected_pair
+        if self._moving and pair is not None and (pair.remote.address, pair.remote.port) not in self._known:
+            self._renew()
 
     def ice_data(self, data: bytes) -> None:
         self.dtls.packet(data)
@@ -180,6 +207,32 @@ class Path:
             self._handshake = asyncio.get_running_loop().create_task(work, name="dtls-handshake")
             self._handshake.add_done_callback(_logged)
 
+    @property
+    def _moving(self) -> bool:
+        return asyncio.get_running_loop().time() < self._moving_until
+
+    def _another_begins(self) -> bool:
+        """The association ended: whether another takes its place, which is begun where ICE finds the other side."""
+        if not self._moving:
+            return False
+        if self._renewing is None:
+            self._renewing = asyncio.get_running_loop().call_later(GOODBYE_GRACE, self._renew)
+        return True
+
+    def _renew(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            self._renewing = None
+        if self._closed or self._handshake is None or not self._moving:
+            return
+        assert self._role is not None and self._remote is not None
+        logger.debug("the bundle moved: another DTLS association")
+        self._moving_until = 0.0
+        self._handshake.cancel()
+        work = self.dtls.renew(self._remote.fingerprints, self._role)
+        self._handshake = asyncio.get_running_loop().create_task(work, name="dtls-handshake")
+        self._handshake.add_done_callback(_logged)
+
     def _dtls_changed(self) -> None:
         if self.dtls.state == "connected":
             self._owner.path_open(self)
@@ -191,6 +244,8 @@ class Path:
         """Close DTLS with a goodbye, then the sockets. Bounded, never raises."""
         self._closed = True
         self._gathered.set()
+        if self._renewing is not None:
+            self._renewing.cancel()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.dtls.stop()

@@ -26,6 +26,7 @@ class TransportAgreement:
     """Our DTLS role, `client` or `server`, once it is agreed."""
     restarting: bool = False
     agreed: bool = False
+    agreed_tag: str = ""
 
     def take(self, section: Section, *, lite: bool, is_answer: bool) -> list[Effect]:
         """Read the transport of a remote description.
@@ -56,6 +57,10 @@ class TransportAgreement:
             effects.RemoteCandidates(tuple(section.candidates), complete),
         ]
 
+    def offered(self, tag: Section) -> list[Effect]:
+        """An offer of ours is on its way."""
+        return [effects.BundleMoves(agreed=False)] if self.agreed and tag.mid != self.agreed_tag else []
+
     def answering_setup(self, offer: Section) -> str:
         """What our answer says of the DTLS role: as agreed, else active unless the offerer wants to be that."""
         if self.role is not None:
@@ -64,9 +69,11 @@ class TransportAgreement:
 
     def agree(self, answer: Section, *, answered_locally: bool) -> list[Effect]:
         """Offer and answer are there."""
+        moved = self.agreed and answer.mid != self.agreed_tag
         self.agreed, self.restarting = True, False
+        self.tag = self.agreed_tag = answer.mid
         if self.role is not None:
-            return []
+            return [effects.BundleMoves(agreed=True)] if moved else []
         active = answer.setup == "active"
         self.role = "client" if active == answered_locally else "server"
         return [effects.RoleAgreed(self.role)]

@@ -75,7 +75,8 @@ class BrowserParty:
         self._spawn(self._read(self._socket))
         await self._command("Runtime.enable")
         await self._command("Runtime.addBinding", name="report")
-        await self._evaluate("window.ready")
+        while not await self._evaluate("typeof window.obey === 'function'"):
+            await asyncio.sleep(0.02)
 
     async def _page(self, session: aiohttp.ClientSession) -> str:
         """The WebSocket address of the page's DevTools."""
@@ -114,11 +115,12 @@ class BrowserParty:
         except RuntimeError as error:
             self.write({"event": "error", "text": str(error)})
 
-    async def _evaluate(self, expression: str) -> None:
+    async def _evaluate(self, expression: str) -> Any:
         answer = await self._command("Runtime.evaluate", expression=expression, awaitPromise=True)
         if "exceptionDetails" in answer.get("result", {}):
             details = answer["result"]["exceptionDetails"]
             raise RuntimeError(details.get("exception", {}).get("description", str(details)))
+        return answer.get("result", {}).get("result", {}).get("value")
 
     async def _command(self, method: str, **parameters: Any) -> dict[str, Any]:
         assert self._socket is not None

@@ -303,7 +303,9 @@ class Pairing:
         await asyncio.gather(*(party.until(partial(self._ended, party), deadline) for party in self.parties))
         if not all(party.find(event="state", name="connection", value="connected") for party in self.parties):
             return False
-        waits = [_heard(party, stream) for party in self.parties for stream in self.streams]
+        # A data channel whose first packet is lost begins again only after seconds (RTO.Initial of RFC 9260).
+        patience = GRACE_SECONDS * (4 if self.row.loss else 1)
+        waits = [_heard(party, stream, patience) for party in self.parties for stream in self.streams]
         await asyncio.gather(*waits)
         return True
 
@@ -334,8 +336,8 @@ class Pairing:
         await asyncio.gather(*(self.lab.remove(site) for site in self.sites))
 
 
-async def _heard(party: Party, stream: str) -> None:
-    await party.until(lambda: party.find(event="first", name=stream), GRACE_SECONDS)
+async def _heard(party: Party, stream: str, seconds: float) -> None:
+    await party.until(lambda: party.find(event="first", name=stream), seconds)
 
 
 async def run(lab: Lab, servers: Servers, row: Row) -> Result:

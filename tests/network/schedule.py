@@ -130,7 +130,7 @@ def troubles(engines: tuple[str, str] = ("peer", "peer"), *, full: bool = False)
     found = [Trouble("outage", home, seconds) for seconds in outages]
     found += [Trouble("outage", relayed, 5), Trouble("outage", over_tcp, 5, after=8)]
     found += [Trouble("new LAN address", row) for row in (home, relayed, over_tcp)]
-    found += [Trouble("new WAN address", row, after=8) for row in (home, relayed)]
+    found += [Trouble("new WAN address", row, after=8) for row in ((home, relayed) if full else (home,))]
     found += [Trouble("new network", relayed), Trouble("both move", home), Trouble("both restart", home)]
     found += [Trouble("relay gone", replace(relayed, spare=True), after=8)]
     found += [Trouble("new LAN address", replace(home, settings=(("udp_port", 5000),)))]
@@ -148,7 +148,7 @@ def call_troubles(*, full: bool = False) -> list[Trouble]:
     home = Row(Kind.PORT_RESTRICTED, Kind.PORT_RESTRICTED, TURN_UDP, engines=calls)
     relayed = Row(Kind.SYMMETRIC, Kind.SYMMETRIC, TURN_UDP, engines=calls)
     over_tcp = Row(Kind.UDP_BLOCKED, Kind.SYMMETRIC, TURN_TCP, engines=calls)
-    found = [Trouble("outage", home, seconds, after=6) for seconds in ((1, 5, 10, 20, 28) if full else (5, 10))]
+    found = [Trouble("outage", home, seconds, after=6) for seconds in ((1, 5, 10, 20, 28) if full else (10,))]
     found += [Trouble("relay gone", replace(relayed, spare=True), after=8)]
     if full:
         found += [Trouble("new LAN address", row, after=12) for row in (home, relayed, over_tcp)]

@@ -7,6 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from peer.rtc.ice.remedies import server_sentence
+
 if TYPE_CHECKING:
     from peer.rtc.ice.lookup import ServerFailed
 
@@ -32,4 +34,4 @@ def complain(url: str, failure: ServerFailed) -> None:
             logged.clear()
         logged[key] = now
     level = logging.DEBUG if quiet else logging.WARNING
-    logger.log(level, "ICE server %s: %s (%d); %s", url, failure.text, failure.code, failure.advice)
+    logger.log(level, "ICE server %s", server_sentence(url, failure.code, failure.text, failure.advice))

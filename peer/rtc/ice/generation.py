@@ -87,6 +87,8 @@ class Generation:
         self.selected: Pair | None = None
         """The pair that data goes over."""
         self.state = "new"
+        self.received = 0
+        """Packets that were no STUN, over any pair."""
         self.closed = False
         self._settings = settings
         self._owner = owner
@@ -98,6 +100,7 @@ class Generation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     # From the transport
 
@@ -175,6 +178,7 @@ class Generation:
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
+        self.received += 1
         pair = self.selected
         if pair is not None:  # over which pair it came is not looked up: nearly always over this one
             pair.packets_received += 1
@@ -236,10 +240,12 @@ class Generation:
 
     def _arm(self, when: float | None) -> None:
         """A timer that fires too early only asks again: most of the time that is cheaper than a new one."""
-        if when is None or self._loop is None or (self._timer is not None and self._timer.when() <= when):
+        if when is None or self._loop is None or (self._timer is not None and self._due <= when):
             return
         if self._timer is not None:
             self._timer.cancel()
+        # Kept here: a handle of uvloop that is due at once does not tell when.
+        self._due = when
         self._timer = self._loop.call_at(when, self._fire, when)
 
     def _fire(self, when: float) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import struct
 import sys
+import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES: Final = 16
 """More do not make a call more likely, only its check list longer; the ones with the least preference are left out."""
+
+KEPT_SECONDS: Final = 0.5
+"""Many calls that begin at once look once; who watches for changes (`netwatch`) looks afresh, for all."""
 
 _PROBES: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
 """Documentation addresses: nothing is sent there, the kernel only tells which address it would send from."""
@@ -47,12 +52,29 @@ class LocalAddress:
         return ip_address(self.address).is_loopback
 
 
-def all_addresses() -> list[LocalAddress]:
+@dataclass(slots=True)
+class _Known:
+    addresses: Sequence[LocalAddress] = ()
+    at: float = -math.inf
+
+
+_known = _Known()
+
+
+def all_addresses(*, fresh: bool = False) -> list[LocalAddress]:
     """Every address that a socket can be bound to, without link-local IPv6 ones, which nobody elsewhere can use.
 
-    Takes a fraction of a millisecond and waits for nothing. Interfaces that are down or without a cable are left out
-    (Linux tells), and so is an address whose uniqueness is still being probed for, which cannot be bound.
+    Takes a millisecond and waits for nothing; unless `fresh`, what was found in the last half second counts still.
+    Interfaces that are down or without a cable are left out (Linux tells), and so is an address whose uniqueness is
+    still being probed for, which cannot be bound.
     """
+    now = time.monotonic()
+    if fresh or now - _known.at > KEPT_SECONDS:
+        _known.addresses, _known.at = _look(), now
+    return list(_known.addresses)
+
+
+def _look() -> list[LocalAddress]:
     found = []
     for adapter in ifaddr.get_adapters():
         if not is_running(adapter.nice_name):

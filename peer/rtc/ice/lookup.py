@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
+from peer.rtc.ice import remedies
 from peer.rtc.ice.interfaces import is_ip
 from peer.rtc.ice.servers import UNREACHABLE, CandidateError
 
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 MAX_PER_FAMILY: Final = 2
 """Addresses of one name and family that are used: the second covers for the first, more cost sockets and time."""
 
-_ADVICE: Final = {
-    401: "check the user and the password of this server",
-    403: "the server does not allow this; ask who runs it which addresses and users it serves",
-    437: "the server still has an older allocation of this address; it is tried again with the next connection",
-    441: "check the user and the password of this server",
-    442: "the server does not relay UDP; use another one",
-    486: "the user has as many allocations as the server allows; end other calls or raise its quota",
-    508: "the server is full; use another one, or give it more relay ports",
-}
-
 
 class ServerFailed(Exception):
     """A server that gave no candidate: a STUN error code or 701, the cause, and what can be done about it."""
@@ -34,26 +25,15 @@ class ServerFailed(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
-        self.advice = advice or _ADVICE.get(code, "check the server, and that its port can be reached from here")
+        self.advice = advice or remedies.advice(code)
 
     def error(self, url: str) -> CandidateError:
-        return CandidateError(url, self.code, self.text)
+        return CandidateError(url, self.code, self.text, advice=self.advice)
 
 
 def refused(code: int, reason: str) -> ServerFailed:
     """The failure that an error response stands for; `reason` is the server's own text."""
-    printable = "".join(character if character.isprintable() else " " for character in reason)[:120].strip()
-    names = {
-        401: "wrong user or password",
-        403: "forbidden",
-        437: "allocation mismatch",
-        441: "wrong user or password",
-        442: "transport not supported",
-        486: "allocation quota reached",
-        508: "insufficient capacity",
-    }
-    text = names.get(code, "refused")
-    return ServerFailed(code, f"{text} ({printable})" if printable else text)
+    return ServerFailed(code, remedies.cause(code, reason))
 
 
 class Names:

@@ -118,7 +118,7 @@ _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher] = WeakKeyDicti
 
 def current_addresses() -> frozenset[str]:
     """The addresses of the host that others can reach; empty when it is on no network."""
-    return frozenset(local.address for local in interfaces.all_addresses() if not local.is_loopback)
+    return frozenset(local.address for local in interfaces.all_addresses(fresh=True) if not local.is_loopback)
 
 
 def open_netlink() -> socket.socket | None:

@@ -57,6 +57,8 @@ class CandidateError:
     address: str | None = None
     """The local address that was used."""
     port: int | None = None
+    advice: str = ""
+    """What can be done about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +89,27 @@ class IceSettings:
     """Silence until `failed`: RFC 7675 section 5.1, consent expires."""
 
 
+class MalformedUrl(ValueError):
+    """The text is no URL of an ICE server; a browser refuses the whole configuration (a SyntaxError of W3C)."""
+
+
 def parse_server_url(url: str, username: str | None = None, credential: str | None = None) -> IceServerUrl:
-    """Reads one URL. Raises ValueError with a sentence that can be shown."""
+    """Reads one URL. Raises ValueError with a sentence that can be shown; MalformedUrl for what is no URL at all."""
     match = _URL.fullmatch(url)
     if match is None:
-        raise ValueError("this is no ICE server; write stun:HOST[:PORT] or turn:HOST[:PORT][?transport=tcp]")
+        raise MalformedUrl("this is no ICE server; write stun:HOST[:PORT] or turn:HOST[:PORT][?transport=tcp]")
     scheme = match["scheme"].lower()
     secure, turn = scheme.endswith("s"), scheme.startswith("turn")
     transport = (match["transport"] or ("tcp" if secure else "udp")).lower()
     if transport not in ("udp", "tcp") or (match["transport"] and not turn):
-        raise ValueError("only turn: and turns: take ?transport=, udp or tcp")
+        raise MalformedUrl("only turn: and turns: take ?transport=, udp or tcp")
     if secure and transport == "udp":
         raise ValueError("TURN over DTLS is not supported; write turns:HOST[:PORT] for TLS over TCP")
     if scheme == "stuns":
         raise ValueError("STUN over TLS is of no use to find UDP addresses; write stun:HOST[:PORT]")
     port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
-        raise ValueError("the port is not one from 1 to 65535")
+        raise MalformedUrl("the port is not one from 1 to 65535")
     if turn and not (username and credential):
         raise ValueError("a TURN server needs a user and a password")
     host = match["host"].strip("[]")

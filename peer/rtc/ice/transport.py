@@ -28,6 +28,8 @@ RETIRE_AFTER: Final = 1.0
 """Seconds that an old generation goes on receiving after both sides have moved to the new one."""
 RETIRE_AT_MOST: Final = 5.0
 """Seconds after which it ends even if the new one is not nominated."""
+RETIRE_WHILE_USED: Final = 15.0
+"""Seconds that it goes on at most while the other side still sends over it: a browser may take its time to move."""
 MAX_RETIRED: Final = 2
 """Old generations that go on for a while; of more the oldest ends at once."""
 
@@ -297,18 +299,29 @@ class IceTransport:
     def _promote(self, generation: Generation) -> None:
         """The new generation has a path: it carries the data from now on."""
         old, self._current, self._pending = self._current, generation, None
-        timer = asyncio.get_running_loop().call_later(RETIRE_AT_MOST, self._end_retired, old)
-        self._retired.append((old, timer))
+        self._retired.append((old, self._retirement(old, RETIRE_AT_MOST, RETIRE_WHILE_USED)))
         while len(self._retired) > MAX_RETIRED:
             self._end_retired(self._retired[0][0])
 
     def _hasten_retirement(self) -> None:
-        loop = asyncio.get_running_loop()
+        soon = asyncio.get_running_loop().time() + RETIRE_AFTER
         for position, (old, timer) in enumerate(self._retired):
-            soon = loop.time() + RETIRE_AFTER
             if timer.when() > soon:
                 timer.cancel()
-                self._retired[position] = (old, loop.call_at(soon, self._end_retired, old))
+                self._retired[position] = (old, self._retirement(old, RETIRE_AFTER, RETIRE_WHILE_USED))
+
+    def _retirement(self, old: Generation, after: float, left: float) -> asyncio.TimerHandle:
+        """The timer that ends an old generation, `left` seconds from now at the latest, once nothing comes over it."""
+        received = old.received
+
+        def look() -> None:
+            if old.received == received or left <= after:
+                self._end_retired(old)
+                return
+            timer = self._retirement(old, RETIRE_AFTER, left - after)
+            self._retired = [(each, timer if each is old else other) for each, other in self._retired]
+
+        return asyncio.get_running_loop().call_later(after, look)
 
     def _end_retired(self, generation: Generation) -> None:
         for old, timer in self._retired:

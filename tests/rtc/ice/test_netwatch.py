@@ -35,7 +35,8 @@ class Kernel:
         monkeypatch.setattr(netwatch, "open_netlink", lambda: self.ours)
         monkeypatch.setattr(netwatch.interfaces, "all_addresses", self._look)
 
-    def _look(self) -> list[LocalAddress]:
+    def _look(self, *, fresh: bool) -> list[LocalAddress]:
+        assert fresh
         self.looks += 1
         return [LocalAddress("eth0", 2, address) for address in self.addresses]
 

@@ -235,6 +235,28 @@ def is_free(port: int) -> bool:
         return True
 
 
+@pytest.mark.virtual_time
+async def test_the_old_generation_goes_on_while_the_other_side_still_sends_over_it() -> None:
+    one, other = Peer(), Peer(role="controlled")
+    await connect(one, other)
+    port = one.transport.candidates[0].port
+    for peer in (one, other):
+        peer.transport.restart()
+    await connect(one, other)
+    await asyncio.gather(*(peer.until(lambda peer=peer: peer.pairs_changed == 2) for peer in (one, other)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as slow:
+        for number in range(10):  # every half a second
+            slow.sendto(b"\x80late", ("127.0.0.1", port))
+            await one.until(lambda number=number: one.data.count(b"\x80late") == number + 1)
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(2.5)
+        before = len(one.data)
+        slow.sendto(b"\x80too late", ("127.0.0.1", port))
+        await asyncio.sleep(0.5)
+        assert len(one.data) == before
+    await close(one, other)
+
+
 async def test_both_may_restart_at_once_where_one_gives_way(connected: tuple[Peer, Peer]) -> None:
     impolite, polite = connected
     for peer in connected:

@@ -1,0 +1,173 @@
+"""Real calls through the signaling server, each over one kind of path, to a participant or to an end of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from peer.doctor.findings import CallFinding
+from peer.errors import CallError, Error, NoAnswer, NotHere, Rejected
+from peer.joining import Joining
+from peer.room import RoomOptions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from peer.call import Call
+    from peer.channel import Connect, SignalingChannel
+    from peer.doctor.callpaths import CallPath
+    from peer.room import Room
+    from peer.rtc.ice.servers import IceSettings
+    from signaling.messages import ClientMessage, ServerMessage, Welcome
+
+AT_ONCE: Final = 3
+"""Calls at the same time: each is two connections with their handshakes, and the seconds are shown to people."""
+RING: Final = 4.0
+"""Seconds that the other side may take to answer."""
+ECHO: Final = 1.5
+"""Seconds that a text may take to the other end and back."""
+PREFIX: Final = "doctor-"
+_OURS: Final = re.compile(rf"{PREFIX}[0-9a-f]{{6}}(-\d+)?(-echo)?")
+
+
+def new_name() -> str:
+    """A name that no other doctor in the room has."""
+    return f"{PREFIX}{os.urandom(3).hex()}"
+
+
+def is_doctor(name: str) -> bool:
+    """Whether a participant is a doctor, this one or another, who answers nobody."""
+    return _OURS.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls whom."""
+
+    connect: Connect
+    room: str
+    name: str
+    to: str | None
+    """The participant to call; None: an end of our own."""
+    settings: IceSettings
+    timeout: float
+
+    async def try_path(self, path: CallPath, number: int) -> CallFinding:
+        """One call. Never raises, but for a cancellation."""
+        finding = CallFinding(path=path.path, url=path.url, to=self.to or "", own=self.to is None)
+        name = f"{self.name}-{number}"
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                to = self.to
+                if to is None:
+                    echo = await stack.enter_async_context(self._join(f"{name}-echo", path, caller=False))
+                    echo.spawn(_answer(echo), "doctor echo")
+                    to = echo.name
+                room = await stack.enter_async_context(self._join(name, path, caller=True))
+                return await self._call(room, to, finding)
+        except (NoAnswer, NotHere, Rejected) as error:
+            return replace(finding, error=str(error), answered=False)
+        except Error as error:
+            return replace(finding, error=str(error))
+
+    def _join(self, name: str, path: CallPath, *, caller: bool) -> Joining:
+        relay = caller and path.relayed
+        network = replace(
+            self.settings, policy="relay" if relay else "all", connect_timeout=max(self.timeout - 1.0, 1.0)
+        )
+        options = RoomOptions(None, None, path.servers, network)
+        return Joining(Only(self.connect, path.types), self.room, name, options)
+
+    async def _call(self, room: Room, to: str, finding: CallFinding) -> CallFinding:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        async with room.call(to, timeout=min(RING, self.timeout)) as call:
+            seconds = loop.time() - begun
+            echoed = await _echoed(call, own=finding.own)
+            pair = (await call.stats()).pair
+            finding = replace(finding, seconds=seconds, echoed=echoed)
+            if pair is not None:
+                finding = replace(
+                    finding,
+                    local=f"{pair.local_type} {pair.local_address}",
+                    remote=f"{pair.remote_type} {pair.remote_address}",
+                    protocol=pair.protocol,
+                    round_trip=pair.round_trip_time,
+                )
+            return finding
+
+
+async def try_paths(caller: Caller, paths: list[CallPath], told: Callable[[CallPath], None]) -> list[CallFinding]:
+    """All of them, a few at once; `told` hears of each that begins."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, path: CallPath) -> CallFinding:
+        async with turns:
+            told(path)
+            return await caller.try_path(path, number)
+
+    return await asyncio.gather(*(one(number, path) for number, path in enumerate(paths, 1)))
+
+
+async def _answer(room: Room) -> None:
+    """The other end: answers, and gives every text back."""
+    async for ring in room.rings():
+        room.start(_give_back, ring.accept())
+
+
+async def _give_back(call: Call) -> None:
+    async for text in call.messages():
+        await call.write(text)
+
+
+async def _echoed(call: Call, *, own: bool) -> bool | None:
+    """Whether a text comes back; where the other end is not ours, its silence says nothing."""
+    text = f"peer doctor {os.urandom(4).hex()}: does this come back?"
+    messages = call.messages()
+    try:
+        async with asyncio.timeout(ECHO if own else ECHO / 3):
+            await call.write(text)
+            async for answer in messages:
+                if text in answer:
+                    return True
+    except (TimeoutError, Error):
+        pass
+    return False if own else None
+
+
+class Only:
+    """A `Connect` whose channels hand out no ICE servers, and tell only some of our candidates to others."""
+
+    def __init__(self, connect: Connect, types: frozenset[str] | None) -> None:
+        self._connect = connect
+        self._types = types
+
+    async def __call__(self, room: str, name: str) -> SignalingChannel:
+        return _Channel(await self._connect(room, name), self._types)
+
+
+class _Channel:
+    def __init__(self, channel: SignalingChannel, types: frozenset[str] | None) -> None:
+        self.welcome: Welcome = msgspec.structs.replace(channel.welcome, ice_servers=[])
+        self._channel = channel
+        self._types = types
+
+    async def send(self, message: ClientMessage) -> None:
+        if self._types is not None:
+            passed = without(message, self._types)
+            if passed is None:
+                return
+            message = passed
+        await self._channel.send(message)
+
+    async def receive(self) -> ServerMessage:
+        return await self._channel.receive()
+
+    async def close(self) -> None:
+        await self._channel.close()

@@ -1,0 +1,76 @@
+"""What a failing server or network means and what to do about it: the words of logs, exceptions and the doctor. Pure.
+
+A sentence has the form `SERVER: cause (code); advice`. Nobody else words these things.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from peer.rtc.ice.servers import UNREACHABLE
+
+REACHABLE: Final = "check the server, and that its port can be reached from here"
+
+_CAUSES: Final = {
+    401: "wrong user or password",
+    403: "forbidden",
+    437: "allocation mismatch",
+    441: "wrong user or password",
+    442: "transport not supported",
+    486: "allocation quota reached",
+    508: "insufficient capacity",
+}
+_ADVICE: Final = {
+    401: "check the user and the password of this server",
+    403: "the server does not allow this; ask who runs it which addresses and users it serves",
+    437: "the server still has an older allocation of this address; it is tried again with the next connection",
+    441: "check the user and the password of this server",
+    442: "the server does not relay UDP; use another one",
+    486: "the user has as many allocations as the server allows; end other calls or raise its quota",
+    508: "the server is full; use another one, or give it more relay ports",
+}
+WRONG_CREDENTIALS: Final = frozenset({401, 441})
+
+NO_SERVER: Final = (
+    "no server is named: calls work within this network only; "
+    "name a STUN and a TURN server for others (turn:USER:PASSWORD@HOST is both)"
+)
+NO_TURN: Final = (
+    "no TURN server is named: where a NAT is symmetric or UDP is blocked, no call comes about; "
+    "name one: turn:USER:PASSWORD@HOST"
+)
+NO_STREAM: Final = (
+    "TURN is reached by UDP only: who is in a network without UDP cannot be called; "
+    "name turns:HOST:443 or turn:HOST?transport=tcp too"
+)
+SYMMETRIC: Final = (
+    "this NAT is symmetric (another port for each destination): a STUN server is not enough; "
+    "name a TURN server: turn:USER:PASSWORD@HOST"
+)
+SYMMETRIC_RELAYED: Final = (
+    "this NAT is symmetric (another port for each destination): many calls from here will go through the TURN server"
+)
+
+
+def cause(code: int, reason: str = "") -> str:
+    """What an error response of a server means; `reason` is the server's own text, which may hold anything."""
+    printable = "".join(character if character.isprintable() else " " for character in reason)[:120].strip()
+    text = _CAUSES.get(code, "refused")
+    return f"{text} ({printable})" if printable else text
+
+
+def advice(code: int) -> str:
+    """What can be done about it."""
+    return _ADVICE.get(code, REACHABLE)
+
+
+def server_sentence(url: str, code: int, text: str, advice: str) -> str:
+    """One line on a server that failed."""
+    return f"{url}: {text}{'' if code == UNREACHABLE else f' ({code})'}; {advice}"
+
+
+def udp_blocked(stream_url: str | None, example: str) -> str:
+    """UDP to the servers is silent while TCP to them is not; `stream_url`: a TURN server that TCP or TLS leads to."""
+    if stream_url is not None:
+        return f"UDP does not get out of this network: calls go through {stream_url}, which works"
+    return f"UDP does not get out of this network: calls need TURN over TCP or TLS; name one, as turns:{example}:443"

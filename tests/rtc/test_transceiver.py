@@ -1,0 +1,330 @@
+"""Senders go on through holds, other codecs and other tracks; a transceiver that is stopped lets go at once."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiortc import RTCCertificate, RTCRtpCodecCapability
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
+from av import AudioFrame
+
+from peer.rtc.codecs import CAPABILITIES, MID, Codec
+from peer.rtc.dtls import DtlsTransport
+from peer.rtc.effects import Transceiver
+from peer.rtc.packet import RtpPacket
+from peer.rtc.sdp import Extension
+from peer.rtc.transceiver import RtpSender, RtpTransceiver, codec_parameters, random_ssrc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+CERTIFICATE = RTCCertificate.generateCertificate()
+PCMU, PCMA = (next(c for c in CAPABILITIES["audio"] if c.name == name) for name in ("PCMU", "PCMA"))
+EXTENSIONS = [Extension(1, MID)]
+
+
+class Quiet(AudioStreamTrack):
+    """Silence, fast, that tells when it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads: asyncio.Queue[None] = asyncio.Queue()
+
+    async def recv(self) -> AudioFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        await asyncio.sleep(0.002)
+        frame = AudioFrame(format="s16", layout="mono", samples=160)
+        frame.planes[0].update(bytes(320))
+        frame.sample_rate, frame.pts, frame.time_base = 8000, 0, Fraction(1, 8000)
+        self._reads.put_nowait(None)
+        return frame
+
+    async def read(self, times: int) -> None:
+        """Until it was read so many times more."""
+        while not self._reads.empty():
+            self._reads.get_nowait()
+        for _ in range(times):
+            await asyncio.wait_for(self._reads.get(), 10)
+
+
+class Ice:
+    role, state = "controlled", "connected"
+
+
+class Transport(DtlsTransport):
+    """Takes what a sender sends, unprotected."""
+
+    def __init__(self) -> None:
+        super().__init__(Ice(), CERTIFICATE)  # type: ignore[arg-type]
+        self.sent: asyncio.Queue[RtpPacket] = asyncio.Queue()
+        self.byes: list[bytes] = []
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if 64 <= data[1] & 0x7F < 96:
+            if data[1] == 203:
+                self.byes.append(data)
+        else:
+            self.sent.put_nowait(RtpPacket(data))
+
+    async def packet(self) -> RtpPacket:  # type: ignore[override]
+        """The next that is sent from now on."""
+        while not self.sent.empty():
+            self.sent.get_nowait()
+        return await asyncio.wait_for(self.sent.get(), 10)
+
+
+class Made:
+    """A sender of its own, with what a connection gives it."""
+
+    def __init__(self, kind: str = "audio") -> None:
+        self.record = Transceiver(kind, cname="me", ssrc=5, rtx_ssrc=6)
+        self.record.current_direction = "sendrecv"
+        self.transport = Transport()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.sender = RtpSender(self.record, self.transport, self.spawn)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def configure(self, *codecs: Codec, mid: str = "0") -> None:
+        self.sender.configure(codecs or [PCMU], EXTENSIONS, mid)
+
+    async def close(self) -> None:
+        await self.sender.stop()
+        await asyncio.gather(*self.tasks)
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[Made]:
+    one = Made()
+    yield one
+    await one.close()
+
+
+async def test_what_was_agreed_is_sent(made: Made) -> None:
+    made.sender.replaceTrack(Quiet())
+    assert made.sender.codec == ""
+    made.configure()
+    packet = await made.transport.packet()
+    assert (packet.ssrc, packet.payload_type, packet.extension(1)) == (5, 0, b"0")
+    assert (made.sender.codec, made.sender.kind, made.sender.transport) == ("PCMU", "audio", made.transport)
+    assert any(each.type == "outbound-rtp" for each in (await made.sender.getStats()).values())
+
+
+async def test_the_same_agreement_once_more_changes_nothing(made: Made) -> None:
+    made.sender.replaceTrack(Quiet())
+    made.configure()
+    first = await made.transport.packet()
+    made.configure()
+    assert (await made.transport.packet()).ssrc == first.ssrc == made.record.ssrc
+    assert made.transport.byes == []
+
+
+@pytest.mark.parametrize(("codec", "mid"), [(PCMA, "0"), (PCMU, "1")], ids=["codec", "mid"])
+async def test_another_codec_is_another_stream(made: Made, codec: Codec, mid: str) -> None:
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    await made.transport.packet()
+    made.configure(codec, mid=mid)
+    packet = await made.transport.packet()
+    assert packet.payload_type == codec.payload_type and packet.extension(1) == mid.encode()
+    assert packet.ssrc == made.record.ssrc != 5
+    await asyncio.gather(*made.tasks)
+    assert len(made.transport.byes) == 1 and track.readyState == "live" and made.sender.track is track
+
+
+async def test_nothing_is_sent_on_hold(made: Made) -> None:
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    await made.transport.packet()
+    made.record.current_direction = "recvonly"
+    made.configure()
+    await silent(made, track)
+    made.record.current_direction = "sendrecv"
+    made.configure()
+    assert (await made.transport.packet()).ssrc == 5
+
+
+@pytest.mark.parametrize("change", ["move", "replaced after its end"])
+async def test_a_hold_outlives_what_makes_another_stream(made: Made, change: str) -> None:
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    await made.transport.packet()
+    made.record.current_direction = "inactive"
+    made.configure()
+    if change == "move":
+        made.transport = Transport()
+        made.sender.move(made.transport)
+    else:
+        track.stop()
+        await finished(made)
+        made.sender.replaceTrack(track := Quiet())
+    await silent(made, track)
+
+
+async def test_a_sender_goes_on_after_its_track_ended(made: Made) -> None:
+    track, another = Quiet(), Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    await made.transport.packet()
+    track.stop()
+    await finished(made)
+    assert made.sender.track is track
+    made.sender.replaceTrack(another)
+    assert (await made.transport.packet()).ssrc == made.record.ssrc != 5
+    assert made.sender.track is another and another.readyState == "live"
+
+
+async def test_a_negotiation_after_the_track_ended_begins_anew(made: Made) -> None:
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    track.stop()
+    await finished(made)
+    made.sender.replaceTrack(None)
+    made.configure()
+    made.sender.replaceTrack(Quiet())
+    assert (await made.transport.packet()).ssrc == made.record.ssrc
+
+
+async def test_another_track_in_the_place_of_one_that_flows(made: Made) -> None:
+    first, second = Quiet(), Quiet()
+    made.sender.replaceTrack(first)
+    made.configure()
+    before = await made.transport.packet()
+    made.sender.replaceTrack(second)
+    after = await made.transport.packet()
+    assert after.ssrc == before.ssrc and first.readyState == "live"
+    made.sender.replaceTrack(None)
+    made.sender.replaceTrack(first)
+    await first.read(2)
+    assert (await made.transport.packet()).ssrc == before.ssrc
+
+
+async def test_a_track_of_the_other_kind_is_refused(made: Made) -> None:
+    with pytest.raises(ValueError, match="video cannot be sent in the place of audio"):
+        made.sender.replaceTrack(VideoStreamTrack())
+    assert made.sender.track is None
+
+
+async def test_another_path_before_and_after_the_beginning(made: Made) -> None:
+    made.transport = Transport()
+    made.sender.move(made.transport)
+    made.sender.replaceTrack(Quiet())
+    made.configure()
+    assert (await made.transport.packet()).ssrc == 5
+    made.transport = Transport()
+    made.sender.move(made.transport)
+    assert (await made.transport.packet()).ssrc == made.record.ssrc
+
+
+async def test_what_is_detached_sends_nothing_ever_again(made: Made) -> None:
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    made.configure()
+    await made.transport.packet()
+    made.sender.detach()
+    await made.sender.stop()
+    for _ in range(2):
+        made.configure(PCMA)
+        made.sender.replaceTrack(track)
+        made.sender.move(made.transport)
+    assert made.sender.track is None and track.readyState == "live"
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_nothing_in_common_sends_nothing(made: Made) -> None:
+    made.sender.replaceTrack(Quiet())
+    made.sender.configure([], EXTENSIONS, "0")
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def finished(made: Made) -> None:
+    """Until the engine inside has seen that its track ended."""
+    engine = vars(made.sender)["_engine"]
+    await asyncio.wait_for(vars(engine)["_RTCRtpSender__rtp_exited"].wait(), 10)
+    assert engine.finished
+
+
+async def silent(made: Made, track: Quiet) -> None:
+    """The track is read on and on, and nothing of it is sent."""
+    await track.read(3)  # what was on its way through the encoder
+    while not made.transport.sent.empty():
+        made.transport.sent.get_nowait()
+    await track.read(5)
+    assert made.transport.sent.empty()
+
+
+# Transceivers
+
+
+class Shell:
+    """A transceiver, and what it told."""
+
+    def __init__(self, kind: str = "audio") -> None:
+        self.record = Transceiver(kind)
+        self.told: list[str] = []
+        part: Any = None
+        self.transceiver = RtpTransceiver(
+            self.record, part, part, lambda: self.told.append("changed"), lambda _: self.told.append("ended")
+        )
+
+
+def test_a_direction_that_changes_needs_negotiation() -> None:
+    shell = Shell()
+    shell.transceiver.direction = "sendrecv"
+    assert shell.told == []
+    shell.transceiver.direction = "recvonly"
+    assert (shell.record.direction, shell.told) == ("recvonly", ["changed"])
+    with pytest.raises(ValueError, match="use one of inactive, sendonly, recvonly, sendrecv"):
+        shell.transceiver.direction = "both"
+
+
+async def test_stop_may_be_awaited_or_not() -> None:
+    shell = Shell()
+    shell.record.mid = "0"
+    shell.transceiver.stop()
+    await shell.transceiver.stop()
+    assert shell.told == ["ended", "changed"]
+    assert (shell.transceiver.direction, shell.transceiver.stopped, shell.record.stopped) == ("stopped", True, False)
+
+
+def test_one_that_was_never_offered_is_stopped_at_once() -> None:
+    shell = Shell()
+    shell.transceiver.stop()
+    assert shell.record.stopped and shell.transceiver.mid is None and shell.transceiver.currentDirection is None
+
+
+def test_codec_preferences() -> None:
+    shell = Shell("video")
+    known = {each.mimeType: each for each in RtpSender.getCapabilities("video").codecs}
+    shell.transceiver.setCodecPreferences([known["video/H264"], known["video/rtx"]])
+    assert {each.name.lower() for each in shell.record.preferences} == {"h264", "rtx"}
+    shell.transceiver.setCodecPreferences([known["video/VP8"]])
+    assert [each.name for each in shell.record.preferences] == ["VP8"]
+    shell.transceiver.setCodecPreferences([])
+    assert shell.record.preferences == ()
+    with pytest.raises(ValueError, match="Codec is not in capabilities"):
+        shell.transceiver.setCodecPreferences([RTCRtpCodecCapability("video/VP7", 90000)])
+
+
+def test_codecs_as_aiortc_writes_them() -> None:
+    video = [codec_parameters(each) for each in CAPABILITIES["video"]]
+    assert (video[0].mimeType, video[0].clockRate, video[0].channels) == ("video/VP8", 90000, None)
+    assert ("nack", "pli") in [(each.type, each.parameter) for each in video[0].rtcpFeedback]
+    assert video[1].parameters == {"apt": video[0].payloadType}
+    opus = codec_parameters(CAPABILITIES["audio"][0])
+    assert (opus.mimeType, opus.channels, opus.parameters["useinbandfec"]) == ("audio/opus", 2, "1")
+
+
+def test_ssrcs_are_never_0() -> None:
+    assert all(0 < random_ssrc() < 1 << 32 for _ in range(100))
