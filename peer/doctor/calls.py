@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from peer.doctor import callpaths
 from peer.doctor.findings import CallFinding
-from peer.errors import CallError, Error, NoAnswer, NotHere, Rejected
+from peer.errors import Error, NoAnswer, NotHere, Rejected
 from peer.joining import Joining
 from peer.room import RoomOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Sequence
 
     from peer.call import Call
     from peer.channel import Connect, SignalingChannel
@@ -103,8 +104,10 @@ class Caller:
             return finding
 
 
-async def try_paths(caller: Caller, paths: list[CallPath], told: Callable[[CallPath], None]) -> list[CallFinding]:
-    """All of them, a few at once; `told` hears of each that begins."""
+async def try_paths(
+    caller: Caller, paths: Sequence[CallPath], told: Callable[[CallPath], None], *, first: int = 1
+) -> list[CallFinding]:
+    """All of them, a few at once; `told` hears of each that begins, `first` is the number of the first in its name."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, path: CallPath) -> CallFinding:
@@ -112,7 +115,7 @@ async def try_paths(caller: Caller, paths: list[CallPath], told: Callable[[CallP
             told(path)
             return await caller.try_path(path, number)
 
-    return await asyncio.gather(*(one(number, path) for number, path in enumerate(paths, 1)))
+    return await asyncio.gather(*(one(number, path) for number, path in enumerate(paths, first)))
 
 
 async def _answer(room: Room) -> None:
@@ -160,7 +163,7 @@ class _Channel:
 
     async def send(self, message: ClientMessage) -> None:
         if self._types is not None:
-            passed = without(message, self._types)
+            passed = callpaths.told(message, self._types)
             if passed is None:
                 return
             message = passed

@@ -99,7 +99,7 @@ class CallFinding:
     """One call through one kind of path."""
 
     path: str
-    """`direct`, `public address`, `relay` or `ICE-TCP`."""
+    """`direct`, `public address` or `relay`."""
     url: str | None = None
     """The server that it was to go through."""
     to: str = ""
@@ -114,6 +114,8 @@ class CallFinding:
     round_trip: float | None = None
     echoed: bool | None = None
     """Whether a text came back; None when the other side does not give texts back."""
+    answered: bool = True
+    """Whether the other side took the call at all."""
     error: str | None = None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ def codec(
     fmtp: str = "",
     feedback: Iterable[str] = (),
 ) -> Codec:
-    pairs = []
+    """From what a=rtpmap, a=fmtp and a=rtcp-fb say; a parameter that is given twice counts as it was given first."""
+    pairs: dict[str, str] = {}
     for part in fmtp.split(";"):
         key, _, value = part.strip().partition("=")
         if key:
-            pairs.append((key.lower(), value))
-    return Codec(kind, name, clock_rate, channels, payload_type, tuple(pairs), tuple(dict.fromkeys(feedback)))
+            pairs.setdefault(key.lower(), value)
+    return Codec(kind, name, clock_rate, channels, payload_type, tuple(pairs.items()), tuple(dict.fromkeys(feedback)))
 
 
 _VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
@@ -99,7 +101,7 @@ CAPABILITIES: dict[str, tuple[Codec, ...]] = {
 
 def matches(ours: Codec, theirs: Codec) -> bool:
     """Whether two formats are the same codec, with parameters that make them take each other's stream."""
-    if ours.name.lower() != theirs.name.lower() or ours.clock_rate != theirs.clock_rate:
+    if (ours.kind, ours.name.lower(), ours.clock_rate) != (theirs.kind, theirs.name.lower(), theirs.clock_rate):
         return False
     if ours.kind == "audio" and ours.channels != theirs.channels:
         return False
@@ -112,6 +114,8 @@ def matches(ours: Codec, theirs: Codec) -> bool:
             )
         case "vp9":
             return mine.get("profile-id", "0") == others.get("profile-id", "0")
+        case "rtx":
+            return ours.apt == theirs.apt
     return True
 
 
@@ -123,16 +127,26 @@ def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Codec]:
     taken: dict[int, Codec] = {}
     for remote in theirs:
         known = next((own for own in ours if not own.is_rtx and matches(own, remote)), None)
-        if known is not None and not remote.is_rtx:
+        if known is not None:
             feedback = tuple(each for each in known.feedback if each in remote.feedback)
-            taken[remote.payload_type] = replace(known, payload_type=remote.payload_type, feedback=feedback)
+            parameters = _h264_answer(known, remote) if known.name == "H264" else known.parameters
+            taken[remote.payload_type] = replace(
+                known, payload_type=remote.payload_type, parameters=parameters, feedback=feedback
+            )
     if any(own.is_rtx for own in ours):
         for remote in theirs:
             if remote.is_rtx and remote.apt in taken:
                 taken[remote.payload_type] = codec(
                     remote.kind, "rtx", remote.clock_rate, 1, remote.payload_type, f"apt={remote.apt}"
                 )
-    return _rtx_after_its_codec(list(taken.values()))
+    return rtx_after_its_codec(list(taken.values()))
+
+
+def agreed(offered: Sequence[Codec], answered: Sequence[Codec]) -> list[Codec]:
+    """What an answer takes of what was offered: under the same numbers (RFC 9429 section 5.3.1)."""
+    numbers = {each.payload_type: each for each in offered}
+    kept = [each for each in answered if each.payload_type in numbers and matches(numbers[each.payload_type], each)]
+    return common(offered, kept)
 
 
 def preferred(codecs: Sequence[Codec], preferences: Sequence[Codec]) -> list[Codec]:
@@ -149,10 +163,10 @@ def preferred(codecs: Sequence[Codec], preferences: Sequence[Codec]) -> list[Cod
             if not wanted.is_rtx and not each.is_rtx and matches(wanted, each) and each not in chosen:
                 chosen.append(each)
     numbers = {each.payload_type for each in chosen}
-    return _rtx_after_its_codec([*chosen, *(c for c in codecs if keep_rtx and c.is_rtx and c.apt in numbers)])
+    return rtx_after_its_codec([*chosen, *(c for c in codecs if keep_rtx and c.is_rtx and c.apt in numbers)])
 
 
-def _rtx_after_its_codec(codecs: Sequence[Codec]) -> list[Codec]:
+def rtx_after_its_codec(codecs: Sequence[Codec]) -> list[Codec]:
     ordered: list[Codec] = []
     for each in codecs:
         if not each.is_rtx:
@@ -174,87 +188,20 @@ _H264_PROFILES = (
 
 
 def _h264_profile(parameters: Mapping[str, str]) -> str | None:
-    text = parameters.get("profile-level-id", "42e01f")  # as older browsers meant it when they said nothing
-    try:
-        number = int(text, 16)
-    except ValueError:
+    # RFC 6184 section 8.1: Baseline, when nothing is said.
+    text = parameters.get("profile-level-id", "42000a")
+    if re.fullmatch(r"[0-9A-Fa-f]{6}", text) is None:
         return None
-    if len(text) != 6:
-        return None
-    idc, iop = number >> 16, (number >> 8) & 0xFF
+    idc, iop = int(text[:2], 16), int(text[2:4], 16)
     return next((name for name, known, mask, value in _H264_PROFILES if idc == known and iop & mask == value), None)
 
 
-@dataclass
-class Numbers:
-    """The payload types and extension ids of one bundle: what a side has used for something stays with it.
-
-    RFC 9429 section 5.2.2 and RFC 8285 section 5: a number is not given to another format within a session; browsers
-    refuse a description that does.
-    """
-
-    formats: dict[tuple[str, str, int, int, str], int] = field(default_factory=dict)
-    """Identity of a format -> its payload type."""
-    used: set[int] = field(default_factory=set)
-    extensions: dict[str, int] = field(default_factory=dict)
-    ids: set[int] = field(default_factory=set)
-
-    def copy(self) -> Numbers:
-        return Numbers(dict(self.formats), set(self.used), dict(self.extensions), set(self.ids))
-
-    def learn(self, codecs: Iterable[Codec], extensions: Iterable[tuple[int, str]]) -> None:
-        """Take note of the numbers in a description, of either side."""
-        for each in codecs:
-            self.used.add(each.payload_type)
-            for own in CAPABILITIES.get(each.kind, ()):
-                if not each.is_rtx and matches(own, each):
-                    self.formats[_identity(own)] = each.payload_type
-        for number, uri in extensions:
-            self.ids.add(number)
-            self.extensions[uri] = number
-
-    def learn_rtx(self, codecs: Iterable[Codec]) -> None:
-        for each in codecs:
-            if each.is_rtx and each.apt >= 0:
-                self.formats[("rtx", each.kind, each.apt, 0, "")] = each.payload_type
-
-    def number(self, codecs: Sequence[Codec]) -> list[Codec]:
-        """The codecs under the numbers that they have in this session, new ones under numbers not used so far."""
-        numbered: list[Codec] = []
-        renamed: dict[int, int] = {}
-        for each in codecs:
-            if each.is_rtx:
-                carried = renamed.get(each.apt, each.apt)
-                key = ("rtx", each.kind, carried, 0, "")
-                number = self._number(key, each.payload_type)
-                numbered.append(replace(each, payload_type=number, parameters=(("apt", str(carried)),)))
-            else:
-                number = self._number(_identity(each), each.payload_type)
-                renamed[each.payload_type] = number
-                numbered.append(replace(each, payload_type=number))
-        return numbered
-
-    def extension(self, uri: str) -> int:
-        """The id of a header extension, a free one of one-byte headers if it has none yet."""
-        if uri not in self.extensions:
-            wanted = DEFAULT_IDS.get(uri, 1)
-            free = (number for number in (wanted, *range(1, 15)) if number not in self.ids)
-            self.extensions[uri] = next(free, 14)
-            self.ids.add(self.extensions[uri])
-        return self.extensions[uri]
-
-    def _number(self, key: tuple[str, str, int, int, str], wanted: int) -> int:
-        if key not in self.formats:
-            if wanted in STATIC_TYPES:
-                self.formats[key] = wanted
-            else:
-                free = (n for n in (wanted, *range(96, 128), *range(35, 64)) if n not in self.used)
-                self.formats[key] = next(free, wanted)
-            self.used.add(self.formats[key])
-        return self.formats[key]
-
-
-def _identity(each: Codec) -> tuple[str, str, int, int, str]:
-    distinguishing = {"packetization-mode", "profile-level-id", "profile-id"}
-    told = ";".join(f"{name}={value.lower()}" for name, value in sorted(each.parameters) if name in distinguishing)
-    return (each.name.lower(), each.kind, each.clock_rate, each.channels, told)
+def _h264_answer(own: Codec, remote: Codec) -> tuple[tuple[str, str], ...]:
+    """RFC 6184 section 8.2.2: the same level both ways, the lower one, unless both sides allow them to differ."""
+    said = dict(remote.parameters)
+    level = said.get("profile-level-id", "")[4:]
+    if said.get("level-asymmetry-allowed") == "1" or not level:
+        return own.parameters
+    mine = dict(own.parameters)
+    mine["profile-level-id"] = mine["profile-level-id"][:4] + min(mine["profile-level-id"][4:], level.lower())
+    return tuple(mine.items())

@@ -302,6 +302,7 @@ class InboundRtp:
 
     def close(self) -> None:
         self._closed = True
+        self._clock.forget(self)
         for timer in (self._timer, self._report_timer):
             if timer is not None:
                 timer.cancel()

@@ -71,7 +71,7 @@ class AddressWatch:
 class _Watcher:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.watches: list[AddressWatch] = []
-        self.addresses = current_addresses()
+        self.addresses = current_addresses(fresh=False)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._netlink = open_netlink()
@@ -97,7 +97,7 @@ class _Watcher:
         self._timer = None
         if self._netlink is None:
             self._look_in(POLL_EVERY)
-        addresses = current_addresses()
+        addresses = current_addresses(fresh=True)
         if addresses != self.addresses:
             logger.debug("local addresses are now %s", ", ".join(sorted(addresses)) or "none")
             self.addresses = addresses
@@ -116,9 +116,9 @@ class _Watcher:
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher] = WeakKeyDictionary()
 
 
-def current_addresses() -> frozenset[str]:
+def current_addresses(*, fresh: bool) -> frozenset[str]:
     """The addresses of the host that others can reach; empty when it is on no network."""
-    return frozenset(local.address for local in interfaces.all_addresses(fresh=True) if not local.is_loopback)
+    return frozenset(local.address for local in interfaces.all_addresses(fresh=fresh) if not local.is_loopback)
 
 
 def open_netlink() -> socket.socket | None:

@@ -50,6 +50,9 @@ SYMMETRIC: Final = (
 SYMMETRIC_RELAYED: Final = (
     "this NAT is symmetric (another port for each destination): many calls from here will go through the TURN server"
 )
+NOTHING_ANSWERS: Final = (
+    "no server answers, neither by UDP nor by TCP; check the network of this host, and that the servers run"
+)
 
 
 def cause(code: int, reason: str = "") -> str:

@@ -36,7 +36,6 @@ class Kernel:
         monkeypatch.setattr(netwatch.interfaces, "all_addresses", self._look)
 
     def _look(self, *, fresh: bool) -> list[LocalAddress]:
-        assert fresh
         self.looks += 1
         return [LocalAddress("eth0", 2, address) for address in self.addresses]
 

@@ -1,0 +1,222 @@
+"""What the findings mean: sentences that say what is wrong and what to do, and the exit code. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, Literal
+
+from peer.doctor.findings import SIGNALING
+from peer.doctor.nat import is_symmetric
+from peer.rtc.ice import remedies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from peer.doctor.findings import CallFinding, Findings, ServerFinding
+
+UNREACHABLE: Final = 3
+CHECK_FAILED: Final = 8
+
+_EXPIRY: Final = re.compile(r"(\d{9,11})(?::|$)")
+"""User of the TURN REST API: the second of the epoch until which the password holds, and a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One thing to say. A `problem` makes the examination fail, a `note` does not."""
+
+    level: Literal["problem", "note"]
+    text: str
+
+
+def diagnose(findings: Findings) -> list[Sentence]:
+    """Everything there is to say, the problems first."""
+    said = [
+        *_signaling(findings),
+        *_servers(findings),
+        *_udp(findings),
+        *_nat(findings),
+        *_calls(findings),
+        *(Sentence("note", remark) for remark in findings.remarks),
+    ]
+    unique = list(dict.fromkeys(said))
+    return sorted(unique, key=lambda sentence: sentence.level != "problem")
+
+
+def exit_code(findings: Findings) -> int:
+    """0 all well, 3 the signaling server cannot be reached, 8 a check failed."""
+    if findings.signaling is not None and findings.signaling.error is not None:
+        return UNREACHABLE
+    return CHECK_FAILED if any(sentence.level == "problem" for sentence in diagnose(findings)) else 0
+
+
+def summary(findings: Findings) -> str:
+    """The last line."""
+    problems = sum(sentence.level == "problem" for sentence in diagnose(findings))
+    if problems:
+        return f"{problems} problem{'s' if problems > 1 else ''} found in {findings.seconds:.1f} s"
+    ways = list(dict.fromkeys(_way(call) for call in findings.calls if call.seconds is not None))
+    through = f"; calls work {', '.join(ways)}" if ways else ""
+    return f"all is well{through} ({findings.seconds:.1f} s)"
+
+
+def _way(call: CallFinding) -> str:
+    return {"direct": "directly", "public address": "over the public address"}.get(call.path, f"through {call.url}")
+
+
+def _signaling(findings: Findings) -> Iterator[Sentence]:
+    if findings.signaling is not None and findings.signaling.error is not None:
+        yield Sentence("problem", findings.signaling.error)
+
+
+# Servers
+
+
+def _servers(findings: Findings) -> Iterator[Sentence]:
+    if not findings.servers:
+        yield Sentence("note", remedies.NO_SERVER)
+        return
+    for server in findings.servers:
+        if server.error is not None:
+            yield Sentence("problem", _failure(server, findings))
+        elif server.turn:
+            yield from _relay(server)
+    turns = [server for server in findings.servers if server.turn]
+    good = [server for server in turns if server.good]
+    if not turns:
+        yield Sentence("note", remedies.NO_TURN)
+    elif good and all(server.transport == "udp" for server in turns):
+        yield Sentence("note", remedies.NO_STREAM)
+
+
+def _failure(server: ServerFinding, findings: Findings) -> str:
+    error = server.error
+    assert error is not None
+    text, advice = error.error_text, error.advice or remedies.REACHABLE
+    where = _where(server)
+    if error.error_code in remedies.WRONG_CREDENTIALS:
+        advice = f"correct the user ({_short(server.username)}) or the password {where}"
+        expired = _expired(server.username, findings.at)
+        if expired is not None:
+            text, advice = f"the password of user {_short(server.username)} expired {expired} ago", f"renew it {where}"
+    elif server.silent and server.tcp_opens:
+        text += ", though TCP to the same port opens"
+    elif server.silent and server.tcp_opens is False:
+        text += ", and TCP to the same port does not open either"
+    elif server.address is None:  # its name, or the URL itself
+        advice += f" {where}" if advice == "correct the URL" else f"; it is named {where}"
+    return remedies.server_sentence(server.url, error.error_code, text, advice)
+
+
+def _where(server: ServerFinding) -> str:
+    return f"on {SIGNALING}" if server.origin == SIGNALING else f"in {server.origin}"
+
+
+def _short(name: str | None) -> str:
+    name = name or ""
+    return name if len(name) <= 40 else f"{name[:39]}…"
+
+
+def _expired(username: str | None, now: float) -> str | None:
+    """How long ago, where the user says until when its password holds."""
+    match = _EXPIRY.match(username or "")
+    if match is None or (past := now - int(match[1])) <= 0:
+        return None
+    for unit, seconds in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if past >= 2 * seconds:
+            return f"{past / seconds:.0f} {unit}"
+    return f"{past:.0f} s"
+
+
+def _relay(server: ServerFinding) -> Iterator[Sentence]:
+    if server.address is not None and ip_address(server.address[0]).is_global:
+        for host, _ in server.relayed:
+            if not ip_address(host).is_global:
+                yield Sentence(
+                    "problem",
+                    f"{server.url}: it relays at {host}, which nobody outside its network reaches; "
+                    "tell it its public address (coturn: external-ip)",
+                )
+                return
+    if not server.carries:
+        host, port = server.relayed[0] if server.relayed else ("its relay address", 0)
+        yield Sentence(
+            "problem",
+            f"{server.url}: the relay at {host}{f':{port}' if port else ''} was given, but no packet came through it; "
+            "open the server's relay ports (UDP) in its firewall, and let it relay to its own address",
+        )
+
+
+# Network
+
+
+def _udp(findings: Findings) -> Iterator[Sentence]:
+    """Whether UDP gets out at all, where servers that are asked by UDP are silent."""
+    by_udp = [server for server in findings.servers if server.transport == "udp" and server.address is not None]
+    silent = [server for server in by_udp if server.silent]
+    if not silent or len(silent) < len(by_udp):
+        return
+    streams = [server for server in findings.servers if server.transport != "udp"]
+    works = next((server.url for server in streams if server.good), None)
+    if works is not None:
+        # A good relay by TCP is what such a network needs: that is no failure by itself, the silent servers are.
+        yield Sentence("note", remedies.udp_blocked(works, ""))
+    elif any(server.tcp_opens for server in silent) or any(_answered(server) for server in streams):
+        yield Sentence("problem", remedies.udp_blocked(None, _host(silent[0].url)))
+    else:
+        yield Sentence("problem", remedies.NOTHING_ANSWERS)
+
+
+def _answered(server: ServerFinding) -> bool:
+    """Whether anything at all came from it."""
+    return server.address is not None and not server.silent and server.error is None
+
+
+def _host(url: str) -> str:
+    match = re.match(r"\w+:(\[[^\]]+\]|[^:?]+)", url)
+    return match[1] if match else "HOST"
+
+
+def _nat(findings: Findings) -> Iterator[Sentence]:
+    if any(is_symmetric(nat) for nat in findings.nats):
+        relayed = any(server.turn and server.good for server in findings.servers)
+        yield Sentence("note", remedies.SYMMETRIC_RELAYED) if relayed else Sentence("problem", remedies.SYMMETRIC)
+
+
+# Calls
+
+
+def _calls(findings: Findings) -> Iterator[Sentence]:
+    calls = findings.calls
+    for call in calls:
+        if call.error is not None:
+            yield _broken(call)
+        elif call.echoed is False:
+            yield Sentence(
+                "problem",
+                f"the call {_way(call)} opened, but no text came back within it; try again, and report it if it stays",
+            )
+    if calls and all(call.own for call in calls):
+        yield Sentence("note", _own_ends(calls))
+
+
+def _broken(call: CallFinding) -> Sentence:
+    if call.path == "public address" and call.own:
+        return Sentence(
+            "note",
+            "this NAT does not lead its own public address back to us (no hairpinning): "
+            "two peers behind it use their private addresses, or TURN",
+        )
+    who = "" if call.own or not call.answered else f" to {call.to}"
+    return Sentence("problem", f"the call{who} {_way(call)} failed: {call.error}" if call.answered else f"{call.error}")
+
+
+def _own_ends(calls: Sequence[CallFinding]) -> str:
+    relayed = any(call.path == "relay" for call in calls)
+    proves = "the signaling server and the relays" if relayed else "the signaling server"
+    return (
+        f"both ends of the calls were on this host, so they prove {proves}, not the network of others; "
+        "start peer call URL --room doctor elsewhere to call that"
+    )

@@ -1,0 +1,194 @@
+"""Packets of one stream come out as frames; another SSRC or codec takes over; feedback goes to its sender."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from peer.rtc.clock import ParticipantClock
+from peer.rtc.inbound import MAX_SSRCS, InboundRtp, ReceiveParameters
+from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, VP8, VP8_RTX, opus, packet, pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiortc.rtp import RtcpReceiverInfo
+
+    from peer.rtc.frames import EncodedFrame, Kind
+
+PICTURES = pictures(4)
+
+
+class Out:
+    """Feedback that is written down."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[tuple[int, list[int]]] = asyncio.Queue()
+        self.plis: list[int] = []
+        self.rembs: list[tuple[int, list[int]]] = []
+        self.reports: asyncio.Queue[list[RtcpReceiverInfo]] = asyncio.Queue()
+
+    def nack(self, media_ssrc: int, lost: list[int]) -> None:
+        self.asked.put_nowait((media_ssrc, lost))
+
+    def pli(self, media_ssrc: int) -> None:
+        self.plis.append(media_ssrc)
+
+    def remb(self, bitrate: int, ssrcs: list[int]) -> None:
+        self.rembs.append((bitrate, ssrcs))
+
+    def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
+        self.reports.put_nowait(reports)
+
+
+class Receiving:
+    def __init__(self, kind: Kind) -> None:
+        self.out = Out()
+        self.frames: list[EncodedFrame] = []
+        self.clock = ParticipantClock()
+        self.stream = InboundRtp(kind, self.out, self.clock, self.frames.append)  # type: ignore[arg-type]
+
+    def take(self, *arguments: object, **options: object) -> None:
+        self.stream.rtp(packet(*arguments, **options), time.monotonic())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def video() -> Iterator[Receiving]:  # type: ignore[misc]
+    one = Receiving("video")
+    one.stream.configure(ReceiveParameters([VP8, VP8_RTX, H264], abs_send_time=SEND_TIME_ID))
+    yield one
+    one.stream.close()
+
+
+@pytest.fixture
+async def audio() -> Iterator[Receiving]:  # type: ignore[misc]
+    one = Receiving("audio")
+    one.stream.configure(ReceiveParameters([OPUS, PCMU]))
+    yield one
+    one.stream.close()
+
+
+async def test_packets_become_frames_at_once(video: Receiving) -> None:
+    for number, payload in enumerate(PICTURES):
+        video.take(VP8, number, number * 3000, payload)
+    assert [frame.timestamp for frame in video.frames] == [0, 3000, 6000, 9000]
+    assert [frame.keyframe for frame in video.frames] == [True, False, False, False]
+    assert (video.frames[0].width, video.frames[0].height, video.frames[0].codec.name) == (64, 48, "VP8")
+    counts = video.stream.counts()
+    assert (counts.codec, counts.ssrc, counts.packets, counts.frames, counts.lost) == ("VP8", 5, 4, 4, 0)
+    assert counts.bytes == sum(map(len, PICTURES))
+
+
+async def test_a_codec_that_was_not_agreed_is_dropped(audio: Receiving) -> None:
+    audio.take(VP8, 1, 0, PICTURES[0])
+    assert audio.frames == [] and audio.stream.counts().packets == 0
+
+
+async def test_what_is_lost_is_asked_for_and_taken_when_it_comes_again(video: Receiving) -> None:
+    video.take(VP8, 0, 0, PICTURES[0])
+    video.take(VP8, 2, 6000, PICTURES[2])
+    assert await asyncio.wait_for(video.out.asked.get(), 10) == (5, [1])
+    video.take(VP8_RTX, 77, 3000, b"\x00\x01" + PICTURES[1], ssrc=6)
+    assert [frame.timestamp for frame in video.frames] == [0, 3000, 6000]
+    assert video.stream.counts().nacks == 1
+
+
+async def test_probes_and_retransmissions_of_nothing_are_dropped(video: Receiving) -> None:
+    video.take(VP8_RTX, 77, 0, b"\x00\x01" + PICTURES[1], ssrc=6)
+    video.take(VP8, 0, 0, PICTURES[0])
+    for payload in (b"", b"x"):
+        video.take(VP8_RTX, 78, 3000, payload, ssrc=6)
+    assert len(video.frames) == 1
+
+
+async def test_a_late_retransmission_does_not_bring_the_stream_before_back(video: Receiving) -> None:
+    video.take(VP8, 0, 0, PICTURES[0], ssrc=5)
+    video.take(VP8_RTX, 1, 0, b"\x00\x05" + PICTURES[1], ssrc=6)
+    video.take(VP8, 100, 0, PICTURES[0], ssrc=15)
+    video.take(VP8_RTX, 2, 0, b"\x00\x01" + PICTURES[1], ssrc=6)
+    video.take(VP8, 101, 3000, PICTURES[1], ssrc=15)
+    assert len(video.frames) == 3 and video.stream.counts().ssrc == 15
+
+
+async def test_repairs_that_the_description_names(video: Receiving) -> None:
+    video.stream.configure(ReceiveParameters([VP8, VP8_RTX], repairs={60: 15}))
+    video.take(VP8, 0, 0, PICTURES[0], ssrc=15)
+    video.take(VP8, 2, 6000, PICTURES[2], ssrc=15)
+    video.take(VP8_RTX, 9, 3000, b"\x00\x01" + PICTURES[1], ssrc=60)
+    assert len(video.frames) == 3
+
+
+async def test_another_stream_takes_over_and_the_counters_go_on(audio: Receiving) -> None:
+    (data,) = opus()
+    for ssrc in range(5, 5 + 2 * MAX_SSRCS):
+        for number in range(2):
+            audio.take(OPUS, number, number * 960, data, ssrc=ssrc)
+    counts = audio.stream.counts()
+    assert (counts.ssrc, counts.packets, counts.frames) == (4 + 2 * MAX_SSRCS, 4 * MAX_SSRCS, 4 * MAX_SSRCS)
+    assert len(audio.stream.sources()) == MAX_SSRCS and counts.ssrc in audio.stream.sources()
+
+
+async def test_another_codec_takes_over(audio: Receiving) -> None:
+    (data,) = opus()
+    audio.take(OPUS, 0, 0, data)
+    audio.take(PCMU, 1, 960, b"\xff" * 160)
+    audio.take(OPUS, 2, 1920, data)
+    assert [frame.codec.name for frame in audio.frames] == ["opus", "PCMU", "opus"]
+
+
+async def test_the_parameters_may_change(audio: Receiving) -> None:
+    (data,) = opus()
+    audio.take(OPUS, 0, 0, data)
+    audio.stream.configure(ReceiveParameters([PCMU]))
+    audio.take(OPUS, 1, 960, data)
+    audio.take(PCMU, 2, 960, b"\xff" * 160)
+    assert [frame.codec.name for frame in audio.frames] == ["opus", "PCMU"]
+
+
+async def test_keyframes_are_not_asked_for_all_the_time(video: Receiving) -> None:
+    video.stream.request_keyframe()
+    assert video.out.plis == [], "nothing has come yet that one could be asked of"
+    video.take(VP8, 0, 0, PICTURES[0])
+    for _ in range(10):
+        video.stream.request_keyframe()
+    assert video.out.plis == [5] and video.stream.counts().plis == 1
+
+
+async def test_no_keyframe_is_asked_of_sound(audio: Receiving) -> None:
+    audio.take(OPUS, 0, 0, opus()[0])
+    audio.stream.request_keyframe()
+    assert audio.out.plis == []
+
+
+async def test_the_bandwidth_is_estimated(video: Receiving) -> None:
+    now = time.monotonic()
+    for number in range(400):
+        at = number * 0.01
+        one = packet(VP8, number, number * 900, PICTURES[0], send_time=int(at * (1 << 18)))
+        video.stream.rtp(one, now + at)
+    assert video.out.rembs and all(ssrcs == [5] for _, ssrcs in video.out.rembs)
+
+
+@pytest.mark.virtual_time
+async def test_reports_are_sent_and_answer_those_of_the_sender(audio: Receiving) -> None:
+    audio.stream.sender_report(5, 0x1234_5678_9ABC_DEF0, 0, time.monotonic())
+    for number in (0, 1, 3):
+        audio.take(OPUS, number, number * 960, opus()[0])
+    audio.stream.sender_report(5, 0x1234_5678_9ABC_DEF0, 0, time.monotonic())
+    (report,) = await asyncio.wait_for(audio.out.reports.get(), 10)
+    assert (report.ssrc, report.highest_sequence, report.packets_lost, report.lsr) == (5, 3, 1, 0x5678_9ABC)
+    assert 0 <= report.dlsr < 10 * 65536
+
+
+async def test_after_the_end_nothing_happens(video: Receiving) -> None:
+    video.take(VP8, 0, 0, PICTURES[0])
+    video.take(VP8, 2, 6000, PICTURES[2])
+    video.stream.close()
+    video.stream.configure(ReceiveParameters([VP8]))
+    video.take(VP8, 1, 3000, PICTURES[1])
+    assert len(video.frames) == 1
+    assert vars(video.stream)["_timer"] is None and vars(video.stream)["_report_timer"] is None
+    assert vars(video.clock)["_tracks"] == {}
