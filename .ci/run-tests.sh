@@ -1,13 +1,25 @@
 #!/bin/sh
-# Runs pytest with the given arguments. "No test was collected" (pytest's exit code 5) is a failure with a reason.
+# Runs pytest with the given arguments, or every test: first, on all cores, what needs neither a browser nor networks of
+# its own, then the rest one after the other. "No test was collected" (pytest's exit code 5) is a failure with a reason.
 set -u
 
 # Compiled once, the tests start several seconds sooner.
 unset PYTHONDONTWRITEBYTECODE
 
-.venv/bin/pytest "$@"
-code=$?
-if [ "$code" = 5 ]; then
-    echo "No test was selected: look at the arguments ($*)" >&2
+run() {
+    .venv/bin/pytest "$@"
+    code=$?
+    if [ "$code" = 5 ]; then
+        echo "No test was selected: look at the arguments ($*)" >&2
+    fi
+    return "$code"
+}
+
+if [ "$#" -gt 0 ]; then
+    run "$@"
+    exit
 fi
-exit "$code"
+status=0
+run -m "not browser and not network and not slow" -n auto --dist worksteal || status=$?
+run -m "browser or network or slow" || status=$?
+exit "$status"

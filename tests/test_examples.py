@@ -182,3 +182,11 @@ async def test_chat(server: Server, tmp_path: Path) -> None:
                 await call.write("good evening")
                 await example.line("alice: good evening")
             await example.line("alice is gone")
+
+
+async def test_the_w3c_interface(tmp_path: Path) -> None:
+    async with running("w3c_connection", tmp_path) as example:
+        await example.line("you said 'hello'")
+        await example.line("over host udp")
+        await example.line("you said 'still here'")
+        assert await example.ended() == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import call, demo, devices, output, serve
+from peer.cli import call, demo, devices, doctor, output, serve
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -28,6 +28,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("devices")(devices.devices)
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

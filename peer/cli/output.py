@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from peer.doctor.shown import Row
     from peer.logs import LineHandler
     from peer.media.devices import Device
     from peer.report import CallReport
@@ -70,6 +71,23 @@ def print_devices(devices: Sequence[Device]) -> None:
     for device in devices:
         flag = "--audio" if device.kind == "microphone" else "--video"
         table.add_row(*(_plain(cell) for cell in (device.kind, f"{flag} {device.argument}", device.label)))
+    _console().print(table)
+
+
+def print_checks(rows: Sequence[Row]) -> None:
+    """The table of `peer doctor`: what was tried, what came of it, how long it took."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("check", overflow="fold")
+    table.add_column("result")
+    table.add_column("seconds", justify="right")
+    table.add_column("details", overflow="fold")
+    styles = {True: "green", False: "bold red", None: "dim"}
+    for row in rows:
+        seconds = "" if row.seconds is None else f"{row.seconds:.2f}"
+        table.add_row(_plain(row.check), Text(row.result, styles[row.good]), seconds, _plain(row.details))
     _console().print(table)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -86,10 +87,9 @@ class Caller:
         return Joining(Only(self.connect, path.types), self.room, name, options)
 
     async def _call(self, room: Room, to: str, finding: CallFinding) -> CallFinding:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = perf_counter()
         async with room.call(to, timeout=min(RING, self.timeout)) as call:
-            seconds = loop.time() - begun
+            seconds = perf_counter() - begun
             echoed = await _echoed(call, own=finding.own)
             pair = (await call.stats()).pair
             finding = replace(finding, seconds=seconds, echoed=echoed)

@@ -12,7 +12,7 @@ from peer.doctor.nat import is_symmetric
 from peer.rtc.ice import remedies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from peer.doctor.findings import CallFinding, Findings, ServerFinding
 
@@ -101,12 +101,12 @@ def _failure(server: ServerFinding, findings: Findings) -> str:
         expired = _expired(server.username, findings.at)
         if expired is not None:
             text, advice = f"the password of user {_short(server.username)} expired {expired} ago", f"renew it {where}"
-    elif server.silent and server.tcp_opens:
-        text += ", though TCP to the same port opens"
-    elif server.silent and server.tcp_opens is False:
-        text += ", and TCP to the same port does not open either"
-    elif server.address is None:  # its name, or the URL itself
-        advice += f" {where}" if advice == "correct the URL" else f"; it is named {where}"
+    else:
+        if server.silent and server.transport == "udp" and server.tcp_opens is not None:
+            opens = "but TCP to the same port opens" if server.tcp_opens else "and TCP to the same port does not open"
+            text += f", {opens}"
+        if server.origin != "--ice-server":
+            advice += f"; it is named {where}"
     return remedies.server_sentence(server.url, error.error_code, text, advice)
 
 
@@ -158,20 +158,14 @@ def _udp(findings: Findings) -> Iterator[Sentence]:
     silent = [server for server in by_udp if server.silent]
     if not silent or len(silent) < len(by_udp):
         return
-    streams = [server for server in findings.servers if server.transport != "udp"]
-    works = next((server.url for server in streams if server.good), None)
+    works = next((server.url for server in findings.servers if server.transport != "udp" and server.good), None)
     if works is not None:
-        # A good relay by TCP is what such a network needs: that is no failure by itself, the silent servers are.
+        # Such a relay is all that this network needs: the silent servers are told of by themselves.
         yield Sentence("note", remedies.udp_blocked(works, ""))
-    elif any(server.tcp_opens for server in silent) or any(_answered(server) for server in streams):
+    elif any(server.tcp_opens or server.good for server in findings.servers):
         yield Sentence("problem", remedies.udp_blocked(None, _host(silent[0].url)))
-    else:
+    elif len(findings.servers) > 1:
         yield Sentence("problem", remedies.NOTHING_ANSWERS)
-
-
-def _answered(server: ServerFinding) -> bool:
-    """Whether anything at all came from it."""
-    return server.address is not None and not server.silent and server.error is None
 
 
 def _host(url: str) -> str:
@@ -196,10 +190,10 @@ def _calls(findings: Findings) -> Iterator[Sentence]:
         elif call.echoed is False:
             yield Sentence(
                 "problem",
-                f"the call {_way(call)} opened, but no text came back within it; try again, and report it if it stays",
+                f"{_named(call)} opened, but no text came back within it; try again, and report it if it stays",
             )
     if calls and all(call.own for call in calls):
-        yield Sentence("note", _own_ends(calls))
+        yield Sentence("note", _own_ends(findings))
 
 
 def _broken(call: CallFinding) -> Sentence:
@@ -209,14 +203,20 @@ def _broken(call: CallFinding) -> Sentence:
             "this NAT does not lead its own public address back to us (no hairpinning): "
             "two peers behind it use their private addresses, or TURN",
         )
-    who = "" if call.own or not call.answered else f" to {call.to}"
-    return Sentence("problem", f"the call{who} {_way(call)} failed: {call.error}" if call.answered else f"{call.error}")
+    return Sentence("problem", f"{_named(call)} failed: {call.error}" if call.answered else f"{call.error}")
 
 
-def _own_ends(calls: Sequence[CallFinding]) -> str:
-    relayed = any(call.path == "relay" for call in calls)
+def _named(call: CallFinding) -> str:
+    to = "" if call.own else f" to {call.to}"
+    return f"the direct call{to}" if call.path == "direct" else f"the call{to} {_way(call)}"
+
+
+def _own_ends(findings: Findings) -> str:
+    relayed = any(call.path == "relay" for call in findings.calls)
     proves = "the signaling server and the relays" if relayed else "the signaling server"
+    signaling = findings.signaling
+    where = f"{signaling.url} --room {signaling.room}" if signaling is not None else "URL --room doctor"
     return (
         f"both ends of the calls were on this host, so they prove {proves}, not the network of others; "
-        "start peer call URL --room doctor elsewhere to call that"
+        f"to have that tried, run on another machine: peer call {where} --name echo"
     )

@@ -1,4 +1,4 @@
-"""The whole examination: joins the signaling server, asks all ICE servers at once, then calls through what they gave."""
+"""All of it: joins the signaling server, asks every ICE server at once, then calls through what these gave."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class ServerFinding:
     carried: float | None = None
     """Seconds that a packet took through the relay and back to us; None when none came, or none was sent."""
     tcp_opens: bool | None = None
-    """Of a UDP server that is silent: whether a TCP connection to the same port opens."""
+    """Of one that failed: whether a TCP connection to its port opens."""
     silent: bool = False
     """Whether it failed by not answering at all."""
     error: CandidateError | None = None

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from peer.doctor import natprobe
@@ -14,6 +15,7 @@ from peer.rtc.ice.lookup import Names, ServerFailed, refused
 from peer.rtc.ice.relay import RelayOptions
 from peer.rtc.ice.relaying import first_relay
 from peer.rtc.ice.relaylink import Way
+from peer.rtc.ice.remedies import is_silent
 from peer.rtc.ice.servers import UNREACHABLE
 from peer.rtc.ice.stun import Class
 
@@ -78,8 +80,8 @@ class ServerProbes:
 
     async def _examine(self, server: Named) -> list[ServerFinding]:
         url = server.url
-        begun = self._loop.time()
-        until = begun + self._timeout
+        begun = perf_counter()  # the loop's clock ticks in milliseconds, under uvloop
+        until = self._loop.time() + self._timeout
         blank = ServerFinding(
             url=url.url, origin=server.origin, transport=url.transport, turn=url.is_turn, username=url.username
         )
@@ -110,29 +112,26 @@ class ServerProbes:
     async def _one_family(
         self, url: IceServerUrl, addresses: list[Address], blank: ServerFinding, until: float
     ) -> ServerFinding:
-        beside: list[asyncio.Task[Any]] = []
-        opening: asyncio.Task[bool] | None = None
-        if url.transport == "udp":
-            opening = asyncio.create_task(_opens(addresses[0], until), name="doctor TCP")
-            beside.append(opening)
-            if url.is_turn:  # it answers STUN queries too, so it is one more to compare
-                beside.append(asyncio.create_task(self._stun(addresses), name="doctor STUN"))
+        opening = asyncio.create_task(_opens(addresses[0], until), name="doctor TCP")
+        beside: list[asyncio.Task[Any]] = [opening]
+        if url.is_turn and url.transport == "udp":  # it answers STUN queries too, so it is one more to compare
+            beside.append(asyncio.create_task(self._stun(addresses), name="doctor STUN"))
         try:
             if url.is_turn:
                 return await self._turn(url, addresses, blank, until)
             async with asyncio.timeout_at(until):
                 mapped = await self._stun(addresses)
-            return replace(blank, mapped=mapped, seconds=self._loop.time())
+            return replace(blank, mapped=mapped, seconds=perf_counter())
         except ServerFailed as failure:
-            return replace(blank, error=failure.error(url.url), silent=_is_silent(failure))
+            error, silent = failure.error(url.url), is_silent(failure.code, failure.text)
         except TimeoutError:
-            failure = ServerFailed(UNREACHABLE, f"no answer within {self._timeout:g} s")
-            opens = await opening if opening is not None else None
-            return replace(blank, error=failure.error(url.url), silent=True, tcp_opens=opens)
+            error, silent = ServerFailed(UNREACHABLE, f"no answer within {self._timeout:g} s").error(url.url), True
         finally:
+            opens = opening.result() if opening.done() else None
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+        return replace(blank, error=error, silent=silent, tcp_opens=opens)
 
     # STUN
 
@@ -183,7 +182,7 @@ class ServerProbes:
         try:
             finding = replace(
                 blank,
-                seconds=self._loop.time(),
+                seconds=perf_counter(),
                 mapped=_related(relay),
                 relayed=tuple((base.candidate.address, base.candidate.port) for base in relay.bases),
             )
@@ -198,11 +197,13 @@ class ServerProbes:
         relayed = base.candidate.address, base.candidate.port
         token = b"\x80" + os.urandom(19)
         arrived = heard.expect(token)
-        outside = next(((probe, seen[0].mapped) for probe in self._probes if (seen := self._of_family(probe, base))), None)
-        sent = self._loop.time()
-        end = sent + CARRY
+        outside = next(
+            ((probe, seen[0].mapped) for probe in self._probes if (seen := self._of_family(probe, base))), None
+        )
+        sent = perf_counter()
+        end = self._loop.time() + CARRY
         while not arrived.done() and self._loop.time() < end:
-            sent = self._loop.time()
+            sent = perf_counter()
             base.send(token, relayed)
             if outside is not None:
                 probe, mapped = outside
@@ -232,7 +233,7 @@ class _Heard:
     def data_received(self, data: bytes) -> None:
         arrived = self._tokens.get(data)
         if arrived is not None and not arrived.done():
-            arrived.set_result(self._loop.time())
+            arrived.set_result(perf_counter())
 
     def base_lost(self, base: Base) -> None:
         pass
@@ -243,10 +244,6 @@ def _related(relay: Relay) -> Address | None:
     if candidate.related_address is None or candidate.related_port is None:
         return None
     return candidate.related_address, candidate.related_port
-
-
-def _is_silent(failure: ServerFailed) -> bool:
-    return failure.code == UNREACHABLE and failure.text.startswith(("no answer", "no connection in time"))
 
 
 async def _opens(address: Address, until: float) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RETRANSMIT: Final = 0.2
 """Seconds until a query is sent again; each further time after twice as long."""
 MAX_WAITING: Final = 256
-"""Queries and tokens under way; the doctor comes nowhere near, one more raises."""
+"""Queries under way; the doctor comes nowhere near, one more raises."""
 
 CHANGE_ADDRESS: Final = 4
 CHANGE_PORT: Final = 2
@@ -26,11 +26,10 @@ CHANGE_PORT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, from where, and after how many seconds."""
+    """What came back, and from where."""
 
     message: Message
     source: Address
-    seconds: float
 
 
 class StunProbe(UdpEndpoint):
@@ -39,8 +38,7 @@ class StunProbe(UdpEndpoint):
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[bytes, tuple[Address | None, asyncio.Future[tuple[Message, Address]]]] = {}
-        self._tokens: dict[bytes, asyncio.Future[None]] = {}
+        self._waiting: dict[bytes, tuple[Address | None, asyncio.Future[Answer]]] = {}
 
     @classmethod
     async def open(cls, address: str) -> StunProbe:
@@ -64,9 +62,9 @@ class StunProbe(UdpEndpoint):
         if change:
             query.add(Attribute.CHANGE_REQUEST, change)
         data = query.encode(fingerprint=True)
-        answered: asyncio.Future[tuple[Message, Address]] = self._loop.create_future()
+        answered: asyncio.Future[Answer] = self._loop.create_future()
         self._expect(query.transaction_id, None if change else server, answered)
-        begun, interval = self._loop.time(), RETRANSMIT
+        interval = RETRANSMIT
         try:
             while not answered.done():
                 self.send(data, server)
@@ -74,30 +72,14 @@ class StunProbe(UdpEndpoint):
                 interval *= 2
         finally:
             del self._waiting[query.transaction_id]
-        return Answer(*answered.result(), self._loop.time() - begun)
+        return answered.result()
 
-    def expect(self, token: bytes) -> asyncio.Future[None]:
-        """Done when a datagram comes that is this token."""
-        if len(self._tokens) >= MAX_WAITING:
-            raise RuntimeError("too many tokens at once")
-        return self._tokens.setdefault(token, self._loop.create_future())
-
-    def forget(self, token: bytes) -> None:
-        self._tokens.pop(token, None)
-
-    def _expect(
-        self, transaction_id: bytes, server: Address | None, answered: asyncio.Future[tuple[Message, Address]]
-    ) -> None:
+    def _expect(self, transaction_id: bytes, server: Address | None, answered: asyncio.Future[Answer]) -> None:
         if len(self._waiting) >= MAX_WAITING:
             raise RuntimeError("too many queries at once")
         self._waiting[transaction_id] = server, answered
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        token = self._tokens.get(data)
-        if token is not None:
-            if not token.done():
-                token.set_result(None)
-            return
         waiting = self._waiting.get(data[8 : stun.HEADER_SIZE]) if data[:1] == b"\x01" else None
         if waiting is None:
             return
@@ -105,6 +87,6 @@ class StunProbe(UdpEndpoint):
         if answered.done() or (server is not None and server != addr[:2]):  # from elsewhere: a guess, or a forgery
             return
         try:
-            answered.set_result((stun.parse(data), addr[:2]))
+            answered.set_result(Answer(stun.parse(data), addr[:2]))
         except stun.StunError:
             return

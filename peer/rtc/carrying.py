@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from peer.rtc.connectionmedia import ConnectionMedia
     from peer.rtc.effects import Effect, Transceiver
-    from peer.rtc.path import Path
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +34,6 @@ class Carrier:
         self._clock = ParticipantClock()
         self._data: effects.DataAgreed | None = None
         self._data_started = False
-        self._before: Path | None = None
-        """The path that a move which is not agreed yet leaves."""
         self._made: list[RtpTransceiver] = []
 
     def make(self, record: Transceiver) -> RtpTransceiver:
@@ -66,10 +63,7 @@ class Carrier:
                 case effects.RestartDropped():
                     self._drop_restart()
                 case effects.RoleAgreed():
-                    self._settle_move()
                     self._connection.path.role_agreed(effect.role)
-                case effects.BundleMoves():
-                    self._connection.path.bundle_moves(agreed=effect.agreed)
                 case effects.DataAgreed():
                     self._data = effect
                     self._start_data()
@@ -110,17 +104,15 @@ class Carrier:
         for each in self._made:
             each.receiver.track.stop()
         await asyncio.gather(*(each.receiver.remote.finish() for each in self._made))
-        if self._before is not None:
-            await self._before.close()
 
     # Paths
 
     def _take_transport(self, remote: effects.RemoteTransport) -> None:
         connection = self._connection
-        if remote.moved:
-            self._before = connection.new_path()
-        elif remote.restarted and connection.signalingState == "have-remote-offer":
+        if remote.restarted and connection.signalingState == "have-remote-offer":
             connection.path.restart()
+        if remote.moved:
+            connection.path.bundle_moves()
         connection.path.described(remote)
 
     def _take_candidates(self, found: effects.RemoteCandidates) -> None:
@@ -135,26 +127,8 @@ class Carrier:
             self._connection.path.add_candidate(None, agreed=False)
 
     def _drop_restart(self) -> None:
-        if self._before is not None:
-            moved, before, self._before = self._connection.path, self._before, None
-            self._connection.use_path(before)
-            self._connection.spawn(moved.close())
         self._connection.path.drop_restart()
         self._connection.path.bundle_stays()
-
-    def _settle_move(self) -> None:
-        """The bundle has another path for good: everything goes on over it."""
-        if self._before is None:
-            return
-        before, self._before = self._before, None
-        path = self._connection.path
-        for each in self._made:
-            each.sender.move(path.dtls)
-            each.receiver.transport = path.dtls
-        if self._connection.sctp is not None:
-            self._connection.sctp.setTransport(path.dtls)
-            path.dtls.take_data_from(before.dtls)
-        self._connection.spawn(before.close())
 
     # Media
 

@@ -198,10 +198,9 @@ def _h264_profile(parameters: Mapping[str, str]) -> str | None:
 
 def _h264_answer(own: Codec, remote: Codec) -> tuple[tuple[str, str], ...]:
     """RFC 6184 section 8.2.2: the same level both ways, the lower one, unless both sides allow them to differ."""
-    said = dict(remote.parameters)
-    level = said.get("profile-level-id", "")[4:]
-    if said.get("level-asymmetry-allowed") == "1" or not level:
+    mine, said = dict(own.parameters), dict(remote.parameters)
+    profile, level = mine.get("profile-level-id", ""), said.get("profile-level-id", "")[4:].lower()
+    if mine.get("level-asymmetry-allowed") == said.get("level-asymmetry-allowed") == "1" or not profile or not level:
         return own.parameters
-    mine = dict(own.parameters)
-    mine["profile-level-id"] = mine["profile-level-id"][:4] + min(mine["profile-level-id"][4:], level.lower())
+    mine["profile-level-id"] = profile[:4] + min(profile[4:], level)
     return tuple(mine.items())

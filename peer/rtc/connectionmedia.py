@@ -19,10 +19,9 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from peer.rtc import report, sdp
 from peer.rtc.carrying import Carrier
 from peer.rtc.connectionstate import ConnectionState
-from peer.rtc.dtls import close_channel
+from peer.rtc.dtls import SctpTransport, close_channel
 from peer.rtc.effects import Transceiver
 from peer.rtc.emitter import log_error
-from peer.rtc.path import Path
 from peer.rtc.transceiver import RtpReceiver, RtpSender, RtpTransceiver, random_ssrc
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ class ConnectionMedia(ConnectionState):
 
     def make_sctp(self) -> RTCSctpTransport:
         if self._sctp is None:
-            self._sctp = RTCSctpTransport(self._path.dtls)
+            self._sctp = SctpTransport(self._path.dtls)
             self._sctp.on("datachannel", lambda channel: self.tell("datachannel", self._channel(channel)))
         return self._sctp
 
@@ -211,12 +210,3 @@ class ConnectionMedia(ConnectionState):
         self._transceivers.append(made)
         self._senders.add(made.sender)
         return made
-
-    def new_path(self) -> Path:
-        """Go on over another path; returns the one before."""
-        before = self._path
-        self._path = Path(self._configuration.ice, self._certificate, self)
-        return before
-
-    def use_path(self, path: Path) -> None:
-        self._path = path

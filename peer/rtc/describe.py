@@ -19,14 +19,14 @@ MAX_MESSAGE_SIZE = 256 * 1024
 SCTP_PORT = 5000
 
 
-def session(sections: list[Section], bundle: Sequence[str], *, number: int, version: int) -> Description:
+def session(sections: list[Section], bundle: Sequence[str] | None, *, number: int, version: int) -> Description:
+    """The whole description; `bundle` is None in an answer to an offer without the group (RFC 9143 section 7.3)."""
     lines = [
         "v=0",
         f"o=- {number} {version} IN IP4 127.0.0.1",
         "s=-",
         "t=0 0",
-        *([f"a=group:BUNDLE {' '.join(bundle)}"] if bundle else []),
-        "a=extmap-allow-mixed",
+        *([] if bundle is None else [" ".join(("a=group:BUNDLE", *bundle))]),
         "a=msid-semantic:WMS *",
     ]
     return Description(lines, sections)
@@ -39,27 +39,38 @@ def media(
     codecs: Sequence[Codec],
     extensions: Sequence[Extension],
     *,
-    layers: Sequence[str] = (),
+    offered: Section | None = None,
 ) -> Section:
-    """The m-line of a transceiver, without the transport; `layers` are those of simulcast that are taken."""
+    """The m-line of a transceiver, without the transport; `offered` is what it answers."""
     numbers = " ".join(str(codec.payload_type) for codec in codecs)
+    protocol = "UDP/TLS/RTP/SAVPF" if offered is None else offered.protocol  # RFC 9429 section 5.3.1: the same
     lines = ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", f"a=mid:{mid}", f"a={direction}"]
     if sdp.sends(direction):
-        lines += [f"a=msid:{stream} {transceiver.track_id}" for stream in transceiver.streams or ("-",)]
-    lines += ["a=rtcp-mux", "a=rtcp-rsize"]
+        lines += [f"a=msid:{stream} {transceiver.track_id}".rstrip() for stream in transceiver.streams or ("-",)]
+    lines.append("a=rtcp-mux")
+    lines += [f"a={each}" for each in ("rtcp-rsize", "extmap-allow-mixed") if offered is None or offered.values(each)]
     for each in extensions:
-        lines.append(f"a=extmap:{each.id} {each.uri}")
+        one_way = "" if each.direction == "sendrecv" else f"/{each.direction}"
+        lines.append(f"a=extmap:{each.id}{one_way} {each.uri}")
     for codec in codecs:
         lines.append(f"a=rtpmap:{codec.payload_type} {codec.rtpmap}")
         lines += [f"a=rtcp-fb:{codec.payload_type} {feedback}" for feedback in codec.feedback]
         if codec.parameters:
             lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
-    if layers:
-        lines += [f"a=rid:{layer} recv" for layer in layers]
-        lines.append(f"a=simulcast:recv {';'.join(layers)}")
-    if sdp.sends(direction):
+    if offered is not None and sdp.receives(direction):
+        lines += _layers(offered)
+    if sdp.sends(direction) and transceiver.ssrc:
         lines += _ssrcs(transceiver, codecs)
-    return Section(f"m={transceiver.kind} 9 UDP/TLS/RTP/SAVPF {numbers}", lines)
+    return Section(f"m={transceiver.kind} 9 {protocol} {numbers}", lines)
+
+
+def _layers(offered: Section) -> list[str]:
+    """All simulcast layers are taken, under the restrictions that they were offered with (RFC 8851 section 6.3)."""
+    layers = offered.sending_layers
+    if not layers:
+        return []
+    rids = [f"a=rid:{layer} recv {restrictions}".rstrip() for layer, restrictions in layers.items()]
+    return [*rids, f"a=simulcast:recv {';'.join(layers)}"]
 
 
 def _ssrcs(transceiver: Transceiver, codecs: Sequence[Codec]) -> list[str]:
@@ -72,22 +83,22 @@ def _ssrcs(transceiver: Transceiver, codecs: Sequence[Codec]) -> list[str]:
     return [*lines, *(f"a=ssrc:{ssrc} cname:{transceiver.cname}" for ssrc in ours)]
 
 
-def data(mid: str, *, legacy: bool) -> Section:
-    """The m-line of the data channels (RFC 8841), for an old browser as it was before."""
+def data(mid: str, *, legacy: bool, offered: Section | None = None) -> Section:
+    """The m-line of the data channels (RFC 8841), for an old browser as it was before; `offered` is what it answers."""
     lines = ["c=IN IP4 0.0.0.0", f"a=mid:{mid}"]
     if legacy:
         return Section(
             f"m=application 9 DTLS/SCTP {SCTP_PORT}", [*lines, f"a=sctpmap:{SCTP_PORT} webrtc-datachannel 65535"]
         )
     lines += [f"a=sctp-port:{SCTP_PORT}", f"a=max-message-size:{MAX_MESSAGE_SIZE}"]
-    return Section("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", lines)
+    protocol = "UDP/DTLS/SCTP" if offered is None else offered.protocol
+    return Section(f"m=application 9 {protocol} webrtc-datachannel", lines)
 
 
 def rejected(model: Section, mid: str) -> Section:
     """An m-line with port 0 in the place of `model`."""
     formats = " ".join(model.formats)
-    lines = ["c=IN IP4 0.0.0.0", *([f"a=mid:{mid}"] if mid else []), "a=inactive"]
-    return Section(f"m={model.kind} 0 {model.protocol} {formats}", lines)
+    return Section(f"m={model.kind} 0 {model.protocol} {formats}", ["c=IN IP4 0.0.0.0", f"a=mid:{mid}", "a=inactive"])
 
 
 def with_transport(section: Section, transport: LocalTransport, setup: str) -> Section:
@@ -103,12 +114,12 @@ def with_transport(section: Section, transport: LocalTransport, setup: str) -> S
 
 
 def with_candidates(description: Description, candidates: Sequence[str], *, complete: bool) -> str:
-    """The text of a description with the candidates found so far on each m-line of the bundle."""
+    """The text of a description with the candidates found so far on each m-line that has the path."""
     lines = [f"a={candidate}" for candidate in candidates]
     if complete:
         lines.append("a=end-of-candidates")
-    taking_part = set(description.bundle or ())
     sections = [
-        Section(each.mline, [*each.lines, *lines]) if each.mid in taking_part else each for each in description.media
+        each if each.rejected or each.credentials is None else Section(each.mline, [*each.lines, *lines])
+        for each in description.media
     ]
     return str(Description(description.session, sections))

@@ -33,6 +33,13 @@ from aiortc import (
 from aiortc import RTCTransportStats as TransportStats
 from aiortc.clock import current_datetime, datetime_from_ntp
 from aiortc.rtcdtlstransport import State
+from aiortc.rtcsctptransport import (
+    SCTP_DATA_FIRST_FRAG,
+    SCTP_DATA_LAST_FRAG,
+    WEBRTC_DCEP,
+    AbortChunk,
+    InitChunk,
+)
 from aiortc.rtp import (
     RtcpByePacket,
     RtcpPacket,
@@ -42,13 +49,13 @@ from aiortc.rtp import (
     RtcpSrPacket,
     unpack_remb_fci,
 )
-from pyee.asyncio import AsyncIOEventEmitter
 
+from peer.rtc.icepipe import IcePipe
 from peer.rtc.packet import RtpPacket
 from peer.rtc.router import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from datetime import datetime
 
     from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
@@ -57,12 +64,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 64
-"""DTLS packets that wait for the handshake; beyond, the oldest go: DTLS sends its flights again."""
 MAX_EARLY = 100
 """Packets of SRTP that may come before our side has the keys; beyond, the oldest go. A keyframe fits."""
 MAX_REPORTED = 64
 """Streams whose sender reports are kept for the statistics; beyond, the oldest go."""
+_OF_ONE_ASSOCIATION = frozenset(
+    "_association_state _local_verification_tag _inbound_streams _last_received_tsn _sack_duplicates _sack_misordered "
+    "_sack_needed _cwnd _fast_recovery_exit _fast_recovery_transmit _forward_tsn_chunk _forward_tsn_streams "
+    "_flight_size _local_tsn _last_sacked_tsn _advanced_peer_ack_tsn _outbound_queue _outbound_stream_seq "
+    "_outbound_streams_count _partial_bytes_acked _sent_queue _reconfig_deferred _reconfig_failures "
+    "_reconfig_in_progress _reconfig_queue _reconfig_request _reconfig_request_seq _srtt _rttvar _rto".split()
+)
+"""What aiortc's SCTP transport keeps of one association, and not of its data channels."""
 _REMB = 15
 _PLI, _FIR = 1, 4
 
@@ -82,67 +95,6 @@ class SenderReported:
     """On the sender's clock."""
     packets: int
     bytes: int
-
-
-class IcePipe(AsyncIOEventEmitter):
-    """Stands where aiortc's DTLS has its ICE transport: gives it DTLS packets, takes what it sends."""
-
-    def __init__(self, ice: IceTransport) -> None:
-        super().__init__()
-        self.ice = ice
-        self._packets: deque[bytes] = deque(maxlen=MAX_WAITING)
-        self._reader: asyncio.Future[None] | None = None
-        self._closed = False
-
-    @property
-    def role(self) -> str:
-        return str(self.ice.role)
-
-    @property
-    def state(self) -> str:
-        return str(self.ice.state)
-
-    @property
-    def open(self) -> bool:
-        return not self._closed
-
-    def push(self, data: bytes) -> None:
-        self._packets.append(data)
-        self._wake()
-
-    def close(self) -> None:
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    async def _recv(self) -> bytes:
-        while not self._packets:
-            if self._closed:
-                raise ConnectionError("the path is closed")
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return self._packets.popleft()
-
-    async def _send(self, data: bytes) -> None:
-        self.ice.send(data)
-
-
-class _GuardedReceiver:
-    """Stands between DTLS and SCTP: what a hostile packet raises there would end the whole connection."""
-
-    def __init__(self, receiver: Any) -> None:
-        self.receiver = receiver
-
-    async def _handle_data(self, data: bytes) -> None:
-        try:
-            await self.receiver._handle_data(data)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
-        except Exception:
-            logger.debug("a packet of the data channels cannot be used", exc_info=True)
 
 
 class DtlsTransport(RTCDtlsTransport):
@@ -179,7 +131,7 @@ class DtlsTransport(RTCDtlsTransport):
             await asyncio.wait([before])
             self._renewing = False
         self._ssl, self.encrypted, self._RTCDtlsTransport__handshake_done = None, False, False
-        self._rx_srtp = self._tx_srtp = None
+        self._rx_srtp = self._tx_srtp = None  # type: ignore[assignment]
         self._set_state(State.NEW)
         await self.handshake(fingerprints, role)
 
@@ -321,17 +273,6 @@ class DtlsTransport(RTCDtlsTransport):
     def _register_rtp_receiver(self, receiver: Any, parameters: RTCRtpReceiveParameters) -> None:
         raise NotImplementedError("receivers are ours; they are added to the router")
 
-    def _register_data_receiver(self, receiver: Any) -> None:
-        self._data_receiver = _GuardedReceiver(receiver)
-
-    def _unregister_data_receiver(self, receiver: Any) -> None:
-        if isinstance(self._data_receiver, _GuardedReceiver) and self._data_receiver.receiver is receiver:
-            self._data_receiver = None
-
-    def take_data_from(self, other: DtlsTransport) -> None:
-        """The data channels go on over this transport."""
-        self._data_receiver, other._data_receiver = other._data_receiver, None
-
     @property
     def stats_id(self) -> str:
         """Of this transport's entry in `getStats()`."""
@@ -389,6 +330,53 @@ class EngineSender(RTCRtpSender):
 
     def request_keyframe(self) -> None:
         self._send_keyframe()
+
+
+class SctpTransport(RTCSctpTransport):
+    """aiortc's data channels, which go on over another association of SCTP when the other side begins one."""
+
+    async def _handle_data(self, data: bytes) -> None:
+        try:
+            await super()._handle_data(data)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # it would end the whole connection, not only this packet
+            logger.debug("a packet of the data channels cannot be used", exc_info=True)
+
+    async def _receive_chunk(self, chunk: Any) -> None:
+        transport = self.transport
+        if isinstance(chunk, AbortChunk) and isinstance(transport, DtlsTransport) and transport.on_end():
+            return
+        established = self._association_state == self.State.ESTABLISHED
+        if established and isinstance(chunk, InitChunk) and chunk.initiate_tag != self._remote_verification_tag:
+            self._begin_again()  # RFC 9260 section 5.2.2, case A of 5.2.4
+        await super()._receive_chunk(chunk)
+
+    def _begin_again(self) -> None:
+        """Forget the association. What was not acknowledged is sent again; a message that arrived in part is lost."""
+        unsent = list(self._unacknowledged())
+        for timer in (self._reconfig_timer_cancel, self._t1_cancel, self._t2_cancel, self._t3_cancel):
+            timer()
+        fresh = vars(RTCSctpTransport(self.transport, self.port))
+        vars(self).update({name: value for name, value in fresh.items() if name in _OF_ONE_ASSOCIATION})
+        self._data_channel_queue.extendleft(reversed(unsent))
+
+    def _unacknowledged(self) -> Iterator[tuple[RTCDataChannel, int, bytes]]:
+        parts: list[Any] | None = None
+        for chunk in (*self._sent_queue, *self._outbound_queue):
+            if chunk.flags & SCTP_DATA_FIRST_FRAG:
+                parts = []
+            if parts is None:
+                continue  # its beginning was acknowledged
+            parts.append(chunk)
+            channel = self._data_channels.get(chunk.stream_id)
+            if chunk.flags & SCTP_DATA_LAST_FRAG and channel is not None:
+                if not all(part._acked or part._abandoned for part in parts):
+                    data = b"".join(part.user_data for part in parts)
+                    if chunk.protocol != WEBRTC_DCEP:
+                        channel._addBufferedAmount(len(data))  # it is counted when it is sent
+                    yield channel, chunk.protocol, data
+                parts = None
 
 
 def data_on_its_way(sctp: RTCSctpTransport) -> bool:

@@ -96,7 +96,7 @@ class RemoteTransport(Effect):
     restarted: bool
     """New credentials for a path that there is: an ICE restart (RFC 8839 section 4.4.3)."""
     moved: bool = False
-    """The bundle went to another m-line: a new path with a DTLS handshake of its own."""
+    """Another m-line stands for the path: browsers begin ICE and DTLS anew on it, others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,6 @@ class RoleAgreed(Effect):
     """Our DTLS role: `client` or `server`."""
 
     role: str
-
-
-@dataclass(frozen=True, slots=True)
-class BundleMoves(Effect):
-    """The m-line that stood for the path was rejected, another one of the bundle stands for it."""
-
-    agreed: bool
-    """False: our offer wants it, which is not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT = 1.0
 MOVE_TIME = 10.0
 """Seconds, after the m-line that stood for the path is gone, within which the other side may begin DTLS anew."""
-GOODBYE_GRACE = 0.5
-"""Seconds after the end of the association before it for ICE to find the other side where it is now."""
+GOODBYE_GRACE = 2.0
+"""Seconds for ICE to find the other side where it is now; then another association is begun where it was."""
 MAX_CANDIDATES = 100
 """Candidates of the other side that may wait for its description to be agreed; those beyond are dropped."""
 
@@ -139,6 +139,8 @@ class Path:
             self.drop_restart()  # the other side did not take part
         if not self._agreed:  # RFC 8445 section 6.1.1: roles are determined once, and kept in a restart
             self.ice.role = "controlling" if controlling or remote.lite else "controlled"
+        if self._moving_until == math.inf:
+            self._moving_until = asyncio.get_running_loop().time() + MOVE_TIME
         self._agreed = True
         self.restarting = False
         self.ice.start(IceParameters(remote.username_fragment, remote.password, remote.lite))
@@ -146,20 +148,19 @@ class Path:
         for candidate in waiting:
             self.ice.add_remote_candidate(candidate)
 
-    def bundle_moves(self, *, agreed: bool) -> None:
-        """The m-line that stood for the path is gone, or is to go once that is agreed.
+    def bundle_moves(self) -> None:
+        """Another m-line is to stand for the path, as the one that did is gone or its place is used again.
 
-        Browsers then begin ICE and DTLS anew on the next m-line of the bundle, with the credentials that they have; so
-        do two of them with one another. Others go on as before.
+        Browsers then begin ICE and DTLS anew on that one, mostly with the credentials that they have; so do two of them
+        with one another. Others go on over the path that there is (RFC 9143). What is done here follows what happens.
         """
-        if not self._moving:
-            self._known = {(each.address, each.port) for each in self.ice.remote_candidates}
-        now = asyncio.get_running_loop().time()
-        self._moving_until = now + MOVE_TIME if agreed else math.inf
+        self._known = {(each.address, each.port) for each in self.ice.remote_candidates}
+        self._moving_until = math.inf
 
     def bundle_stays(self) -> None:
-        """It was not agreed."""
-        self._moving_until = 0.0
+        """That was not agreed."""
+        if self._moving_until == math.inf:
+            self._moving_until = 0.0
 
     def role_agreed(self, role: str) -> None:
         self._role = role
@@ -216,6 +217,7 @@ class Path:
         if not self._moving:
             return False
         if self._renewing is None:
+            self.ice.left()
             self._renewing = asyncio.get_running_loop().call_later(GOODBYE_GRACE, self._renew)
         return True
 

@@ -62,10 +62,15 @@ class IceCandidatePairStats(RTCStats):
     nominated: bool
     selected: bool
     currentRoundTripTime: float | None
-    """Seconds."""
+    """Seconds, of the last check that was answered; None before there was one."""
+    totalRoundTripTime: float
+    packetsSent: int
+    packetsReceived: int
     bytesSent: int
     bytesReceived: int
     requestsSent: int
+    requestsReceived: int
+    responsesSent: int
     responsesReceived: int
     reason: str
 
@@ -120,10 +125,11 @@ def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> In
 
 
 def candidates(ice: IceTransport) -> RTCStatsReport:
-    """The candidates and pairs of a path."""
+    """The candidates of a path, and their pairs."""
     report = RTCStatsReport()
     pairs = ice.pairs()
-    for kind, found in (("local", [p.local for p in pairs]), ("remote", [p.remote for p in pairs])):
+    local, remote = [*ice.candidates, *(p.local for p in pairs)], [*ice.remote_candidates, *(p.remote for p in pairs)]
+    for kind, found in (("local", local), ("remote", remote)):
         for candidate in _distinct(found):
             report.add(_candidate_entry(kind, candidate))
     for pair in pairs:
@@ -131,16 +137,21 @@ def candidates(ice: IceTransport) -> RTCStatsReport:
             IceCandidatePairStats(
                 timestamp=current_datetime(),
                 type="candidate-pair",
-                id=f"candidate-pair_{_key(pair.local)}_{_key(pair.remote)}",
+                id=f"candidate-pair_{pair.id}",
                 localCandidateId=f"local-candidate_{_key(pair.local)}",
                 remoteCandidateId=f"remote-candidate_{_key(pair.remote)}",
                 state=pair.state,
                 nominated=pair.nominated,
                 selected=pair.selected,
                 currentRoundTripTime=pair.round_trip_time,
+                totalRoundTripTime=pair.total_round_trip_time,
+                packetsSent=pair.packets_sent,
+                packetsReceived=pair.packets_received,
                 bytesSent=pair.bytes_sent,
                 bytesReceived=pair.bytes_received,
                 requestsSent=pair.requests_sent,
+                requestsReceived=pair.requests_received,
+                responsesSent=pair.responses_sent,
                 responsesReceived=pair.responses_received,
                 reason=pair.reason,
             )

@@ -116,16 +116,6 @@ class RtpSender:
         elif self._engine.finished or _differ(self._parameters, parameters):
             self._restart(parameters)
 
-    def move(self, transport: DtlsTransport) -> None:
-        """The bundle has another transport."""
-        self._transport = transport
-        if self._stopped:
-            return
-        if self._parameters is not None:
-            self._restart(self._parameters)
-        else:
-            self._engine.setTransport(transport)
-
     def request_keyframe(self) -> None:
         """Let the next picture be a keyframe."""
         self._engine.request_keyframe()

@@ -25,8 +25,8 @@ class TransportAgreement:
     role: str | None = None
     """Our DTLS role, `client` or `server`, once it is agreed."""
     restarting: bool = False
+    """Whether an offer of the other side, not answered yet, restarts ICE or moves the path."""
     agreed: bool = False
-    agreed_tag: str = ""
 
     def take(self, section: Section, *, lite: bool, is_answer: bool) -> list[Effect]:
         """Read the transport of a remote description.
@@ -41,39 +41,37 @@ class TransportAgreement:
             raise SdpError("the DTLS fingerprint (a=fingerprint) is missing")
         if is_answer and self.role is None and section.setup not in ("active", "passive"):
             raise SdpError("the answer does not say who begins the DTLS handshake (a=setup)")
-        moved = self.agreed and not is_answer and section.mid != self.tag and credentials != self.credentials
-        if self.agreed and fingerprints != self.fingerprints and not moved:
+        if self.agreed and set(fingerprints) != set(self.fingerprints):
             # RFC 8842 section 5.5 would begin another association; whoever can send a description could take the
             # call over that way.
             raise SdpError("the DTLS fingerprint changed in mid-call; hang up and call again")
+        # Where another m-line becomes the first of the bundle, as that one was stopped or as its place is used again,
+        # RFC 9143 goes on over the same transport. Chromium and Firefox make a new one, with candidates and a DTLS
+        # handshake of its own, and mostly under the same credentials. (We never offer such a thing.)
+        moved = self.agreed and not is_answer and section.mid != self.tag
         restarted = self.agreed and credentials != self.credentials
-        self.restarting = self.restarting or restarted
+        self.restarting = not is_answer and (moved or restarted)
         self.tag, self.credentials, self.fingerprints = section.mid, credentials, fingerprints
-        if moved:
-            self.role = None
-        complete = section.candidates_end
         return [
             effects.RemoteTransport(*credentials, lite, fingerprints, restarted=restarted, moved=moved),
-            effects.RemoteCandidates(tuple(section.candidates), complete),
+            effects.RemoteCandidates(tuple(section.candidates), section.candidates_end),
         ]
 
-    def offered(self, tag: Section) -> list[Effect]:
-        """An offer of ours is on its way."""
-        return [effects.BundleMoves(agreed=False)] if self.agreed and tag.mid != self.agreed_tag else []
+    def stands_on(self, mid: str) -> bool:
+        """Whether this m-line stands for a path that is agreed: we never reject it, as browsers would begin anew."""
+        return self.agreed and mid == self.tag
 
     def answering_setup(self, offer: Section) -> str:
-        """What our answer says of the DTLS role: as agreed, else active unless the offerer wants to be that."""
+        """What our answer says of the DTLS role: as agreed (RFC 8842 section 5.3), else active if we may be."""
         if self.role is not None:
             return "active" if self.role == "client" else "passive"
         return "passive" if offer.setup == "active" else "active"
 
     def agree(self, answer: Section, *, answered_locally: bool) -> list[Effect]:
-        """Offer and answer are there."""
-        moved = self.agreed and answer.mid != self.agreed_tag
-        self.agreed, self.restarting = True, False
-        self.tag = self.agreed_tag = answer.mid
+        """Offer and answer are there. The role of an association that there is stays, whatever is said again."""
+        self.agreed, self.restarting, self.tag = True, False, answer.mid
         if self.role is not None:
-            return [effects.BundleMoves(agreed=True)] if moved else []
+            return []
         active = answer.setup == "active"
         self.role = "client" if active == answered_locally else "server"
         return [effects.RoleAgreed(self.role)]

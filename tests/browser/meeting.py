@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 from aiortc import RTCSessionDescription
 
-from peer.rtc.configuration import Configuration
+from peer.media.pattern import TestPictures
+from peer.media.tone import TestTone
 from peer.rtc.connection import PeerConnection
+from peer.rtc.sender import OutboundPictures, OutboundSound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from aiortc import RTCDataChannel
 
+    from peer.rtc.configuration import Configuration
+    from peer.rtc.frames import EncodedFrame
     from peer.rtc.incoming import IncomingTrack
+    from peer.rtc.receiver import RemoteTrack
     from tests.browser.base import Browser
 
 PAGE = Path(__file__).with_name("meeting.html")
@@ -42,6 +47,10 @@ class Wire:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._news = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        return self._outbox.empty() and self.inbox.empty()
 
     def send(self, message: dict[str, Any]) -> None:
         """From ours to the browser."""
@@ -120,16 +129,29 @@ class Ours:
         """Every one that a `track` event gave, in that order; one that comes back is there again."""
         self.texts: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._wire = wire
+        self.channel: RTCDataChannel
+        """The last one that was made."""
+        self.rounds = 0
+        """Negotiations that are over."""
         self._making_offer = self._ignore_offer = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawn(self._work())
+        self.pc.on("signalingstatechange", self._count)
         self.pc.on("negotiationneeded", lambda: self._spawn(self._offer()))
         self.pc.on("icecandidate", lambda found: wire.send({"candidate": found and found.toJSON()}))
         self.pc.on("track", self.tracks.append)
         self.pc.on("datachannel", self.hear)
 
+    @property
+    def idle(self) -> bool:
+        return len(self._tasks) == 1 and self._wire.inbox.empty()
+
     def hear(self, channel: RTCDataChannel) -> None:
+        self.channel = channel
         channel.on("message", self.texts.put_nowait)
+
+    def _count(self) -> None:
+        self.rounds += self.pc.signalingState == "stable"
 
     async def _offer(self) -> None:
         self._making_offer = True
@@ -191,3 +213,147 @@ class Meeting:
         self.wire = wire
         self.ours = ours
         self.pc = ours.pc
+        self._sources: list[TestPictures | TestTone] = []
+        self._stops: list[Callable[[], None]] = []
+
+    # What both sides do
+
+    async def browser_begins(self) -> None:
+        """The browser calls: its microphone and camera, a data channel."""
+        await self.browser.evaluate("begin()")
+        await self.connected()
+
+    async def connected(self) -> None:
+        await self.browser.wait_for("pc.connectionState === 'connected' && channel.readyState === 'open'", WAIT)
+        await self.until(lambda: self.pc.connectionState == "connected")
+
+    async def there(self, change: str) -> str:
+        """Let the browser change something and negotiate it; returns our answer."""
+        rounds = await self.browser.evaluate("rounds")
+        await self.browser.evaluate(f"(async () => {{ {change}; return true; }})()")
+        await self.browser.wait_for(f"rounds > {rounds} && pc.signalingState === 'stable'", WAIT)
+        await self.settled()
+        return self.said("ours", "answer")
+
+    async def here(self, change: Callable[[], Any]) -> str:
+        """Change something at our side, which negotiates it; returns the browser's answer."""
+        rounds = self.ours.rounds
+        change()
+        await self.until(lambda: self.ours.rounds > rounds)
+        await self.settled()
+        return self.said("browser", "answer")
+
+    async def both(self, there: str, here: Callable[[], Any]) -> None:
+        """Both change something, and offer it before they hear of the other's offer."""
+        said = len(self.wire.said)
+        self.wire.hold()
+        here()
+        await self.browser.evaluate(f"(async () => {{ {there}; return true; }})()")
+        await self.wire.offers("ours", "browser", since=said)
+        self.wire.release()
+        await self.until(lambda: len(self.wire.said) > said + 2)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Nothing is being negotiated, and nothing has to be, on both sides."""
+        async with asyncio.timeout(WAIT):
+            while not (  # noqa: ASYNC110 - one event does not tell
+                self.pc.signalingState == "stable"
+                and self.ours.idle
+                and await self.browser.evaluate("pc.signalingState === 'stable' && !makingOffer")
+                and self.wire.idle
+            ):
+                await asyncio.sleep(0.02)
+
+    def said(self, side: str, kind: str) -> str:
+        """The newest description of this kind of one side."""
+        return next(each["sdp"] for each in reversed(self.wire.said) if (each["from"], each["type"]) == (side, kind))
+
+    # What is sent and received
+
+    def pictures(self) -> OutboundPictures:
+        """A track of ours with a small test picture."""
+        source, track = TestPictures(320, 240, 15), OutboundPictures()
+        self._sources.append(source)
+        track.show(source.open())
+        self._stops.append(track.stop)
+        return track
+
+    def sound(self) -> OutboundSound:
+        source, track = TestTone(), OutboundSound()
+        self._sources.append(source)
+        track.carry(source.open())
+        self._stops.append(track.stop)
+        return track
+
+    def track(self, mid: str) -> RemoteTrack:
+        """What the browser sends on an m-line."""
+        return next(each for each in self.pc.getTransceivers() if each.mid == mid).receiver.remote
+
+    async def hears(self, mid: str, count: int = 5) -> EncodedFrame:
+        """So many frames of the browser come from now on; returns the last."""
+        taker = self.track(mid).encoded()
+        async with asyncio.timeout(WAIT):
+            for _ in range(count):
+                frame = await anext(taker)
+        return frame
+
+    async def seen(self, mid: str, count: int = 3) -> None:
+        """The browser decodes so many more of our pictures on an m-line."""
+        before = (await self.browser.evaluate(f"inbound('{mid}')")).get("framesDecoded", 0)
+        await self.browser.wait_for(
+            f"inbound('{mid}').then(({{framesDecoded}}) => framesDecoded >= {before + count})", WAIT
+        )
+
+    async def messages(self) -> None:
+        """Messages go through in both directions, and nobody noticed anything wrong."""
+        self.ours.channel.send("ping")
+        await self.browser.wait_for("texts.includes('ping')", WAIT)
+        await self.browser.evaluate("(texts.length = 0, channel.send('pong'), true)")
+        async with asyncio.timeout(WAIT):
+            assert await self.ours.texts.get() == "pong"
+        assert await self.browser.evaluate("errors") == []
+        assert self.ours.errors == []
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT):
+            while not condition():  # noqa: ASYNC110 - one event does not tell
+                await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        for stop in self._stops:
+            stop()
+        await self.ours.close()
+        for source in self._sources:
+            await source.close()
+
+
+class Gap:
+    """The longest stretch of a track that is missing, in seconds of its own time."""
+
+    def __init__(self, track: RemoteTrack) -> None:
+        self.seconds = 0.0
+        self.frames = 0
+        self._last: int | None = None
+        self.stop = track.subscribe(self._take)
+
+    def _take(self, frame: EncodedFrame) -> None:
+        if self._last is not None:
+            self.seconds = max(self.seconds, (frame.timestamp - self._last) / frame.codec.clock_rate)
+        self._last = frame.timestamp
+        self.frames += 1
+
+
+@contextlib.asynccontextmanager
+async def meeting(
+    browser: Browser, *, polite: bool = False, configuration: Configuration | None = None
+) -> AsyncIterator[Meeting]:
+    """A browser and our side, nothing negotiated yet; `polite`: our side gives way."""
+    wire = Wire()
+    async with wire.serving():
+        met = Meeting(browser, wire, Ours(wire, polite=polite, configuration=configuration))
+        try:
+            await browser.open(f"{wire.url}?polite={str(not polite).lower()}")
+            yield met
+        finally:
+            await met.close()

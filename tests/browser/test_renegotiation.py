@@ -1,243 +1,243 @@
-"""What browsers do in mid-call, one RTCPeerConnection against one of ours, step by step without signaling.
+"""What browsers do in mid-call, and what we do to them: one RTCPeerConnection against one of ours.
 
-The browser offers each time, as after its `negotiationneeded`; offers and answers carry all candidates.
+Both sides negotiate perfectly (webrtc-pc section 10.7) with full trickle, each when its own events ask for it; see
+`meeting`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.media.pattern import TestPictures
-from peer.rtc.connection import Options, PeerConnection
-from signaling.messages import SessionDescription
-from tests.browser.test_page import CANVAS
+from tests.browser.meeting import WAIT, Gap, meeting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from peer.errors import Error
-    from peer.rtc.receiver import RemoteTrack
-    from signaling.app import Server
     from tests.browser.base import Browser
     from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
-WAIT = 15.0
-
-SETUP = f"""(async () => {{
-    window.pc = new RTCPeerConnection();
-    window.canvas = () => {CANVAS}.getVideoTracks()[0];
-    window.media = await navigator.mediaDevices.getUserMedia({{audio: true, video: true}});
-    for (const track of media.getTracks()) pc.addTrack(track, media);
-    pc.createDataChannel("any");
-    window.video = pc.getTransceivers().find((each) => each.receiver.track.kind === "video");
-    window.gathered = () => new Promise((resolve) => {{
-        if (pc.iceGatheringState === "complete") return resolve();
-        pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve();
-    }});
-    return true;
-}})()"""
-SEEN = """(async () => {{
-    const report = await {}.receiver.getStats();
-    return [...report.values()].some(({{framesDecoded}}) => framesDecoded > 5);
-}})()"""
-OFFER = """(async () => {
-    await pc.setLocalDescription();
-    await gathered();
-    return pc.localDescription.toJSON();
-})()"""
-
-
-class Recorded:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.active: list[RemoteTrack] = []
-        self.told: list[str] = []
-        self.texts: list[str | bytes] = []
-        self.up = asyncio.Event()
-        self.over = asyncio.Event()
-        self.heard = asyncio.Event()
-
-    def connected(self) -> None:
-        self.up.set()
-
-    def disconnected(self, silence: float) -> None:
-        self.told.append("disconnected")
-
-    def reconnected(self, outage: float) -> None:
-        self.told.append("reconnected")
-
-    def failed(self, error: Error) -> None:
-        self.told.append(f"failed: {error}")
-
-    def closed_by_remote(self) -> None:
-        self.told.append("closed")
-        self.over.set()
-
-    def track_added(self, track: RemoteTrack) -> None:
-        self.active.append(track)
-
-    def track_removed(self, track: RemoteTrack) -> None:
-        self.active.remove(track)
-
-    def text_received(self, text: str | bytes) -> None:
-        self.texts.append(text)
-        self.heard.set()
-
-
-class Meeting:
-    """One browser and one connection of ours."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.browser = browser
-        self.observer = Recorded()
-        self.connection = PeerConnection(Options(), self.observer)
-
-    async def negotiate(self, change: str = "null") -> str:
-        """Let the browser change something and offer it; returns our answer."""
-        await self.browser.evaluate(f"(async () => {{ {change}; return true; }})()")
-        offer = await self.browser.evaluate(OFFER)
-        answer = await self.connection.answer(SessionDescription(**offer))
-        description = json.dumps({"type": "answer", "sdp": answer.sdp})
-        await self.browser.evaluate(f"pc.setRemoteDescription({description})")
-        async with asyncio.timeout(WAIT):
-            await self.observer.up.wait()
-        return answer.sdp
-
-    def videos(self) -> list[RemoteTrack]:
-        return [track for track in self.observer.active if track.kind == "video"]
-
-    async def frames(self, track: RemoteTrack, count: int = 10) -> Any:
-        """Returns the last of so many frames that come from now on."""
-        frame = None
-        taker = track.encoded()
-        async with asyncio.timeout(WAIT):
-            for _ in range(count):
-                frame = await anext(taker)
-        return frame
-
-    async def flows(self) -> None:
-        """Everything that is active brings frames, and nothing went wrong."""
-        assert self.observer.told == []
-        await asyncio.gather(*(self.frames(track) for track in self.observer.active))
-
 
 @pytest.fixture(params=["chromium", "firefox"])
-async def meeting(
-    request: pytest.FixtureRequest, server: Server, chromium: StartChromium, firefox: StartFirefox
-) -> AsyncIterator[Meeting]:
-    """A call that a browser began: its camera and microphone, a data channel."""
-    browser = await (chromium() if request.param == "chromium" else firefox())
-    await browser.open(server.url)
-    await browser.evaluate(SETUP)
-    met = Meeting(browser)
-    await met.negotiate()
-    yield met
-    await met.connection.close()
+async def browser(request: pytest.FixtureRequest, chromium: StartChromium, firefox: StartFirefox) -> Browser:
+    """Each of the browsers, one after the other."""
+    return await (chromium() if request.param == "chromium" else firefox())
 
 
-async def test_hold_and_resume(meeting: Meeting) -> None:
-    await meeting.flows()
-    for _ in range(2):
-        await meeting.negotiate("for (const each of pc.getTransceivers()) each.direction = 'inactive'")
-        assert meeting.observer.active == []
-        await meeting.negotiate("for (const each of pc.getTransceivers()) each.direction = 'sendrecv'")
-        assert sorted(track.kind for track in meeting.observer.active) == ["audio", "video"]
-        await meeting.flows()
+def lines(description: str) -> list[str]:
+    """What each m-line of a description is, and whether it is rejected."""
+    return [
+        kind if port != "0" else f"{kind} rejected" for kind, port in re.findall(r"^m=(\w+) (\d+)", description, re.M)
+    ]
 
 
-async def test_a_stopped_transceiver_and_its_place_used_again(meeting: Meeting) -> None:
-    await meeting.negotiate("window.second = pc.addTransceiver(canvas(), {direction: 'sendonly'})")
-    first, second = meeting.videos()
-    await meeting.flows()
-    answer = await meeting.negotiate("second.stop()")
-    assert "m=video 0 " in answer
-    assert meeting.videos() == [first]
-    await meeting.flows()
-    lines = answer.count("\nm=") + answer.startswith("m=")
+async def test_tracks_are_added_and_removed_on_both_sides(browser: Browser) -> None:
+    async with meeting(browser) as met:
+        await met.browser_begins()
+        pictures = met.pictures()
+        answer = await met.here(lambda: [met.pc.addTrack(met.sound()), met.pc.addTrack(pictures)])
+        assert lines(answer) == ["audio", "video", "application"]
+        await asyncio.gather(met.seen("1"), met.hears("0"), met.hears("1"))
 
-    answer = await meeting.negotiate("window.third = pc.addTransceiver(canvas(), {direction: 'sendonly'})")
-    assert answer.count("\nm=") == lines
-    _, third = meeting.videos()
-    assert third.id != second.id
-    await meeting.flows()
-    frame = await meeting.frames(third)
-    assert frame.codec.name == "VP8"
+        answer = await met.there("second = pc.addTrack(canvas(), media)")
+        assert lines(answer) == ["audio", "video", "application", "video"]
+        await met.hears("3")
+        await met.there("pc.removeTrack(second)")
+        await met.until(lambda: met.ours.tracks[-1].muted)
+        assert met.ours.tracks[-1].readyState == "live" and not met.track("3").active
+        await met.there("at('3').direction = 'sendonly'; await second.replaceTrack(canvas())")
+        await met.hears("3")
+        assert met.ours.tracks[-1] is met.ours.tracks[-2] and not met.ours.tracks[-1].muted
 
-
-async def test_the_main_video_moves_to_another_m_line(meeting: Meeting) -> None:
-    source = TestPictures(320, 240, 15)
-    meeting.connection.pictures.show(source.open())
-    (first,) = meeting.videos()
-    await meeting.browser.wait_for(SEEN.format("video"))
-    await meeting.negotiate("video.stop(); window.moved = pc.addTransceiver(canvas(), {direction: 'sendrecv'})")
-    (second,) = meeting.videos()
-    assert first.ended and second.id != first.id
-    await meeting.flows()
-    await meeting.browser.wait_for(SEEN.format("moved"))
-    await source.close()
+        sender = next(each for each in met.pc.getSenders() if each.track is pictures)
+        await met.here(lambda: met.pc.removeTrack(sender))
+        await browser.wait_for("at('1').currentDirection === 'sendonly' && at('1').receiver.track.muted", WAIT)
+        await met.here(lambda: met.pc.addTransceiver(met.pictures(), direction="sendonly"))
+        await met.seen("4")
+        await asyncio.gather(met.hears("0"), met.hears("1"), met.hears("3"))
+        await met.messages()
 
 
-async def test_the_first_m_line_stopped_ends_the_connection(meeting: Meeting) -> None:
-    """Browsers then begin ICE and DTLS anew, also with one another; the engine cannot follow that yet."""
-    await meeting.negotiate("pc.getTransceivers()[0].stop()")
-    async with asyncio.timeout(WAIT):
-        await meeting.observer.over.wait()
-    assert meeting.observer.told == ["closed"]
+async def test_stopped_m_lines_and_their_places_used_again(browser: Browser) -> None:
+    async with meeting(browser) as met:
+        await met.browser_begins()
+        await met.there("second = pc.addTransceiver(canvas(), {direction: 'sendonly'})")
+        await met.hears("3")
+        gone = met.ours.tracks[-1]
+        answer = await met.there("second.stop()")
+        assert lines(answer) == ["audio", "video", "application", "video rejected"]
+        assert gone.readyState == "ended" and [each.mid for each in met.pc.getTransceivers()] == ["0", "1"]
+
+        answer = await met.there("third = pc.addTransceiver(canvas(), {direction: 'sendonly'})")
+        assert lines(answer) == ["audio", "video", "application", "video"]
+        mid = await browser.evaluate("third.mid")
+        assert mid != "3" and met.ours.tracks[-1] is not gone
+        assert (await met.hears(mid)).codec.name == "VP8"
+
+        ours = met.pc.addTransceiver(met.pictures(), direction="sendonly")
+        await met.settled()
+        await met.until(lambda: ours.mid is not None and ours.currentDirection == "sendonly")
+        await met.seen(str(ours.mid))
+        answer = await met.here(ours.stop)
+        assert lines(answer)[-1] == "video rejected"
+        await browser.wait_for(f"!at('{ours.mid}')", WAIT)
+        again = met.pc.addTransceiver(met.pictures(), direction="sendonly")
+        await met.until(lambda: again.currentDirection == "sendonly")
+        assert lines(met.said("browser", "answer")) == ["audio", "video", "application", "video", "video"]
+        await met.seen(str(again.mid))
+        await asyncio.gather(met.hears("0"), met.hears("1"), met.hears(mid))
+        await met.messages()
 
 
-async def test_a_replaced_track_needs_no_negotiation(meeting: Meeting) -> None:
-    (track,) = meeting.videos()
-    before = await meeting.frames(track)
-    assert before.codec.name == "VP8"
-    await meeting.browser.evaluate("video.sender.replaceTrack(canvas()).then(() => true)")
-    async with asyncio.timeout(WAIT):
-        pictures = track.pictures()
-        async for picture in pictures:
-            if picture.array[5:-5, 5:-5].std(axis=(0, 1)).max() < 8:
-                break  # the canvas has one colour, the fake camera has not
-    await meeting.flows()
+@pytest.mark.parametrize("begun", ["there", "here"])
+async def test_the_first_m_line_stopped(browser: Browser, begun: str) -> None:
+    """Browsers then begin ICE and DTLS anew on the next m-line, also with one another; everything goes on over it."""
+    async with meeting(browser) as met:
+        if begun == "here":
+            met.pc.addTrack(met.sound())
+            met.pc.addTrack(met.pictures())
+            met.ours.hear(met.pc.createDataChannel("ours"))
+            await browser.wait_for("pc.signalingState === 'stable' && rounds === 1", WAIT)
+        await met.browser_begins()
+        if begun == "there":
+            await met.here(lambda: met.pc.addTrack(met.pictures()))
+        await met.messages()
+        await asyncio.gather(met.hears("1"), met.seen("1"))
+        first, ports = met.ours.tracks[0], await browser.evaluate("port()")
+        gap = Gap(met.track("1"))
+        answer = await met.there("pc.getTransceivers().find(({mid}) => mid === '0').stop()")
+        assert lines(answer)[0] == "audio rejected" and first.readyState == "ended"
+        await met.messages()
+        await asyncio.gather(met.hears("1"), met.seen("1"))
+        assert await browser.evaluate("port()") != ports
+        await met.connected()
+        assert gap.seconds < 0.5
+
+        again = await met.there("pc.addTransceiver(media.getAudioTracks()[0], {direction: 'sendonly'})")
+        assert "rejected" not in " ".join(lines(again))
+        await met.messages()
+        mid = await browser.evaluate("pc.getTransceivers().find(({sender}) => sender.track?.kind === 'audio').mid")
+        await asyncio.gather(met.hears(mid), met.hears("1"), met.seen("1"))
+        await met.connected()
 
 
-async def test_a_removed_and_added_track(meeting: Meeting) -> None:
-    await meeting.negotiate("pc.removeTrack(video.sender)")
-    assert meeting.videos() == []
-    await meeting.negotiate("pc.addTrack(media.getVideoTracks()[0], media)")
-    assert len(meeting.videos()) == 1
-    await meeting.flows()
+async def test_hold_mute_and_another_source(browser: Browser) -> None:
+    async with meeting(browser) as met:
+        await met.browser_begins()
+        await met.here(lambda: [met.pc.addTrack(met.sound()), met.pc.addTrack(met.pictures())])
+        tracks = list(met.ours.tracks)
+        for _ in range(2):
+            await met.there("for (const each of pc.getTransceivers()) each.direction = 'inactive'")
+            assert [track.muted for track in tracks] == [True, True]
+            await met.there("for (const each of pc.getTransceivers()) each.direction = 'sendrecv'")
+            await asyncio.gather(met.hears("0"), met.hears("1"), met.seen("1"))
+        assert {track.readyState for track in tracks} == {"live"} and not any(track.muted for track in tracks)
+        await met.messages()
+
+        for direction in ("inactive", "sendrecv"):
+            await met.here(lambda: [setattr(each, "direction", direction) for each in met.pc.getTransceivers()])  # noqa: B023
+        await asyncio.gather(met.hears("0"), met.hears("1"), met.seen("1"))
+
+        # Nothing to negotiate from here on, until the streams change.
+        said = len(met.wire.said)
+        await browser.evaluate("(media.getTracks().forEach((each) => (each.enabled = false)), true)")
+        await asyncio.gather(met.hears("0"), met.hears("1"))
+        await browser.evaluate("(media.getTracks().forEach((each) => (each.enabled = true)), true)")
+        await browser.evaluate("video.sender.replaceTrack(canvas()).then(() => true)")
+        async with asyncio.timeout(WAIT):
+            async for picture in met.track("1").pictures():
+                if picture.array[5:-5, 5:-5].std(axis=(0, 1)).max() < 8:
+                    break  # the canvas has one colour, the fake camera has not
+        assert len(met.wire.said) == said
+
+        before = met.ours.tracks[-1]
+        await met.there("video.sender.setStreams(new MediaStream())")
+        await met.hears("1")
+        assert before in met.ours.tracks and met.track("1").active
+        await met.messages()
 
 
-async def test_messages_go_on_through_it_all(meeting: Meeting) -> None:
-    await meeting.browser.evaluate(
-        "(() => { window.heard = []; window.channel = pc.createDataChannel('more');"
-        " channel.onmessage = ({data}) => heard.push(data); return true; })()"
-    )
-    await meeting.negotiate("for (const each of pc.getTransceivers()) each.direction = 'inactive'")
-    await meeting.browser.wait_for("channel.readyState === 'open'")
-    await meeting.browser.evaluate("(channel.send('still here'), true)")
-    async with asyncio.timeout(WAIT):
-        await meeting.observer.heard.wait()
-    assert meeting.observer.texts == ["still here"]
+@pytest.mark.parametrize("polite", [True, False], ids=["we give way", "the browser gives way"])
+async def test_offers_that_cross(browser: Browser, polite: bool) -> None:
+    async with meeting(browser, polite=polite) as met:
+        await met.both("await begin()", lambda: [met.pc.addTrack(met.sound()), met.pc.addTrack(met.pictures())])
+        await met.connected()
+        await met.until(lambda: sum(track.kind == "video" for track in met.ours.tracks) == 1)
+        (mid,) = (each.mid for each in met.pc.getTransceivers() if each.kind == "video")
+        await asyncio.gather(met.hears(str(mid)), met.seen(str(mid)))
+        await met.messages()
+
+        ours = []
+        await met.both(
+            "second = pc.addTransceiver(canvas(), {direction: 'sendonly'})",
+            lambda: ours.append(met.pc.addTransceiver(met.pictures(), direction="sendonly")),
+        )
+        await met.until(lambda: ours[0].currentDirection == "sendonly" and len(met.pc.getTransceivers()) == 4)
+        await browser.wait_for("second.currentDirection === 'sendonly'", WAIT)
+        await asyncio.gather(met.hears(await browser.evaluate("second.mid")), met.seen(str(ours[0].mid)))
+        await asyncio.gather(met.hears(str(mid)), met.seen(str(mid)))
+        await met.messages()
 
 
-async def test_h264_only(meeting: Meeting) -> None:
-    if not await meeting.browser.evaluate(
-        "RTCRtpSender.getCapabilities('video').codecs.some(({mimeType}) => mimeType === 'video/H264')"
-    ):
-        return  # Debian's Firefox has no H.264 for calls
-    await meeting.negotiate(
-        "video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs"
-        ".filter(({mimeType}) => mimeType === 'video/H264'))"
-    )
-    (track,) = meeting.videos()
-    frame = await meeting.frames(track, 30)
-    assert frame.codec.name == "H264"
-    async with asyncio.timeout(WAIT):
-        picture = await anext(track.pictures())
-    assert picture.width >= 160
+@pytest.mark.parametrize("polite", [True, False], ids=["we give way", "the browser gives way"])
+async def test_ice_restarts_lose_nothing(browser: Browser, polite: bool) -> None:
+    async with meeting(browser, polite=polite) as met:
+        await met.browser_begins()
+        await met.here(lambda: [met.pc.addTrack(met.sound()), met.pc.addTrack(met.pictures())])
+        await asyncio.gather(met.hears("0"), met.hears("1"), met.seen("1"))
+        gap, lost = Gap(met.track("0")), (await browser.evaluate("inbound('0')"))["packetsLost"]
+        for restarts, restart in enumerate(("there", "here", "both"), 1):
+            port = await browser.evaluate("port()")
+            if restart == "there":
+                await met.there("pc.restartIce()")
+            elif restart == "here":
+                await met.here(met.pc.restartIce)
+            else:
+                await met.both("pc.restartIce()", met.pc.restartIce)
+            await browser.wait_for(f"port().then((now) => now && now !== '{port}')", WAIT)
+            assert met.pc.path.restarts >= restarts
+            await asyncio.gather(met.hears("0", 50), met.hears("1"), met.seen("1"))
+            await met.messages()
+        lost = (await browser.evaluate("inbound('0')"))["packetsLost"] - lost
+        assert gap.seconds < 0.5, "of what the browser sends"
+        assert lost < 25, "of what we send, 50 packets a second"
+        assert met.pc.connectionState == "connected"
+
+
+async def test_simulcast(browser: Browser) -> None:
+    async with meeting(browser) as met:
+        await browser.evaluate("begin({simulcast: true})")
+        await met.connected()
+        track = met.track("1")
+        async with asyncio.timeout(WAIT):
+            taker = track.encoded()
+            while len(track.layers) < 3 or (await anext(taker)).width < 640:
+                pass
+        assert sorted(layer.rid for layer in track.layers) == ["f", "h", "q"]
+        widths = {layer.rid: layer.width for layer in track.layers}
+        assert track.layer == "f" and widths["f"] == 640
+        counts = track.counts()
+        assert all(counts[rid].packets > 0 for rid in "qhf")
+        await met.messages()
+
+
+async def test_h264_only(browser: Browser) -> None:
+    async with meeting(browser) as met:
+        if not await browser.evaluate(
+            "RTCRtpSender.getCapabilities('video').codecs.some(({mimeType}) => mimeType === 'video/H264')"
+        ):
+            return  # Debian's Firefox has no H.264 for calls
+        await met.browser_begins()
+        await met.here(lambda: met.pc.addTrack(met.pictures()))
+        await met.there(
+            "video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs"
+            ".filter(({mimeType}) => mimeType === 'video/H264'))"
+        )
+        assert (await met.hears("1", 30)).codec.name == "H264"
+        async with asyncio.timeout(WAIT):
+            assert (await anext(met.track("1").pictures())).width >= 160
+        await browser.wait_for("inbound('1').then(({framesDecoded}) => framesDecoded > 5)", WAIT)
+        await met.messages()

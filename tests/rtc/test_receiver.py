@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-import av
-import numpy as np
 import pytest
 
 from peer.errors import UsageError
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.frames import Codec, EncodedFrame
-from peer.rtc.receiver import RemoteTrack
+from peer.rtc.inbound import ReceiveParameters
+from peer.rtc.receiver import MAX_LAYERS, RemoteTrack
 from tests.rooms import soon
+from tests.rtc import packets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,11 +38,7 @@ async def track() -> AsyncIterator[RemoteTrack]:
 
 
 def opus() -> bytes:
-    codec = av.CodecContext.create("libopus", "w")
-    codec.sample_rate, codec.layout, codec.format = 48000, "stereo", "s16"
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), format="s16", layout="stereo")
-    frame.sample_rate = 48000
-    return bytes([*codec.encode(frame), *codec.encode(None)][0])
+    return packets.opus()[0]
 
 
 async def test_sound_goes_on_when_the_codec_changes(track: RemoteTrack) -> None:
@@ -97,9 +94,125 @@ async def test_after_the_end_there_is_nothing(track: RemoteTrack) -> None:
 
 
 async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: RemoteTrack) -> None:
+    track.configure(ReceiveParameters([packets.OPUS]))
+    track.rtp(packets.packet(packets.OPUS, 0, 0, opus()), "", time.monotonic())
     for ssrc in range(1000):
         track.sender_report(ssrc, 1 << 63, 0, 0.0)
-    assert vars(track._inbound)["_reports"] == {}
+    (stream,) = vars(track)["_streams_in"].values()
+    assert list(vars(stream)["_reports"]) == [5]
+
+
+async def test_before_anything_was_agreed_nothing_is_taken(track: RemoteTrack) -> None:
+    track.rtp(packets.packet(packets.OPUS, 0, 0, opus()), "", time.monotonic())
+    assert track.counts() == {} and track.stats().packets_received == 0
+
+
+async def test_media_is_a_sign_of_life_and_tells_that_it_begins(video: Simulcast) -> None:
+    began: list[bool] = []
+    track = video.track
+    track.on_media = lambda: began.append(track.active)
+    video.take("q", 0)
+    assert (began, len(video.heard)) == ([], 1), "what still comes while the other side holds begins nothing"
+    for _ in range(2):
+        track.active = True
+        video.take("q", 1)
+        video.take("q", 2)
+    assert began == [True, True]
+
+
+async def test_of_a_simulcast_the_largest_layer_is_handed_on(video: Simulcast) -> None:
+    got: list[int] = []
+    video.track.subscribe(lambda frame: got.append(frame.width))
+    for sequence, rid in enumerate(("q", "h", "q", "h")):
+        video.take(rid, sequence // 2, keyframe=True)
+    assert got == [64, 128, 128]
+    assert video.track.layer == "h" and [each.rid for each in video.track.layers] == ["q", "h"]
+    assert (video.track.width, video.track.height) == (128, 96)
+    assert {rid: each.frames for rid, each in video.track.counts().items()} == {"q": 2, "h": 2}
+    assert video.track.stats().packets_received == 4
+
+
+async def test_a_keyframe_is_asked_of_a_larger_layer(video: Simulcast) -> None:
+    video.take("q", 0, keyframe=True)
+    video.take("h", 0, keyframe=True)
+    video.plis.clear()
+    video.track.request_keyframe()
+    assert sorted(video.plis) == [SSRCS["q"], SSRCS["h"]]
+
+
+async def test_packets_of_which_the_layer_is_not_known_are_dropped(video: Simulcast) -> None:
+    video.take("q", 0, keyframe=True)
+    video.take("", 0, keyframe=True)
+    assert list(video.track.counts()) == ["q"]
+
+
+async def test_what_began_without_its_layer_is_that_layer(video: Simulcast) -> None:
+    video.take("", 0, keyframe=True)
+    video.take("q", 1, keyframe=True)
+    video.take("", 2, keyframe=True)
+    assert list(video.track.counts()) == ["q"]
+
+
+async def test_layers_are_bounded(video: Simulcast) -> None:
+    for number in range(MAX_LAYERS + 5):
+        video.take(f"layer{number}", 0, keyframe=True)
+    assert len(video.track.counts()) == MAX_LAYERS == len(video.track.layers)
+
+
+async def test_a_simulcast_may_become_one_stream(video: Simulcast) -> None:
+    video.take("h", 0, keyframe=True)
+    video.track.configure(ReceiveParameters([packets.VP8]))
+    got: list[int] = []
+    video.track.subscribe(lambda frame: got.append(frame.width))
+    video.take("", 5, keyframe=True)
+    assert got == [64] and video.track.layers == [] and video.track.layer is None
+
+
+async def test_the_streams_that_came_are_known(video: Simulcast) -> None:
+    now = time.monotonic()
+    for rid in ("q", "h"):
+        video.take(rid, 0, keyframe=True)
+    assert set(video.track.sources()) == {SSRCS["q"], SSRCS["h"]}
+    assert all(at >= now for at in video.track.sources().values())
+
+
+async def test_the_beginning_is_kept_for_a_moment_only(track: RemoteTrack) -> None:
+    track.emit(EncodedFrame(OPUS, opus(), 0, 0.0))
+    assert len(vars(track)["_beginning"].frames) == 1
+    track.end()
+    assert vars(track)["_beginning"] is None
+
+
+SSRCS = {"q": 5, "h": 6, "": 7}
+
+
+class Simulcast:
+    """A track with layers, and what it asked for."""
+
+    def __init__(self) -> None:
+        self.plis: list[int] = []
+        self.heard: list[float] = []
+        out = Out()
+        out.pli = self.plis.append  # type: ignore[method-assign]
+        self.track = RemoteTrack("video", out, ParticipantClock(), self.heard.append)  # type: ignore[arg-type]
+        self.track.configure(ReceiveParameters([packets.VP8], layers=("q", "h")))
+
+    def take(self, rid: str, sequence: int, *, keyframe: bool = False) -> None:
+        size = 2 if rid == "h" else 1
+        payload = KEYFRAMES[size] if keyframe else b"\x10\x01\x00\x00rest"
+        one = packets.packet(packets.VP8, sequence, sequence * 3000, payload, ssrc=SSRCS.get(rid, 9))
+        self.track.rtp(one, rid, time.monotonic())
+
+
+KEYFRAMES = {size: packets.pictures(1, 64 * size, 48 * size)[0] for size in (1, 2)}
+
+
+@pytest.fixture
+async def video() -> AsyncIterator[Simulcast]:
+    one = Simulcast()
+    yield one
+    one.track.end()
+    await one.track.finish()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(0, 1), (-5, 1), (48000, 0), (48000, 3)])

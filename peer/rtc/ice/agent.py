@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peer.rtc.ice import checks
 from peer.rtc.ice.consent import Consent, Deadlines
-from peer.rtc.ice.pairs import DORMANT, CheckList, Pair, PairReport, PairState, report
+from peer.rtc.ice.pairs import DORMANT, UNANSWERED, CheckList, Pair, PairReport, PairState, report
 from peer.rtc.ice.schedule import Schedule
 from peer.rtc.ice.selection import Selection
 from peer.rtc.ice.stun import Attribute, Class, Message, Method, StunError, parse
@@ -139,6 +139,14 @@ class Agent:
         self.consent.give_up(now)
         self._run(now)
 
+    def left(self, now: float) -> None:
+        """The other side is known to have closed the sockets that it had; it may be checking from others already."""
+        for pair in self.pairs:
+            if pair.alive:
+                pair.unanswered = UNANSWERED
+                self._schedule.again(pair)
+        self._run(now)
+
     @property
     def role(self) -> str:
         """controlling or controlled."""
@@ -202,6 +210,7 @@ class Agent:
         else:
             answer = checks.success(message, address, self._key)
         self._out.append((base, answer, address))
+        base.proven(address)
         # Where the check came from is known in a conflict too: ours goes there at once, with the role that is right.
         priority = message.number(Attribute.PRIORITY) or 1
         nominating = message.has(Attribute.USE_CANDIDATE) and not conflict
@@ -262,6 +271,7 @@ class Agent:
         pair.unanswered = 0
         pair.state = PairState.SUCCEEDED
         pair.error = None
+        pair.base.proven(pair.address)
         self.pairs.relabel(pair, message.mapped_address)
         self._selection.answered(pair, now, nominating=transaction.nominating and transaction.role == self.role)
         self._schedule.answered(pair, now)

@@ -27,6 +27,8 @@ MAX_WAITING: Final = 256 * 1024
 """Bytes that may wait in a socket's write buffer before packets are dropped: late media is of no use."""
 MAX_TARGETS: Final = 256
 """Addresses that are known to be good to send to; all are forgotten, and looked at again, when there are more."""
+MAX_PROVEN: Final = 64
+"""Remote addresses that are known to be the other side's; the one that was heard of longest ago is forgotten."""
 LAST_TURNS: Final = 5
 """Turns of the loop that a socket may take to close, before its port counts as taken."""
 
@@ -56,6 +58,9 @@ class Base(Protocol):
 
     def send(self, data: bytes, address: Address) -> None:
         """Never raises and never blocks; drops the packet when it cannot go out."""
+
+    def proven(self, address: Address) -> None:
+        """What comes from this address is for the call: a check or an answer from there was made with its password."""
 
     def close(self) -> None:
         """Idempotent; sockets close at the end of the loop's turn."""
@@ -119,14 +124,23 @@ class HostBase(UdpEndpoint):
         self.candidate = candidate
         self._listener = listener
         self._data_received = listener.data_received
+        self._proven: dict[Address, None] = {}
+
+    def proven(self, address: Address) -> None:
+        self._proven.pop(address, None)
+        self._proven[address] = None
+        if len(self._proven) > MAX_PROVEN:
+            del self._proven[next(iter(self._proven))]
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        # RFC 7983: a first byte from 0 to 3 is STUN. This comes before anything else: most packets are media.
+        # RFC 7983: a first byte from 0 to 3 is STUN, from 128 on media, in between DTLS. Media comes before anything
+        # else, it is the most, and SRTP knows what is genuine. A DTLS handshake does not: anybody could end it.
         if not data or self._transport is None:
             return
-        if data[0] > 3:
+        first = data[0]
+        if first > 127 or (first > 3 and addr[:2] in self._proven):
             self._data_received(data)
-        else:
+        elif first <= 3:
             self._listener.stun_received(self, data, addr[:2])
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -28,7 +28,7 @@ from peer.rtc.ice.tcp import join_tcp_port
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from peer.rtc.ice.bases import Address, Base
+    from peer.rtc.ice.bases import Address, Base, CandidateMaker
     from peer.rtc.ice.candidate import Candidate, IceParameters
     from peer.rtc.ice.interfaces import LocalAddress
     from peer.rtc.ice.relay import Relay
@@ -49,6 +49,10 @@ PREFERENCE_STEP: Final = 64
 
 class GatherListener(BaseListener, Protocol):
     """Who takes what is found. Plain calls on the loop; they must not raise."""
+
+    @property
+    def call(self) -> object:
+        """Whose packets these are: all generations of one call have the same."""
 
     def base_added(self, base: Base) -> None:
         """A host socket, a relay or an accepted TCP connection is there; its candidate is `base.candidate`."""
@@ -80,10 +84,15 @@ class Gatherer:
         self._names = Names(settings)
         self._found: set[tuple[str, str, int]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._own: dict[str, asyncio.Task[None]] = {}
+        """Local addresses of the shared port that have a socket beside it, or get one."""
         self._closed = False
 
     async def start(self) -> None:
-        """Binds the host sockets; everything else goes on by itself. Raises UsageError for settings that cannot be."""
+        """Binds the host sockets; everything else goes on by itself.
+
+        Raises UsageError for settings that cannot be; it may then be tried again.
+        """
         settings = self._settings
         urls, errors = server_urls(settings.servers)
         local = interfaces.usable_addresses(settings)
@@ -92,7 +101,9 @@ class Gatherer:
             if settings.policy == "all":
                 await self._open_hosts(local)
         except BaseException:
-            await self.close()
+            self._close_bases()
+            self._bases, self._hosts, self._passive = [], [], None
+            self._found.clear()
             raise
         if self._closed:  # meanwhile
             self._close_bases()
@@ -115,6 +126,9 @@ class Gatherer:
             task.cancel()
             await asyncio.wait([task])
             await self._names.close()
+        for opening in self._own.values():
+            opening.cancel()
+        await asyncio.gather(*self._own.values(), return_exceptions=True)
         self._close_bases()
         if self._relays:
             with contextlib.suppress(TimeoutError):
@@ -141,39 +155,61 @@ class Gatherer:
         for position, address in enumerate(local):
             if self._closed:
                 return
-            preference = 65535 - position * PREFERENCE_STEP
             try:
-                await self._open_host(address, preference)
+                await self._open_host(address, _preference(position))
             except UsageError as error:
                 taken = error
             except OSError as error:
                 logger.warning("no UDP socket on %s: %s", address.address, error.strerror or error)
-            if self._passive is not None and not self._closed:
-                candidate = self._passive.add(address.address, preference)
-                self._report(announced(candidate, self._public), None)
         if taken is not None and not self._hosts:
             raise taken
         if taken is not None:
             logger.warning("%s", taken)
+        if self._passive is not None and not self._closed:
+            for position, address in enumerate(local):
+                candidate = self._passive.add(address.address, _preference(position))
+                self._report(announced(candidate, self._public), None)
         if not local:
             logger.warning("this host has no address that may be used; check its network, and the interface filter")
 
     async def _open_host(self, local: LocalAddress, preference: int) -> None:
-        fragment = self._parameters.username_fragment
+        settings, fragment = self._settings, self._parameters.username_fragment
+        candidate_of = self._maker(preference)
 
-        def candidate_of(local: LocalAddress, port: int) -> Candidate:
-            return host_candidate((local.address, port), preference, fragment)
+        def in_the_way() -> None:
+            if not self._closed and local.address not in self._own:
+                opening = self._open_own(local, preference - PREFERENCE_STEP // 2)
+                self._own[local.address] = asyncio.create_task(opening, name="ice socket beside the shared port")
 
         base: Base
-        if self._settings.udp_port is not None:
-            base = await join_shared_port(local, self._settings.udp_port, candidate_of, fragment, self._listener)
+        if settings.udp_port is not None:
+            base = await join_shared_port(local, settings.udp_port, candidate_of, fragment, self._listener, in_the_way)
         else:
-            base = await open_host_base(local, self._settings.udp_ports, candidate_of, self._listener)
+            base = await open_host_base(local, settings.udp_ports, candidate_of, self._listener)
         self._bases.append(base)
         if not self._closed:
             self._hosts.append((base, preference))
             self._listener.base_added(base)
             self._report(announced(base.candidate, self._public), base)
+
+    async def _open_own(self, local: LocalAddress, preference: int) -> None:
+        """A socket beside the shared port, for a remote address that another call has there (see `sharedudp`).
+
+        It is not announced: gathering may be over, and checks out of it tell the other side.
+        """
+        try:
+            base = await open_host_base(local, None, self._maker(preference), self._listener)
+        except OSError as error:
+            logger.warning("no second UDP socket on %s: %s", local.address, error.strerror or error)
+            return
+        self._bases.append(base)
+        self._listener.base_added(base)
+
+    def _maker(self, preference: int) -> CandidateMaker:
+        def candidate_of(local: LocalAddress, port: int) -> Candidate:
+            return host_candidate((local.address, port), preference, self._parameters.username_fragment)
+
+        return candidate_of
 
     # Servers
 
@@ -260,6 +296,8 @@ class Gatherer:
             relay = await first_relay(url, addresses, options, self._listener)
         self._relays.append(relay)
         for base in relay.bases:
+            if base.closed:  # lost already
+                continue
             self._bases.append(base)
             self._listener.base_added(base)
             self._report(base.candidate, base)
@@ -277,3 +315,8 @@ class Gatherer:
     def _failed(self, url: str, failure: ServerFailed) -> None:
         complain(url, failure)
         self._listener.server_failed(failure.error(url))
+
+
+def _preference(position: int) -> int:
+    """The local preference of an address, by its place in the list."""
+    return 65535 - position * PREFERENCE_STEP

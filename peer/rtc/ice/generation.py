@@ -102,6 +102,11 @@ class Generation:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
+    @property
+    def call(self) -> object:
+        """What all generations of one call have in common."""
+        return self._owner
+
     # From the transport
 
     async def gather(self) -> None:
@@ -139,6 +144,11 @@ class Generation:
             self.pump()
         elif is_local_name(candidate.address):
             self._ask_for(candidate)
+
+    def left(self) -> None:
+        if not self.closed and self._loop is not None:
+            self.agent.left(self._loop.time())
+            self.pump()
 
     def heard(self, now: float) -> None:
         self.agent.heard(now)

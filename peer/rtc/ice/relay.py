@@ -56,6 +56,9 @@ class RelayBase:
         if not self.closed and self._targets.allow(address):
             self._relay.send(data, address)
 
+    def proven(self, address: Address) -> None:
+        """The server lets through only who was sent to."""
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True

@@ -72,8 +72,19 @@ def server_sentence(url: str, code: int, text: str, advice: str) -> str:
     return f"{url}: {text}{'' if code == UNREACHABLE else f' ({code})'}; {advice}"
 
 
-def udp_blocked(stream_url: str | None, example: str) -> str:
-    """UDP to the servers is silent while TCP to them is not; `stream_url`: a TURN server that TCP or TLS leads to."""
+def is_silent(code: int, text: str) -> bool:
+    """Whether a failure means that nothing came back at all."""
+    return code == UNREACHABLE and text.startswith(("no answer", "no connection in time"))
+
+
+def shows_sign(code: int, text: str) -> bool:
+    """Whether a failure means that packets get to a server there and back, though it is of no use."""
+    return code != UNREACHABLE or text.startswith(("its certificate", "what answers there", "an answer without"))
+
+
+def udp_blocked(stream_url: str | None, host: str) -> str:
+    """UDP to every server is silent while TCP is not; `stream_url`: a TURN server that TCP or TLS leads to."""
+    what = "UDP does not get out of this network: no server answers by UDP, but TCP gets through"
     if stream_url is not None:
-        return f"UDP does not get out of this network: calls go through {stream_url}, which works"
-    return f"UDP does not get out of this network: calls need TURN over TCP or TLS; name one, as turns:{example}:443"
+        return f"{what}; calls go through {stream_url}, which works"
+    return f"{what}; calls need TURN over TCP or TLS, name one: turns:{host}:443 or turn:{host}?transport=tcp"

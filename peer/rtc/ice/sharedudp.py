@@ -1,8 +1,12 @@
 """One UDP port for all calls of the process: a socket per local address, shared, and closed with its last user.
 
 Who a datagram is for: an ICE check is for the call whose ufrag it names; the answer to a check for the call that made
-it; anything else for the call that last had an authenticated check with that remote address. Two calls with the very
-same remote address and port cannot be told apart; the later one gets the packets.
+it; anything else for the call that the remote address is known to belong to, by an authenticated check or answer.
+
+Two calls with the very same remote address cannot be told apart, as when both sides share a port and there are two
+calls between them. The address stays with the first; checks of the other call neither leave nor arrive here. That call
+hears of it (`in_the_way`) and opens a socket of its own, which the other side learns of by its checks (RFC 8445 section
+7.3.1.3). When the first call has not been heard of for a while, the address goes to whoever proves it next.
 """
 
 from __future__ import annotations
@@ -13,47 +17,59 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
-from peer.rtc.ice.bases import BaseListener, UdpEndpoint, bind_udp, when_free
+from peer.rtc.ice.bases import UdpEndpoint, bind_udp, when_free
 from peer.rtc.ice.stun import HEADER_SIZE, peek_username
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from peer.rtc.ice.bases import Address, CandidateMaker
     from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.gather import GatherListener
     from peer.rtc.ice.interfaces import LocalAddress
 
 MAX_TRANSACTIONS: Final = 8192
 """Checks of all calls that wait for an answer; the oldest is forgotten, its answer is then late anyway."""
 MAX_ROUTES: Final = 64
 """Remote addresses of one call; the one that was heard of longest ago is forgotten."""
+STALE: Final = 5.0
+"""Seconds without a sign of the first call until its remote address may go to another. One that lives gives a sign
+every second or so; one whose NAT gave the port to somebody else never again."""
 
 _CHECK: Final = b"\x00\x01"
-_ANSWER: Final = b"\x01\x01"
-_REFUSAL: Final = b"\x01\x11"
+_ANSWERS: Final = (b"\x01\x01", b"\x01\x11")
 
 
 class SharedBase:
     """The part that one generation has in a shared socket."""
 
     def __init__(
-        self, endpoint: _SharedEndpoint, candidate: Candidate, username_fragment: str, listener: BaseListener
+        self,
+        endpoint: _SharedEndpoint,
+        candidate: Candidate,
+        username_fragment: str,
+        listener: GatherListener,
+        in_the_way: Callable[[], None],
     ) -> None:
         self.candidate = candidate
         self.username_fragment = username_fragment
         self.listener = listener
         self.data_received = listener.data_received
-        self.routes: dict[Address, None] = {}
-        """Remote addresses that belong to this call, in the order in which they were heard of."""
+        self.in_the_way = in_the_way
+        self.routes: dict[Address, float] = {}
+        """Remote addresses that belong to this call and when they last gave a sign of it, the oldest first."""
         self._endpoint: _SharedEndpoint | None = endpoint
 
     def send(self, data: bytes, address: Address) -> None:
         endpoint = self._endpoint
-        if endpoint is None:
+        if endpoint is None or (data and data[0] <= 3 and not endpoint.stun_leaves(self, data, address)):
             return
-        if data and data[0] <= 3:
-            endpoint.stun_sent(self, data, address)
         endpoint.send(data, address)
+
+    def proven(self, address: Address) -> None:
+        if self._endpoint is not None:
+            self._endpoint.route(self, address)
 
     def lost(self) -> None:
         """The socket died."""
@@ -71,36 +87,59 @@ class _SharedEndpoint(UdpEndpoint):
     def __init__(self, sock: socket.socket, endpoints: dict[Address, _SharedEndpoint]) -> None:
         super().__init__(sock)
         self._endpoints = endpoints
+        self._loop = asyncio.get_running_loop()
         self._bases: dict[str, SharedBase] = {}
-        self._transactions: dict[bytes, SharedBase] = {}
+        self._transactions: dict[bytes, tuple[SharedBase, Address]] = {}
         self._routes: dict[Address, SharedBase] = {}
         endpoints[self.address] = self
 
-    def join(self, candidate: Candidate, username_fragment: str, listener: BaseListener) -> SharedBase:
-        base = SharedBase(self, candidate, username_fragment, listener)
+    def join(
+        self, candidate: Candidate, username_fragment: str, listener: GatherListener, in_the_way: Callable[[], None]
+    ) -> SharedBase:
+        base = SharedBase(self, candidate, username_fragment, listener, in_the_way)
         self._bases[username_fragment] = base
         return base
 
     def leave(self, base: SharedBase) -> None:
         if self._bases.get(base.username_fragment) is base:
             del self._bases[base.username_fragment]
+        # Another generation of the call may go on with the same remote address.
+        heirs = [other for other in self._bases.values() if other.listener.call is base.listener.call]
         for address in base.routes:
             if self._routes.get(address) is base:
                 del self._routes[address]
-        self._transactions = {key: owner for key, owner in self._transactions.items() if owner is not base}
+                for heir in heirs:
+                    if address in heir.routes:
+                        self._routes[address] = heir
+        self._transactions = {key: entry for key, entry in self._transactions.items() if entry[0] is not base}
         if not self._bases:
             self._forget()
             self.close()
 
-    def stun_sent(self, base: SharedBase, data: bytes, address: Address) -> None:
-        """Remembers whose answer will come; and whoever is answered with success has proved that it knows the call."""
-        kind = data[:2]
-        if kind == _CHECK:
+    def stun_leaves(self, base: SharedBase, data: bytes, address: Address) -> bool:
+        """Whether STUN may go out; remembers whose answer will come."""
+        # What has no user name asks a STUN server, the same one for many calls.
+        is_check = data[:2] != _CHECK or peek_username(data) is not None
+        if is_check and self._is_anothers(base, address):
+            return False
+        if data[:2] == _CHECK:
             if len(self._transactions) >= MAX_TRANSACTIONS:
                 del self._transactions[next(iter(self._transactions))]
-            self._transactions[data[8:HEADER_SIZE]] = base
-        elif kind == _ANSWER:
-            self._route(base, address)
+            self._transactions[data[8:HEADER_SIZE]] = base, address
+        return True
+
+    def route(self, base: SharedBase, address: Address) -> None:
+        """What comes from the address is for this call."""
+        if self._is_anothers(base, address):
+            return
+        self._routes[address] = base
+        base.routes.pop(address, None)
+        base.routes[address] = self._loop.time()
+        if len(base.routes) > MAX_ROUTES:
+            oldest = next(iter(base.routes))
+            del base.routes[oldest]
+            if self._routes.get(oldest) is base:
+                del self._routes[oldest]
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if not data or self._transport is None:
@@ -116,25 +155,28 @@ class _SharedEndpoint(UdpEndpoint):
                 base.listener.stun_received(base, data, address)
 
     def _owner(self, data: bytes, address: Address) -> SharedBase | None:
-        kind = data[:2]
-        if kind == _CHECK:
-            return self._bases.get(peek_username(data) or "")
-        if kind in (_ANSWER, _REFUSAL):
-            base = self._transactions.pop(data[8:HEADER_SIZE], None)
-            if base is not None and kind == _ANSWER:
-                self._route(base, address)  # only who was asked knows the transaction id
-            return base
+        """Whose STUN it is, as far as can be told without a password."""
+        if data[:2] == _CHECK:
+            base = self._bases.get(peek_username(data) or "")
+            return None if base is None or self._is_anothers(base, address) else base
+        if data[:2] in _ANSWERS:
+            key = data[8:HEADER_SIZE]
+            asked = self._transactions.get(key)
+            if asked is None or asked[1] != address:  # late, or from elsewhere, which would be forged
+                return None
+            del self._transactions[key]
+            return asked[0]
         return self._routes.get(address)
 
-    def _route(self, base: SharedBase, address: Address) -> None:
-        self._routes[address] = base
-        base.routes.pop(address, None)
-        base.routes[address] = None
-        if len(base.routes) > MAX_ROUTES:
-            oldest = next(iter(base.routes))
-            del base.routes[oldest]
-            if self._routes.get(oldest) is base:
-                del self._routes[oldest]
+    def _is_anothers(self, base: SharedBase, address: Address) -> bool:
+        """Whether the remote address belongs to another call that lives; if so, this one hears of it."""
+        owner = self._routes.get(address)
+        if owner is None or owner.listener.call is base.listener.call:
+            return False
+        if self._loop.time() - owner.routes[address] > STALE:
+            return False
+        base.in_the_way()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is None:
@@ -162,16 +204,24 @@ _registries: WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry] = WeakKeyDi
 
 
 async def join_shared_port(
-    local: LocalAddress, port: int, candidate_of: CandidateMaker, username_fragment: str, listener: BaseListener
+    local: LocalAddress,
+    port: int,
+    candidate_of: CandidateMaker,
+    username_fragment: str,
+    listener: GatherListener,
+    in_the_way: Callable[[], None],
 ) -> SharedBase:
-    """Takes part in the socket on this address and port, which is opened for the first. Raises OSError, UsageError."""
+    """Takes part in the socket on this address and port, which is opened for the first. Raises OSError, UsageError.
+
+    `in_the_way` is called, perhaps often, when another call has the remote address that this one wants to use.
+    """
     loop = asyncio.get_running_loop()
     registry = _registries.setdefault(loop, _Registry())
     async with registry.lock:
         endpoint = registry.endpoints.get((local.address, port))
         if endpoint is None:
             endpoint = await _open(local.address, port, registry)
-        return endpoint.join(candidate_of(local, port), username_fragment, listener)
+        return endpoint.join(candidate_of(local, port), username_fragment, listener, in_the_way)
 
 
 async def _open(address: str, port: int, registry: _Registry) -> _SharedEndpoint:

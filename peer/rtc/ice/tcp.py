@@ -73,6 +73,9 @@ class TcpBase(asyncio.Protocol):
             return
         transport.write(frame(data))
 
+    def proven(self, address: Address) -> None:
+        """Only the other end is heard here, and it was asked for the password first."""
+
     def close(self) -> None:
         """What was written still goes out when it can at once."""
         transport = self._let_go()

@@ -70,5 +70,5 @@ def _certificate_failed(error: ssl.SSLCertVerificationError) -> ServerFailed:
         advice = "renew it, or correct the clock of this host"
     else:
         text = f"its certificate is not trusted ({error.verify_message})"
-        advice = "give the authority that signed it as the CA file"
+        advice = "give the authority that signed it as the CA file (--ca-file)"
     return ServerFailed(UNREACHABLE, text, advice)

@@ -192,6 +192,11 @@ class IceTransport:
         """Authenticated media arrived: a sign of life."""
         self._current.heard(now)
 
+    def left(self) -> None:
+        """The other side is known to have closed the sockets that it had, and to be checking from others."""
+        if self.state != "closed":
+            self._current.left()
+
     async def close(self) -> None:
         """Idempotent, bounded; gives back every socket, timer, task and allocation. The listener hears nothing more."""
         if self._closing is None:
