@@ -50,7 +50,7 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: `/`, `/assets/`, `/ws`, `/healthz`, the plain exchange, and the user's folder."""
+    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
     hub = Hub(settings)
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 

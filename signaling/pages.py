@@ -1,4 +1,4 @@
-"""The files served over HTTP: the built-in page under `/` and `/assets/`, and the user's own folder beside it."""
+"""The files served over HTTP: the built-in pages (`/`, `/doctor`, `/assets/`), and the user's own folder beside them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def add_pages(app: web.Application, static: Path | None) -> None:
     """Adds the routes of the files. The user's folder comes last, so it never hides a route of ours."""
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/", _files(STATIC, "index.html"), name="page")
+    app.router.add_get("/doctor", _files(STATIC, "doctor.html"), name="doctor")
     app.router.add_get("/assets/{path:.+}", _files(STATIC), name="assets")
     if static is not None:
         app.router.add_get("/{path:.+}", _files(static), name="static")
@@ -71,7 +72,7 @@ def _find(root: Path, path: str) -> Path | None:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_ALWAYS)
     route = request.match_info.route.name
-    if route in {"page", "assets"}:
+    if route in {"page", "doctor", "assets"}:
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     if route is not None:
         response.headers.setdefault("Cache-Control", "no-cache")

@@ -41,7 +41,10 @@ def _fits(section: Section) -> bool:
         return _DATA.fullmatch(section.protocol) is not None and named and section.sctp_port is not None
     if section.kind not in CAPABILITIES or section.value("rtcp-mux") is None:
         return False
-    return _MEDIA.fullmatch(section.protocol) is not None and bool(common(CAPABILITIES[section.kind], section.codecs))
+    known = [each for each in CAPABILITIES[section.kind] if not each.is_rtx]
+    return _MEDIA.fullmatch(section.protocol) is not None and any(
+        codecs.matches(own, each) for each in section.codecs for own in known
+    )
 
 
 def tag(description: Description) -> Section:

@@ -113,7 +113,7 @@ def check_offer(offer: Description, slots: Sequence[Slot], *, first: bool) -> No
             raise SdpError(f"the m-line {slot.mid} became {section.mid} without having been rejected")
         if _kind(slot.owner) != section.kind:
             raise SdpError(f"the m-line {slot.mid} became one for {section.kind}")
-    if first and any(not section.rejected for section in offer.media) and not usable(offer):
+    if first and not usable(offer):
         raise SdpError("no m-line of it can be used: nothing in common")
 
 

@@ -25,7 +25,7 @@ TROUBLES = [*troubles((ENGINE, ENGINE)), *([*browser_troubles(), *call_troubles(
 
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
 def test_disturbance(trouble: Trouble, measured: Measured) -> None:
     outcome = measured.outcomes[trouble]

@@ -13,7 +13,7 @@ from tests.network.theory import Path
 if TYPE_CHECKING:
     from tests.network.conftest import Measured
 
-pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROWS = [*matrix((ENGINE, ENGINE)), *adverse_rows((ENGINE, ENGINE)), *(browser_rows() if ENGINE == "peer" else [])]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
@@ -83,13 +83,20 @@ class SharedBase:
             endpoint.leave(self)
 
 
+class _Transaction(NamedTuple):
+    base: SharedBase
+    address: Address
+    is_query: bool
+    """Of a STUN server, not of the other side."""
+
+
 class _SharedEndpoint(UdpEndpoint):
     def __init__(self, sock: socket.socket, endpoints: dict[Address, _SharedEndpoint]) -> None:
         super().__init__(sock)
         self._endpoints = endpoints
         self._loop = asyncio.get_running_loop()
         self._bases: dict[str, SharedBase] = {}
-        self._transactions: dict[bytes, tuple[SharedBase, Address]] = {}
+        self._transactions: dict[bytes, _Transaction] = {}
         self._routes: dict[Address, SharedBase] = {}
         endpoints[self.address] = self
 
@@ -111,21 +118,22 @@ class _SharedEndpoint(UdpEndpoint):
                 for heir in heirs:
                     if address in heir.routes:
                         self._routes[address] = heir
-        self._transactions = {key: entry for key, entry in self._transactions.items() if entry[0] is not base}
+        self._transactions = {key: entry for key, entry in self._transactions.items() if entry.base is not base}
         if not self._bases:
             self._forget()
             self.close()
 
     def stun_leaves(self, base: SharedBase, data: bytes, address: Address) -> bool:
         """Whether STUN may go out; remembers whose answer will come."""
+        is_request = data[:2] == _CHECK
         # What has no user name asks a STUN server, the same one for many calls.
-        is_check = data[:2] != _CHECK or peek_username(data) is not None
-        if is_check and self._is_anothers(base, address):
+        is_query = is_request and peek_username(data) is None
+        if not is_query and self._is_anothers(base, address):
             return False
-        if data[:2] == _CHECK:
+        if is_request:
             if len(self._transactions) >= MAX_TRANSACTIONS:
                 del self._transactions[next(iter(self._transactions))]
-            self._transactions[data[8:HEADER_SIZE]] = base, address
+            self._transactions[data[8:HEADER_SIZE]] = _Transaction(base, address, is_query)
         return True
 
     def route(self, base: SharedBase, address: Address) -> None:
@@ -162,10 +170,10 @@ class _SharedEndpoint(UdpEndpoint):
         if data[:2] in _ANSWERS:
             key = data[8:HEADER_SIZE]
             asked = self._transactions.get(key)
-            if asked is None or asked[1] != address:  # late, or from elsewhere, which would be forged
+            if asked is None or asked.address != address:  # late, or from elsewhere, which would be forged
                 return None
             del self._transactions[key]
-            return asked[0]
+            return None if not asked.is_query and self._is_anothers(asked.base, address) else asked.base
         return self._routes.get(address)
 
     def _is_anothers(self, base: SharedBase, address: Address) -> bool:

@@ -42,6 +42,10 @@ class Recorder:
                 await self._changed.wait()
         return result
 
+    @property
+    def call(self) -> object:
+        return self
+
     def base_added(self, base: Base) -> None:
         self.bases.append(base)
         self._changed.set()

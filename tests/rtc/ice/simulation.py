@@ -23,9 +23,13 @@ class FakeBase:
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
+        self.known: set[Address] = set()
 
     def send(self, data: bytes, address: Address) -> None:
         raise AssertionError("agents send nothing themselves")
+
+    def proven(self, address: Address) -> None:
+        self.known.add(address)
 
     def close(self) -> None:
         pass

@@ -11,6 +11,7 @@ import pytest
 
 from peer.errors import UsageError
 from peer.rtc.ice.bases import (
+    MAX_PROVEN,
     MAX_TARGETS,
     MAX_WAITING,
     HostBase,
@@ -44,6 +45,7 @@ async def test_packets_go_both_ways_and_are_sorted(address: str) -> None:
     assert one.candidate.port == one.address[1]
     for first in (0, 3):
         one.send(bytes([first]) + b"stun", other.address)
+    other.proven(one.address)
     for first in (4, 20, 64, 128, 255):
         one.send(bytes([first]) + b"data", other.address)
     one.send(b"", other.address)
@@ -56,6 +58,29 @@ async def test_packets_go_both_ways_and_are_sorted(address: str) -> None:
     one.send(b"\x80", other.address)
     other.close()
     assert here.lost == there.lost == []
+
+
+async def test_dtls_of_a_stranger_is_dropped() -> None:
+    there = Recorder()
+    one, other = await opened(Recorder()), await opened(there)
+    stranger = await opened(Recorder())
+    other.proven(one.address)
+    for sender in (stranger, one):
+        for first in (20, 63, 127, 128):
+            sender.send(bytes([first]) + b"alert" * (sender is stranger), other.address)
+    await there.until(lambda: len(there.data) >= 5)
+    assert there.data == [b"\x80" + b"alert", b"\x14", b"\x3f", b"\x7f", b"\x80"]
+    for base in (one, other, stranger):
+        base.close()
+
+
+async def test_the_addresses_of_the_other_side_are_bounded() -> None:
+    base = await opened(Recorder())
+    for number in range(3 * MAX_PROVEN):
+        base.proven(("127.0.0.1", 1000 + number))
+        base.proven(("127.0.0.1", 999))
+    assert len(base._proven) == MAX_PROVEN and ("127.0.0.1", 999) in base._proven
+    base.close()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import aioice
 import pytest
 
+from peer.rtc.ice import interfaces
+from peer.rtc.ice.bases import bind_udp
 from peer.rtc.ice.candidate import Candidate, IceParameters
 from peer.rtc.ice.gather import Gatherer
+from peer.rtc.ice.interfaces import LocalAddress
 from peer.rtc.ice.netwatch import AddressWatch
 from peer.rtc.ice.pairs import MAX_PAIRS, MAX_REMOTE
 from peer.rtc.ice.servers import IceSettings
@@ -636,3 +639,45 @@ async def test_real_sockets_connect_and_restart() -> None:
     other.transport.send(b"\x80here")
     await one.until(lambda: one.data == [b"\x80here"])
     await close(one, other)
+
+
+@pytest.fixture
+def two_hosts(monkeypatch: pytest.MonkeyPatch) -> tuple[IceSettings, IceSettings]:
+    """Two hosts, which are the loopback interface in truth; each has one UDP port for all of its calls."""
+    hosts = [LocalAddress("eth0", 2, "127.0.0.1"), LocalAddress("eth0", 3, "127.0.0.2")]
+    monkeypatch.setattr(interfaces, "all_addresses", lambda: hosts)
+    settings = []
+    for host in hosts:
+        with bind_udp(host.address) as sock:
+            settings.append(IceSettings(udp_port=sock.getsockname()[1], interfaces=(f"{host.address}/32",)))
+    return settings[0], settings[1]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_several_calls_between_two_shared_ports(
+    two_hosts: tuple[IceSettings, IceSettings], *, at_once: bool
+) -> None:
+    calls = [
+        (Peer(two_hosts[0], gatherer=Gatherer), Peer(two_hosts[1], role="controlled", gatherer=Gatherer))
+        for _ in range(4)
+    ]
+    if at_once:
+        await asyncio.gather(*(connect(*call) for call in calls))
+    else:
+        for call in calls:
+            await connect(*call)
+    for call in calls[:2]:  # the second with a socket beside the port
+        for peer in call:
+            peer.transport.restart()
+        await connect(*call)
+    for number, call in enumerate(calls):
+        for sender, receiver in (call, call[::-1]):
+            for first in (20, 128):  # DTLS and media
+                sender.transport.send(bytes([first, number]))
+            await receiver.until(lambda receiver=receiver: len(receiver.data) >= 2)
+    for number, call in enumerate(calls):
+        for peer in call:
+            assert peer.data == [bytes([20, number]), bytes([128, number])]
+    ports = {pair.local.port for call in calls for pair in [call[0].transport.selected_pair] if pair is not None}
+    assert len(ports) >= 3
+    await close(*(peer for call in calls for peer in call))
