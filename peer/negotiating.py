@@ -289,14 +289,16 @@ class Negotiating(ABC):
 
     async def _dial(self) -> None:
         """The first offer; who dials gets what goes wrong."""
+        session = self.session
         try:
             self._connection.prepare()
             offer = await self._connection.offer()
-            if offer is not None:
+            if offer is not None and self.session == session:
                 self._negotiation.offered()
                 await self._room.send(DescriptionTo(self.remote.member, self.session, offer))
         except Exception as error:
-            if not self._answered.done():
+            # An offer that crossed ours meanwhile, and stands, has closed the connection under it: no failure.
+            if not self._answered.done() and self.session == session:
                 self._answered.set_exception(error)
 
     async def _negotiate(self, wish: _Negotiate) -> None:

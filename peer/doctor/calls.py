@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
     from signaling.messages import ClientMessage, ServerMessage, Welcome
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 3
 """Calls at the same time: each is two connections with their handshakes, and the seconds are shown to people."""
@@ -77,6 +80,9 @@ class Caller:
             return replace(finding, error=str(error), answered=False)
         except Error as error:
             return replace(finding, error=str(error))
+        except Exception as error:
+            logger.exception("a call of the doctor broke")
+            return replace(finding, error=f"a mistake in peer, please report it: {type(error).__name__}: {error}")
 
     def _join(self, name: str, path: CallPath, *, caller: bool) -> Joining:
         relay = caller and path.relayed

@@ -97,7 +97,7 @@ def _failure(server: ServerFinding, findings: Findings) -> str:
     text, advice = error.error_text, error.advice or remedies.REACHABLE
     where = _where(server)
     if error.error_code in remedies.WRONG_CREDENTIALS:
-        advice = f"correct the user ({_short(server.username)}) or the password {where}"
+        text, advice = f"user {_short(server.username)} or the password is refused", f"correct them {where}"
         expired = _expired(server.username, findings.at)
         if expired is not None:
             text, advice = f"the password of user {_short(server.username)} expired {expired} ago", f"renew it {where}"

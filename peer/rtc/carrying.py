@@ -10,7 +10,7 @@ from aiortc import RTCSctpCapabilities
 
 from peer.rtc import codecs, effects, sdp
 from peer.rtc.clock import ParticipantClock
-from peer.rtc.feedback import Feedback
+from peer.rtc.feedback import Bandwidth, Feedback
 from peer.rtc.ice.candidate import Candidate
 from peer.rtc.inbound import ReceiveParameters
 from peer.rtc.incoming import IncomingTrack
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.connectionmedia import ConnectionMedia
     from peer.rtc.effects import Effect, Transceiver
+    from peer.rtc.frames import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Carrier:
     def __init__(self, connection: ConnectionMedia) -> None:
         self._connection = connection
         self._clock = ParticipantClock()
+        self._bandwidth = Bandwidth()
         self._data: effects.DataAgreed | None = None
         self._data_started = False
         self._made: list[RtpTransceiver] = []
@@ -40,7 +42,8 @@ class Carrier:
         """The application's side of a transceiver."""
         connection = self._connection
         feedback = Feedback(record.ssrc, lambda data: connection.path.dtls.send_rtcp(data))
-        remote = RemoteTrack("video" if record.kind == "video" else "audio", feedback, self._clock, connection.heard)
+        kind: Kind = "video" if record.kind == "video" else "audio"
+        remote = RemoteTrack(kind, feedback, self._clock, connection.heard, self._bandwidth)
         track = IncomingTrack(remote)
         remote.on_media = lambda: track.set_muted(muted=False)
         made = RtpTransceiver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
@@ -18,7 +19,29 @@ from aiortc.rtp import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Feedback", "RtcpReceiverInfo"]
+__all__ = ["Bandwidth", "Feedback", "RtcpReceiverInfo"]
+
+
+MAX_SSRCS = 16
+"""Streams that an estimate names; of more, those that were not heard for longest are left out."""
+
+
+class Bandwidth:
+    """What all video streams of a path may take together: browsers read each estimate as the limit of the whole path.
+
+    So simulcast layers, and several videos, have to share one.
+    """
+
+    def __init__(self) -> None:
+        self._estimator = RemoteBitrateEstimator()
+
+    def arrived(self, sent: int, size: int, ssrc: int, now: float) -> tuple[int, list[int]] | None:
+        """A packet came, which says when it was `sent` (abs-send-time); returns an estimate when one is due."""
+        estimate = self._estimator.add(round(now * 1000), sent, size, ssrc)
+        heard = self._estimator.ssrcs
+        while len(heard) > MAX_SSRCS:
+            del heard[min(heard, key=heard.__getitem__)]
+        return (estimate[0], list(heard)) if estimate is not None else None
 
 
 class Feedback:

@@ -11,16 +11,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiortc.rate import RemoteBitrateEstimator
-
-from peer.rtc.feedback import Feedback, RtcpReceiverInfo
+from peer.rtc.feedback import Bandwidth, Feedback, RtcpReceiverInfo
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
 from peer.rtc.payload import depacketiser_for
 from peer.rtc.rtp import ReceptionStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from peer.rtc.clock import ParticipantClock, TrackClock
     from peer.rtc.codecs import Codec as NegotiatedCodec
@@ -30,6 +28,10 @@ if TYPE_CHECKING:
 NTP_UNIT = 1 / (1 << 32)
 MAX_SSRCS = 16
 """SSRCs accounted for on one m-line: a remote that sends ever new ones must not fill the memory. The oldest go."""
+KEYFRAME_SPACING = 0.2
+"""Seconds between two requests for a keyframe."""
+KEYFRAME_RETRIES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds after which a keyframe that did not come is asked for again: the request may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,14 @@ class InboundRtp:
     """One stream at a time; another SSRC or codec takes over from it, the counters go on."""
 
     def __init__(
-        self, kind: Kind, out: Feedback, clock: ParticipantClock, emit: Callable[[EncodedFrame], None]
+        self,
+        kind: Kind,
+        out: Feedback,
+        clock: ParticipantClock,
+        emit: Callable[[EncodedFrame], None],
+        bandwidth: Bandwidth | None = None,
     ) -> None:
+        """`bandwidth`: of the path, shared with its other streams of video."""
         self._kind = kind
         self._out = out
         self._clock = clock
@@ -83,13 +91,16 @@ class InboundRtp:
         self._epoch = 0
         self._received: dict[int, ReceptionStatistics] = {}
         self._reports: dict[int, tuple[int, float]] = {}
-        self._bandwidth = RemoteBitrateEstimator() if kind == "video" else None
+        self._bandwidth = (bandwidth or Bandwidth()) if kind == "video" else None
         self._abs_send_time = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         """When the timer is due; a handle of uvloop does not always tell."""
         self._report_timer: asyncio.TimerHandle | None = None
-        self._keyframe_asked = 0.0
+        self._keyframe_asked = -KEYFRAME_SPACING
+        self._keyframe_tries: Iterator[float] | None = None
+        """While a keyframe is asked for: the seconds to the next time."""
+        self._keyframe_timer: asyncio.TimerHandle | None = None
         self._pli_asked = 0
         self._packets_before = 0
         self._bytes = 0
@@ -188,6 +199,8 @@ class InboundRtp:
             self._epoch = frame.epoch
             self._time.restart()
         self._frames += 1
+        if frame.keyframe and self._keyframe_tries is not None:
+            self._keyframe_came()
         self._hand_on(
             EncodedFrame(
                 self._codec,
@@ -204,9 +217,28 @@ class InboundRtp:
     # Feedback
 
     def request_keyframe(self) -> None:
+        """Ask for a keyframe until one comes, not all the time; what asks meanwhile is asking for the same one."""
+        if self._kind == "video" and self._ssrc is not None and self._keyframe_tries is None and not self._closed:
+            self._keyframe_tries = iter(KEYFRAME_RETRIES)
+            self._ask_keyframe()
+
+    def _ask_keyframe(self) -> None:
+        assert self._keyframe_tries is not None
         now = time.monotonic()
-        if self._kind == "video" and self._ssrc is not None and now - self._keyframe_asked > 0.2:
+        wait: float | None = self._keyframe_asked + KEYFRAME_SPACING - now
+        if wait is not None and wait <= 0:
             self._send_pli(now)
+            wait = next(self._keyframe_tries, None)
+        if wait is None:  # it was asked often enough: none will come
+            self._keyframe_tries = None
+        else:
+            self._keyframe_timer = asyncio.get_running_loop().call_later(wait, self._ask_keyframe)
+
+    def _keyframe_came(self) -> None:
+        self._keyframe_tries = None
+        if self._keyframe_timer is not None:
+            self._keyframe_timer.cancel()
+            self._keyframe_timer = None
 
     def _send_pli(self, now: float) -> None:
         if self._ssrc is not None:
@@ -226,12 +258,7 @@ class InboundRtp:
         sent = packet.extension(self._abs_send_time)
         if sent is None or len(sent) != 3:
             return
-        estimate = self._bandwidth.add(
-            abs_send_time=int.from_bytes(sent, "big"),
-            arrival_time_ms=round(now * 1000),
-            payload_size=packet.size - 12,
-            ssrc=packet.ssrc,
-        )
+        estimate = self._bandwidth.arrived(int.from_bytes(sent, "big"), packet.size - 12, packet.ssrc, now)
         if estimate is not None:
             self._out.remb(*estimate)
 
@@ -303,6 +330,7 @@ class InboundRtp:
     def close(self) -> None:
         self._closed = True
         self._clock.forget(self)
+        self._keyframe_came()
         for timer in (self._timer, self._report_timer):
             if timer is not None:
                 timer.cancel()

@@ -17,6 +17,7 @@ from av import AudioFrame, AudioResampler
 from peer.errors import UsageError
 from peer.media.picture import Picture
 from peer.rtc.decode import Decoder, Sound
+from peer.rtc.feedback import Bandwidth
 from peer.rtc.inbound import InboundRtp, ReceiveParameters
 from peer.rtc.layers import Layer, LayerChoice
 from peer.rtc.stats import InboundStats
@@ -56,7 +57,15 @@ MAX_LAYERS = 8
 class RemoteTrack:
     """One track that the other side sends, or may send: takers come and go, nothing is decoded or kept without one."""
 
-    def __init__(self, kind: Kind, out: Feedback, clock: ParticipantClock, heard: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        out: Feedback,
+        clock: ParticipantClock,
+        heard: Callable[[float], None],
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
+        """`heard`: called with the time of each packet; `bandwidth`: of the path, shared with other tracks."""
         self.kind = kind
         self.mid = ""
         self._active = False
@@ -75,6 +84,7 @@ class RemoteTrack:
         self._frames: WeakSet[Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]] = WeakSet()
         self._decoder = Decoder(self._decoded, self.request_keyframe)
         self._out, self._clock = out, clock
+        self._bandwidth = bandwidth or Bandwidth()
         self._parameters: ReceiveParameters | None = None
         self._streams_in: dict[str, InboundRtp] = {}
         """By restriction id; "" is the one stream of a track without layers."""
@@ -240,7 +250,7 @@ class RemoteTrack:
 
         if layer and (single := self._streams_in.pop("", None)) is not None:
             single.close()  # it began before its layer was known
-        stream = InboundRtp(self.kind, self._out, self._clock, emit if layer else self.emit)
+        stream = InboundRtp(self.kind, self._out, self._clock, emit if layer else self.emit, self._bandwidth)
         stream.configure(self._parameters)
         self._streams_in[layer] = stream
         return stream

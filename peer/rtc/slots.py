@@ -131,9 +131,11 @@ def owner_of(
     if isinstance(present, Transceiver) and not present.stopped:
         return present
     for each in transceivers:
-        # RFC 9429 section 5.10 takes those of addTrack only; like aiortc, we take those of addTransceiver too.
+        # RFC 9429 section 5.10 takes those of addTrack only; like aiortc, we take those of addTransceiver too, unless
+        # nothing could flow: of two that only send, as offers that cross bring, each needs an m-line of its own.
         unused = each.mid is None and not each.stopped and not each.stopping
-        if each.kind == section.kind and unused and each.adoptable:
+        useless = each.direction == section.direction and section.direction in ("sendonly", "recvonly")
+        if each.kind == section.kind and unused and each.adoptable and not useless:
             return each
     if isinstance(present, Transceiver):
         return present  # the application stopped it: it stays inactive

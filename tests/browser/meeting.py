@@ -223,6 +223,12 @@ class Meeting:
         await self.browser.evaluate("begin()")
         await self.connected()
 
+    def begin(self) -> None:
+        """We call: sound, pictures, a data channel."""
+        self.pc.addTrack(self.sound())
+        self.pc.addTrack(self.pictures())
+        self.ours.hear(self.pc.createDataChannel("ours"))
+
     async def connected(self) -> None:
         await self.browser.wait_for("pc.connectionState === 'connected' && channel.readyState === 'open'", WAIT)
         await self.until(lambda: self.pc.connectionState == "connected")

@@ -97,9 +97,7 @@ async def test_the_first_m_line_stopped(browser: Browser, begun: str) -> None:
     """Browsers then begin ICE and DTLS anew on the next m-line, also with one another; everything goes on over it."""
     async with meeting(browser) as met:
         if begun == "here":
-            met.pc.addTrack(met.sound())
-            met.pc.addTrack(met.pictures())
-            met.ours.hear(met.pc.createDataChannel("ours"))
+            met.begin()
             await browser.wait_for("pc.signalingState === 'stable' && rounds === 1", WAIT)
         await met.browser_begins()
         if begun == "there":
@@ -163,7 +161,8 @@ async def test_hold_mute_and_another_source(browser: Browser) -> None:
 @pytest.mark.parametrize("polite", [True, False], ids=["we give way", "the browser gives way"])
 async def test_offers_that_cross(browser: Browser, polite: bool) -> None:
     async with meeting(browser, polite=polite) as met:
-        await met.both("await begin()", lambda: [met.pc.addTrack(met.sound()), met.pc.addTrack(met.pictures())])
+        # With a channel of ours: Chromium forgets its own with the offer that it takes back, and then offers for ever.
+        await met.both("await begin()", lambda: met.begin())
         await met.connected()
         await met.until(lambda: sum(track.kind == "video" for track in met.ours.tracks) == 1)
         (mid,) = (each.mid for each in met.pc.getTransceivers() if each.kind == "video")
@@ -212,10 +211,10 @@ async def test_simulcast(browser: Browser) -> None:
         await browser.evaluate("begin({simulcast: true})")
         await met.connected()
         track = met.track("1")
-        async with asyncio.timeout(WAIT):
-            taker = track.encoded()
-            while len(track.layers) < 3 or (await anext(taker)).width < 640:
-                pass
+        taker = track.encoded()
+        async with asyncio.timeout(4 * WAIT):
+            while len(track.layers) < 3 or track.width < 640:
+                await anext(taker)
         assert sorted(layer.rid for layer in track.layers) == ["f", "h", "q"]
         widths = {layer.rid: layer.width for layer in track.layers}
         assert track.layer == "f" and widths["f"] == 640
@@ -234,7 +233,7 @@ async def test_h264_only(browser: Browser) -> None:
         await met.here(lambda: met.pc.addTrack(met.pictures()))
         await met.there(
             "video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs"
-            ".filter(({mimeType}) => mimeType === 'video/H264'))"
+            ".filter(({mimeType}) => mimeType === 'video/H264')); pc.restartIce()"
         )
         assert (await met.hears("1", 30)).codec.name == "H264"
         async with asyncio.timeout(WAIT):

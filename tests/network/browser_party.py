@@ -75,7 +75,12 @@ class BrowserParty:
         self._spawn(self._read(self._socket))
         await self._command("Runtime.enable")
         await self._command("Runtime.addBinding", name="report")
-        while not await self._evaluate("typeof window.obey === 'function'"):
+        await self._loaded()
+
+    async def _loaded(self) -> None:
+        while True:
+            if await self._evaluate("typeof window.obey === 'function'"):
+                return
             await asyncio.sleep(0.02)
 
     async def _page(self, session: aiohttp.ClientSession) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,8 @@ class Row:
     @property
     def servers(self) -> str:
         names = [str(each) for each in Help if each in self.helps] or ["none"]
+        if frozenset({Help.TURN_UDP, Help.TURN_TCP, Help.TURN_TLS}) <= self.helps:
+            names = ["all"]
         more = {
             "dead ones first": self.dead,
             "REST": self.rest,
@@ -76,6 +78,11 @@ class Row:
     def name(self) -> str:
         with_whom = "" if self.engines == ("peer", "peer") else f" [{self.engines[0]} - {self.engines[1]}]"
         return f"{self.first} - {self.second}: {self.servers}{with_whom}"
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing but the networks and the servers makes it special."""
+        return replace(self, dead=False) == Row(self.first, self.second, self.helps, engines=self.engines)
 
     @property
     def expectation(self) -> Expectation:

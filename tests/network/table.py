@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.network.nat import KINDS, Kind
+from tests.network.nat import Kind
 from tests.network.theory import Path
 
 if TYPE_CHECKING:
@@ -42,23 +42,20 @@ def cell(result: Result | None) -> str:
 
 def pairs_by_servers(results: Sequence[Result]) -> str:
     """A row for each pair of networks, a column for each set of servers; seconds until both were connected."""
-    columns = list(dict.fromkeys(result.row.servers for result in results))
-    found = {(result.row.first, result.row.second, result.row.servers): result for result in results}
-    pairs = list(dict.fromkeys((result.row.first, result.row.second) for result in results))
     order = list(Kind)
-    pairs.sort(key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
+
+    def pair(result: Result) -> tuple[Kind, Kind]:
+        first, second = sorted((result.row.first, result.row.second), key=order.index)
+        return first, second
+
+    columns = list(dict.fromkeys(result.row.servers for result in results))
+    found = {(*pair(result), result.row.servers): result for result in results}
+    pairs = sorted({pair(result) for result in results}, key=lambda each: (order.index(each[0]), order.index(each[1])))
     cells = [
         [str(first), str(second), *(cell(found.get((first, second, column))) for column in columns)]
         for first, second in pairs
     ]
     return markdown(["one side", "other side", *columns], cells)
-
-
-def networks(results: Sequence[Result]) -> str:
-    """Network by network, for rows that have one set of servers."""
-    found = {frozenset((result.row.first, result.row.second)): result for result in results}
-    cells = [[str(row), *(cell(found.get(frozenset((row, column)))) for column in KINDS)] for row in KINDS]
-    return markdown(["", *map(str, KINDS)], cells)
 
 
 def listing(results: Sequence[Result]) -> str:
@@ -80,7 +77,7 @@ def disturbances(outcomes: Sequence[Outcome]) -> str:
         cells.append(
             [
                 what,
-                f"{row.first} – {row.second}" + (" (Chromium)" if "chromium" in row.engines else ""),
+                f"{row.first} – {row.second}" + _ENGINES.get("-".join(row.engines), ""),
                 outcome.path,
                 _worst(outcome.disconnected_after),
                 _worst(streams.get("audio", streams.get("ping")) for streams in outcome.gaps),
@@ -100,6 +97,13 @@ def disturbances(outcomes: Sequence[Outcome]) -> str:
     return markdown(titles, cells)
 
 
+_ENGINES = {
+    "chromium-peer": " (Chromium offers)",
+    "peer-chromium": " (Chromium answers)",
+    "call-call": " (whole calls)",
+}
+
+
 def _worst(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{max(known):.2f} s" if known else "–"
@@ -114,11 +118,13 @@ def document(results: Sequence[Result], outcomes: Sequence[Outcome]) -> str:
     """Everything that was run."""
     browser = [result for result in results if "chromium" in result.row.engines]
     others = [result for result in results if result not in browser]
+    usual = [result for result in others if result.row.is_usual]
+    special = [result for result in others if not result.row.is_usual]
     parts = [f"{summary(results)}\n"] if results else []
-    if others:
-        parts.append(pairs_by_servers(others))
-    if browser:
-        parts.append(listing(browser))
+    if usual:
+        parts.append(pairs_by_servers(usual))
+    if special or browser:
+        parts.append(listing([*special, *browser]))
     if outcomes:
         parts.append(disturbances(outcomes))
     return "\n".join(parts)

@@ -163,6 +163,22 @@ async def test_nothing_is_received_that_was_not_agreed(pair: list[PeerConnection
     assert track.remote.stats().packets_received == before and track.muted
 
 
+async def test_a_stopped_transceiver_is_begun_by_nobody(pair: list[PeerConnection]) -> None:
+    """The other side begins to send on it before it has learned that it was stopped."""
+    one, two = pair
+    one.addTrack(Colour())
+    one.addTransceiver("audio")
+    two.addTransceiver("audio", "recvonly")
+    await connect(one, two)
+    told: list[Any] = []
+    one.on("track", told.append)
+    one.getTransceivers()[1].stop()
+    two.addTrack(Tone())
+    await negotiate(two, one)
+    assert told == [] and "1" not in vars(one.path.dtls.router)["_lines"]
+    assert [len(each.getTransceivers()) for each in pair] == [1, 1]
+
+
 async def test_extension_ids_of_all_m_lines_are_known(pair: list[PeerConnection]) -> None:
     one, two = pair
     for track in (Tone(), Colour()):

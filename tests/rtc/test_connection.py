@@ -337,6 +337,16 @@ async def test_an_offer_of_a_restart_that_is_not_set_changes_nothing(call: Call)
     await call.check()
 
 
+async def test_an_offer_of_the_other_side_ends_a_restart_that_is_not_set(call: Call) -> None:
+    one, two = call.parties
+    before = fragments(one.pc)
+    await one.pc.createOffer(iceRestart=True)
+    two.pc.addTransceiver("audio")
+    await settled(one, two)
+    assert fragments(one.pc) == before and not one.pc.ice.restarting
+    await call.check()
+
+
 async def test_a_restart_that_is_rolled_back_leaves_the_path(call: Call) -> None:
     one, two = call.parties
     one.pc.remove_all_listeners("negotiationneeded")

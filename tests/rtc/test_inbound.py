@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from peer.rtc.clock import ParticipantClock
-from peer.rtc.inbound import MAX_SSRCS, InboundRtp, ReceiveParameters
+from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
 from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, VP8, VP8_RTX, opus, packet, pictures
 
 if TYPE_CHECKING:
@@ -157,6 +157,42 @@ async def test_keyframes_are_not_asked_for_all_the_time(video: Receiving) -> Non
     assert video.out.plis == [5] and video.stream.counts().plis == 1
 
 
+@pytest.mark.virtual_time
+async def test_a_keyframe_is_asked_for_until_it_comes(video: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+    video.take(VP8, 0, 0, PICTURES[0])
+    video.stream.request_keyframe()
+    await asyncio.sleep(1.6)
+    assert len(video.out.plis) == 3, "it may have been lost on its way"
+    video.take(VP8, 1, 3000, PICTURES[0])
+    await asyncio.sleep(60)
+    assert len(video.out.plis) == 3
+
+
+@pytest.mark.virtual_time
+async def test_a_sender_that_gives_no_keyframe_is_not_asked_for_ever(
+    video: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+    video.take(VP8, 0, 0, PICTURES[0])
+    for times in (1, 2):
+        video.stream.request_keyframe()
+        await asyncio.sleep(60)
+        assert len(video.out.plis) == times * (1 + len(KEYFRAME_RETRIES))
+
+
+@pytest.mark.virtual_time
+async def test_who_asks_right_after_a_keyframe_gets_another(video: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A little later: one that begins to look in that moment needs it as much as the one before."""
+    monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+    for number in range(2):
+        video.take(VP8, number, number * 3000, PICTURES[0])
+        video.stream.request_keyframe()
+    assert len(video.out.plis) == 1
+    await asyncio.sleep(KEYFRAME_SPACING + 0.01)
+    assert len(video.out.plis) == 2
+
+
 async def test_no_keyframe_is_asked_of_sound(audio: Receiving) -> None:
     audio.take(OPUS, 0, 0, opus()[0])
     audio.stream.request_keyframe()
@@ -190,5 +226,7 @@ async def test_after_the_end_nothing_happens(video: Receiving) -> None:
     video.stream.configure(ReceiveParameters([VP8]))
     video.take(VP8, 1, 3000, PICTURES[1])
     assert len(video.frames) == 1
+    video.stream.request_keyframe()
+    assert vars(video.stream)["_keyframe_timer"] is None and video.out.plis == []
     assert vars(video.stream)["_timer"] is None and vars(video.stream)["_report_timer"] is None
     assert vars(video.clock)["_tracks"] == {}

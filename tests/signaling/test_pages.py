@@ -40,6 +40,18 @@ async def test_the_page_comes_with_strict_headers(serve: Serve, session: ClientS
             assert response.status == 200
 
 
+async def test_the_doctor_has_a_page_as_strict(serve: Serve, session: ClientSession) -> None:
+    server = await serve()
+    async with session.get(f"{server.url}/doctor") as response:
+        text = await response.text()
+        assert (response.status, response.content_type) == (200, "text/html")
+        assert "default-src 'self';" in response.headers["Content-Security-Policy"]
+        assert response.headers["Cache-Control"] == "no-cache"
+    for path in re.findall(r'(?:src|href)="(assets/[^"#]+)', text):
+        async with session.get(URL(f"{server.url}/doctor").join(URL(path))) as response:
+            assert response.status == 200
+
+
 async def test_modules_have_the_type_browsers_insist_on(serve: Serve, session: ClientSession) -> None:
     server = await serve()
     types = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}

@@ -28,7 +28,7 @@ PATIENCE: Final = 10.0
 MAX_TRANSACTIONS: Final = 1024
 """Checks in flight; the oldest is forgotten for a new one. The pace allows hardly more within PATIENCE."""
 MAX_EARLY: Final = 32
-"""Checks that came before the credentials of the other side; more are answered but not remembered."""
+"""Ways that checks came before the credentials of the other side did; more are answered but not remembered."""
 
 
 class _Transaction(NamedTuple):
@@ -69,7 +69,7 @@ class Agent:
         self._tie_breaker = random.getrandbits(64)
         self._now = 0.0
         self._transactions: dict[bytes, _Transaction] = {}
-        self._early: list[_Check] = []
+        self._early: dict[tuple[int, Address, str], _Check] = {}
         self._out: list[tuple[Base, bytes, Address]] = []
 
     # Inputs
@@ -84,7 +84,7 @@ class Agent:
             self._selection.set_role("controlling")  # RFC 8445 section 6.1.1
         self.consent.start(now)
         self._schedule.search_until(now + self.deadlines.connect_timeout)
-        early, self._early = self._early, []
+        early, self._early = list(self._early.values()), {}
         for check in early:
             if check.username_fragment == remote.username_fragment:
                 self._accept(check, now)
@@ -111,18 +111,17 @@ class Agent:
         self._selection.lost(now)
         self._run(now)
 
-    def stun_received(self, base: Base, data: bytes, address: Address, now: float) -> None:
-        """A datagram that begins like STUN. Whatever it is, nothing is raised."""
+    def stun_received(self, base: Base, data: bytes, address: Address, now: float) -> bool:
+        """A datagram that begins like STUN. Whatever it is, nothing is raised; false when it changed nothing."""
         try:
             message = parse(data)
         except StunError:
-            return
+            return False
         if message.method != Method.BINDING:
-            return
+            return False
         if message.message_class == Class.REQUEST:
-            self._request(base, message, address, now)
-        elif message.message_class in (Class.RESPONSE, Class.ERROR):
-            self._response(base, message, address, now)
+            return self._request(base, message, address, now)
+        return message.message_class != Class.INDICATION and self._response(base, message, address, now)
 
     def heard(self, now: float) -> None:
         """Authenticated media arrived."""
@@ -190,20 +189,20 @@ class Agent:
 
     # Checks of the other side
 
-    def _request(self, base: Base, message: Message, address: Address, now: float) -> None:
+    def _request(self, base: Base, message: Message, address: Address, now: float) -> bool:
         ours, _, theirs = (message.text(Attribute.USERNAME) or "").partition(":")
         if ours != self.local.username_fragment:
-            return
+            return False
         # RFC 8489 section 9.1.3 would have errors sent; silence is no help to who guesses, and a peer repeats anyway.
         if not message.check_integrity(self._key):
             self.rejected += 1
-            return
+            return False
         if self.remote is not None and theirs != self.remote.username_fragment:
-            return
+            return False
         if unknown := message.unknown_required:
             refusal = checks.refusal(message, checks.UNKNOWN_ATTRIBUTE, "Unknown Attribute", self._key, unknown)
             self._out.append((base, refusal, address))
-            return
+            return True
         conflict = self._conflicts(message)
         if conflict:
             answer = checks.refusal(message, checks.ROLE_CONFLICT, "Role Conflict", self._key)
@@ -218,8 +217,18 @@ class Agent:
         if self.remote is not None:
             self._accept(check, now)
             self._run(now)
+        else:
+            self._remember(check)
+        return True
+
+    def _remember(self, check: _Check) -> None:
+        """Until the other side's credentials are known. It repeats its checks: what counts of them is where from."""
+        key = id(check.base), check.address, check.username_fragment
+        known = self._early.get(key)
+        if known is not None:
+            self._early[key] = known._replace(nominating=known.nominating or check.nominating)
         elif len(self._early) < MAX_EARLY:
-            self._early.append(check)
+            self._early[key] = check
 
     def _conflicts(self, message: Message) -> bool:
         """RFC 8445 section 7.3.1.1: whether the other side has to change its role; ours is changed here."""
@@ -247,20 +256,21 @@ class Agent:
 
     # Answers to our checks
 
-    def _response(self, base: Base, message: Message, address: Address, now: float) -> None:
+    def _response(self, base: Base, message: Message, address: Address, now: float) -> bool:
         transaction = self._transactions.get(message.transaction_id)
         if transaction is None or self._checks is None or not message.check_integrity(self._checks.key):
-            return
+            return False
         pair = transaction.pair
         # RFC 8445 section 7.2.5.2.1: an answer has to come from where the check went to.
         if pair.base is not base or pair.address != address or not self.pairs.has(pair):
-            return
+            return False
         del self._transactions[message.transaction_id]
         if message.message_class == Class.ERROR:
             self._refused(transaction, message, now)
         else:
             self._succeeded(transaction, message, now)
         self._run(now)
+        return True
 
     def _succeeded(self, transaction: _Transaction, message: Message, now: float) -> None:
         pair = transaction.pair
@@ -283,8 +293,9 @@ class Agent:
             if transaction.role == self.role and not (self.remote is not None and self.remote.lite):
                 self._selection.set_role(checks.other(self.role))
                 self._tie_breaker = self._random.getrandbits(64)
-            self._schedule.again(pair)
-            return
+            if transaction.role != self.role:
+                self._schedule.again(pair)
+                return
         pair.error = f"{code} {text[:80]}"
         self._schedule.refused(pair, now)
 

@@ -31,6 +31,10 @@ MAX_ERRORS: Final = 64
 """Failures of servers kept for the explanation; later ones are only reported."""
 MAX_LOCAL: Final = 100
 """Candidates of our own that are announced; more would not be taken by the other side."""
+MAX_NAMES: Final = 16
+"""Names of the other side that are looked up, each by several multicasts; a browser has one for each of its addresses.
+More are ignored, and so is any name that is not `.local`: it would make this host ask a name service, anywhere, on the
+word of the other side. Chromium does look such names up, Firefox does not; no peer that is known sends them."""
 _ICE_CHARS: Final = string.ascii_letters + string.digits
 _random: Final = SystemRandom()
 
@@ -182,8 +186,8 @@ class Generation:
             return
         # Answers of STUN servers come in at the same sockets, and belong to the gatherer.
         if not self._gatherer.handle_stun(base, data, address):
-            self.agent.stun_received(base, data, address, self._loop.time())
-            self.pump()
+            if self.agent.stun_received(base, data, address, self._loop.time()):
+                self.pump()
 
     def data_received(self, data: bytes) -> None:
         if self.closed:
@@ -271,7 +275,7 @@ class Generation:
 
     def _ask_for(self, candidate: Candidate) -> None:
         key = (candidate.protocol, candidate.address, candidate.port)
-        if key not in self._asked and len(self._asked) < MAX_REMOTE:
+        if key not in self._asked and len(self._asked) < MAX_NAMES:
             self._asked.add(key)
             task = asyncio.create_task(self._look_up(candidate), name="ice name lookup")
             self._tasks.add(task)

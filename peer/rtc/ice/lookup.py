@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from peer.rtc.ice import remedies
 from peer.rtc.ice.interfaces import is_ip
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_PER_FAMILY: Final = 2
 """Addresses of one name and family that are used: the second covers for the first, more cost sockets and time."""
+MAX_LOOKUPS: Final = 8
+"""Names that are looked up at once on one loop; others wait for their turn, until their deadline."""
 
 
 class ServerFailed(Exception):
@@ -63,7 +69,7 @@ class Names:
     async def _resolve(self, name: str, until: float) -> list[str]:
         task = self._lookups.get(name)
         if task is None:
-            task = self._lookups[name] = asyncio.create_task(_system_lookup(name), name=f"ice lookup of {name}")
+            task = self._lookups[name] = asyncio.create_task(system_lookup(name), name=f"ice lookup of {name}")
         try:
             async with asyncio.timeout_at(until):
                 return await asyncio.shield(task)
@@ -74,13 +80,63 @@ class Names:
         raise ServerFailed(UNREACHABLE, text, advice)
 
     async def close(self) -> None:
-        """Gives up what is under way; the system's own resolver may go on for a while on its thread."""
+        """Gives up what is under way; a thread of `system_lookup` may go on for a while."""
         for task in self._lookups.values():
             task.cancel()
         await asyncio.gather(*self._lookups.values(), return_exceptions=True)
 
 
-async def _system_lookup(name: str) -> list[str]:
-    answers = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    hosts = [str(answer[4][0]) for answer in answers]
-    return [host for host in hosts if "%" not in host]
+async def system_lookup(name: str) -> list[str]:
+    """What the system's resolver says: the hosts file, the name service, whatever it is set up for. Raises OSError.
+
+    It can neither be asked without blocking nor be interrupted, and takes half a minute where the name service is dead.
+    So each lookup has a thread of its own that nobody waits for: on the loop's default executor it would hold up the
+    end of the program. Threads of names that were given up count until they are over; there is one for each name.
+    """
+    lookups = _lookups.setdefault(asyncio.get_running_loop(), _Lookups())
+    return await lookups.ask(name)
+
+
+class _Lookups:
+    """The lookups of one loop."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Future[list[str]]] = {}
+        self._turns = asyncio.Semaphore(MAX_LOOKUPS)
+
+    async def ask(self, name: str) -> list[str]:
+        if name not in self._running:
+            await self._turns.acquire()
+            if name in self._running:  # somebody else began while this one waited
+                self._turns.release()
+            else:
+                self._start(name)
+        return await asyncio.shield(self._running[name])
+
+    def _start(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[str]] = loop.create_future()
+
+        def over(_: asyncio.Future[list[str]]) -> None:
+            del self._running[name]
+            self._turns.release()
+            answer.exception()  # nobody may be waiting for it any more
+
+        self._running[name] = answer
+        answer.add_done_callback(over)
+        threading.Thread(target=_look_up, args=(name, loop, answer), name=f"look up {name}", daemon=True).start()
+
+
+_lookups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = WeakKeyDictionary()
+
+
+def _look_up(name: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[list[str]]) -> None:
+    """On the thread."""
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)]
+    except Exception as error:  # OSError; UnicodeError for what cannot be a name
+        deliver = partial(answer.set_exception, error)
+    else:
+        deliver = partial(answer.set_result, [host for host in found if "%" not in host])
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(deliver)

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from peer.rtc.ice.candidate import Candidate, pair_priority
+from peer.rtc.ice.checks import check_priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,6 +266,7 @@ class CheckList:
             pair.local = replace(
                 origin,
                 type="prflx",
+                priority=check_priority(origin),
                 address=mapped[0],
                 port=mapped[1],
                 related_address=origin.address,

@@ -19,6 +19,9 @@ RETRY_MOST: Final = 0.8
 """Until an unproven pair is checked again: doubling from the first to this."""
 RETRY_FAILED: Final = 2.0
 """The same when the time to connect is over."""
+FADING: Final = 0.05
+"""Once it has failed, every interval is at least this part of the time since then: a connection that nobody closes does
+not go on knocking for ever at an address that may be somebody else's by now."""
 SEARCH: Final = 10.0
 """The same while a worse pair is nominated, once nothing better was found for a while. NATs stay open so long."""
 CONSENT: Final = 1.0
@@ -42,7 +45,7 @@ class Schedule:
         self._pairs = pairs
         self._selection = selection
         self._random = random
-        self._failed = False
+        self._failed_at: float | None = None
         self._probing = False
         self._next_pace = 0.0
         self._search_until = 0.0
@@ -54,7 +57,10 @@ class Schedule:
 
     def judged(self, state: str, now: float, *, had_path: bool) -> None:
         """Probes every pair while the path is silent, so that a network that is back is noticed at once."""
-        self._failed = state == "failed"
+        if state != "failed":
+            self._failed_at = None
+        elif self._failed_at is None:
+            self._failed_at = now
         selected = self._selection.selected
         probing = had_path and (selected is None or not selected.alive or state in ("disconnected", "failed"))
         if probing and not self._probing:
@@ -144,12 +150,12 @@ class Schedule:
 
     def _interval(self, pair: Pair, now: float) -> float:
         """Until the next check of a pair that was checked just now, should no answer come."""
+        if self._failed_at is not None:
+            return max(RETRY_MOST if pair.is_valid else RETRY_FAILED, FADING * (now - self._failed_at))
         if not pair.is_valid:
             return self._retry(pair, now)
-        if pair is self._selection.nominating:
+        if self._probing or pair is self._selection.nominating:
             return PROBE
-        if self._probing:
-            return RETRY_MOST if self._failed else PROBE
         if pair is self._selection.selected:
             return max(CONSENT_RETRY, 2 * (pair.round_trip_time or 0.0))
         return KEEPALIVE if pair.alive else KEEPALIVE_DEAD
@@ -158,8 +164,6 @@ class Schedule:
         """The same for a pair that has never been answered."""
         if self._is_hopeless(pair):
             return DORMANT
-        if self._failed:
-            return RETRY_FAILED
         if self._selection.nominated is not None and not self._probing and now >= self._search_until:
             return SEARCH
         retry: float = RETRY_FIRST * 2.0 ** min(pair.attempts - 1, 8)

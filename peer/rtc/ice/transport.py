@@ -361,11 +361,17 @@ class IceTransport:
         await asyncio.gather(*(generation.close() for generation in generations), *self._closings)
 
     def _addresses_changed(self, _: frozenset[str]) -> None:
-        """A restart is due when the path in use lost its address, or when there is none and something changed."""
+        """A restart is due when the path in use lost its address, or when there is none and something changed.
+
+        While the path works a new address changes nothing: it may be better, as a cable is than a mobile network, or
+        be a container's; trying it out would cost sockets, allocations and a negotiation each time.
+        """
         addresses = self._parts.addresses(self._settings)
         before, self._addresses = self._addresses, addresses
-        if self.state in ("new", "closed") or addresses == before:
+        if self.state == "closed" or addresses == before:
             return
+        if self.state == "new" and not before - addresses and self._newest.candidates:
+            return  # the other side has not answered yet; what it was told of us still holds
         pair = self._current.selected
         cut = pair is None or pair.base.candidate.address not in addresses
         if pair is not None and pair.base.candidate.type == "relay":

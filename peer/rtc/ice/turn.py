@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Address = tuple[str, int]
 
 DEFAULT_LIFETIME: Final = 600
+REFRESH_AGAIN: Final = 1.0
+"""Seconds until the next attempt when too many requests are under way."""
 REFRESH_EARLY: Final = 60.0
 """RFC 8656 section 3.2: a minute before the allocation expires; half way through a shorter one."""
 
@@ -176,6 +178,8 @@ class TurnClient:
         """Retransmits, refreshes, gives up: whatever is due."""
         if self._refresh_at is not None and now >= self._refresh_at and not self._refreshing and not self._over:
             self._refreshing = self._requests.add(Request(Method.REFRESH, [], self._refresh_answered), now)
+            if not self._refreshing:
+                self._refresh_at = now + REFRESH_AGAIN
         if not self._closing:
             self._peers.poll(now)
         self._requests.poll(now)

@@ -90,6 +90,21 @@ def test_checks_before_the_answer_are_answered_and_remembered() -> None:
     assert network.now - began < 0.1
 
 
+def test_early_checks_are_remembered_by_where_they_come_from() -> None:
+    network = Network()
+    one, other = on_a_lan(network, ("controlled", "controlling"))
+    for number in range(3 * MAX_EARLY):  # it repeats itself until the answer is there
+        data = request(one.agent, "bufrag", number=number, nominating=number == MAX_EARLY)
+        one.do(lambda now, data=data: one.agent.stun_received(one.bases[0], data, LAN_B, now))
+    data = request(one.agent, "bufrag", number=-1)
+    one.do(lambda now: one.agent.stun_received(one.bases[0], data, ("192.0.2.9", 9), now))
+    one.do(lambda now: one.agent.start(other.parameters, now))
+    assert {pair.address for pair in one.agent.pairs} == {LAN_B, ("192.0.2.9", 9)}
+    assert one.bases[0].known == {LAN_B, ("192.0.2.9", 9)}
+    other.start(one)
+    assert network.run(1, lambda: one.agent.state == "completed")
+
+
 def test_early_checks_of_somebody_else_are_forgotten() -> None:
     network = Network()
     one, other = on_a_lan(network)
@@ -374,6 +389,8 @@ def request(peer: Agent, remote: str, **changes: object) -> bytes:
     message = Message(Method.BINDING, Class.REQUEST, random.Random(str(changes)).randbytes(12))
     message.add(Attribute.USERNAME, str(changes.get("username", f"{peer.local.username_fragment}:{remote}")))
     message.add(Attribute.PRIORITY, 110 << 24).add(Attribute.ICE_CONTROLLING, 5)
+    if changes.get("nominating"):
+        message.add(Attribute.USE_CANDIDATE)
     if "unknown" in changes:
         message.attributes.append((0x7777, b""))
     return message.encode(bytes(changes.get("key", peer.local.password.encode())), fingerprint=True)  # type: ignore[call-overload]
@@ -387,8 +404,8 @@ def test_requests_that_are_not_from_the_peer_are_not_answered(changes: dict[str,
     network = Network()
     one, _ = on_a_lan(network, ("controlled", "controlling"))
     one.do(lambda now: one.agent.start(OTHER, now))
-    one.agent.stun_received(one.bases[0], request(one.agent, "otherufrag", **changes), LAN_B, network.now)
-    assert one.agent.packets() == []
+    changed = one.agent.stun_received(one.bases[0], request(one.agent, "otherufrag", **changes), LAN_B, network.now)
+    assert not changed and one.agent.packets() == [] and one.bases[0].known == set()
     assert len(one.agent.pairs) == 0
 
 
@@ -410,11 +427,31 @@ def test_an_answer_only_counts_from_where_the_check_went() -> None:
     [(base, data, _)] = one.agent.packets()
     check, key = parse(data), other.parameters.password.encode()
     forged = checks.success(check, LAN_A, b"another-password-of-22-characters")
-    one.agent.stun_received(base, forged, LAN_B, network.now)
-    one.agent.stun_received(base, checks.success(check, LAN_A, key), ("192.0.2.66", 2000), network.now)
-    assert one.agent.state == "checking"
-    one.agent.stun_received(base, checks.success(check, LAN_A, key), LAN_B, network.now)
-    assert one.agent.state == "connected"
+    assert not one.agent.stun_received(base, forged, LAN_B, network.now)
+    assert not one.agent.stun_received(base, checks.success(check, LAN_A, key), ("192.0.2.66", 2000), network.now)
+    assert one.agent.state == "checking" and one.bases[0].known == set()
+    assert one.agent.stun_received(base, checks.success(check, LAN_A, key), LAN_B, network.now)
+    assert one.agent.state == "connected" and one.bases[0].known == {LAN_B}
+
+
+def test_a_side_that_insists_on_a_role_is_not_argued_with() -> None:
+    network = Network()
+    one, other = on_a_lan(network)
+    remote = IceParameters(other.parameters.username_fragment, other.parameters.password, lite=True)
+    refused = 0
+
+    def refuse(_base: FakeBase, data: bytes, _source: tuple[str, int]) -> None:
+        nonlocal refused
+        refused += 1
+        answer = checks.refusal(parse(data), checks.ROLE_CONFLICT, "no", remote.password.encode())
+        one.receive(one.bases[0], answer, LAN_B)
+
+    other.receive = refuse  # type: ignore[method-assign]
+    one.do(lambda now: one.agent.start(remote, now))
+    one.hear_of(other)
+    network.run(10)
+    assert one.agent.role == "controlling" and 5 < refused < 20
+    assert one.agent.reports()[0].error == "487 no"
 
 
 def test_a_refused_check_is_tried_again_and_remembered() -> None:

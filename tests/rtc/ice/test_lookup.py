@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from peer.rtc.ice.lookup import MAX_PER_FAMILY, Names, ServerFailed, refused
+from peer.rtc.ice import lookup
+from peer.rtc.ice.lookup import MAX_LOOKUPS, MAX_PER_FAMILY, Names, ServerFailed, refused, system_lookup
 from peer.rtc.ice.servers import IceSettings, parse_server_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
 SERVER = parse_server_url("stun:stun.example:3478")
 BOTH = IceSettings()
@@ -24,14 +26,14 @@ def answers(
     """What the system's resolver says from now on; the list tells what it was asked."""
     asked: list[str] = []
 
-    async def getaddrinfo(name: str, port: None, **_: object) -> Sequence[Any]:
+    async def system_lookup(name: str) -> list[str]:
         asked.append(name)
         await asyncio.sleep(seconds)
         if error is not None:
             raise error
-        return [(0, 0, 0, "", (host, port)) for host in hosts]
+        return list(hosts)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(lookup, "system_lookup", system_lookup)
     return asked
 
 
@@ -48,7 +50,7 @@ async def found(settings: IceSettings = BOTH) -> list[str]:
 
 
 async def test_both_families_are_found_in_the_order_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, "2001:db8::1", "192.0.2.1", "192.0.2.1", "fe80::1%eth0")
+    answers(monkeypatch, "2001:db8::1", "192.0.2.1", "192.0.2.1")
     assert await found() == ["2001:db8::1", "192.0.2.1"]
     assert await found(IceSettings(ipv6=False)) == ["192.0.2.1"]
     answers(monkeypatch, "192.0.2.1", "2001:db8::1")
@@ -109,6 +111,69 @@ async def test_the_only_family_is_switched_off(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ServerFailed, match="only IPv4 addresses, which are switched off") as caught:
         await found(IceSettings(ipv4=False))
     assert caught.value.advice == "switch IPv4 on"
+
+
+# The system's resolver
+
+
+class Resolver:
+    """Stands where `socket.getaddrinfo` is; `hang` makes it wait until `go`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.hang = False
+        self.asked: list[str] = []
+
+    def __call__(self, name: str, *_: object, **__: object) -> list[Any]:
+        self.asked.append(name)
+        if self.hang:
+            self.go.wait()
+        if name == "nobody.example":
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(0, 0, 0, "", (host, 0)) for host in ("192.0.2.1", "fe80::1%eth0", "2001:db8::1")]
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    made = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    yield made
+    made.go.set()
+
+
+async def test_the_system_is_asked_on_a_thread_once_for_many(resolver: Resolver) -> None:
+    found = await asyncio.gather(*(system_lookup("a.example") for _ in range(5)), system_lookup("b.example"))
+    assert found == [["192.0.2.1", "2001:db8::1"]] * 6 and sorted(resolver.asked) == ["a.example", "b.example"]
+    with pytest.raises(socket.gaierror):
+        await system_lookup("nobody.example")
+    assert await system_lookup("a.example") and len(resolver.asked) == 4
+
+
+async def test_threads_that_hang_are_bounded_and_counted_until_they_are_over(resolver: Resolver) -> None:
+    resolver.hang = True
+    waiting = [asyncio.create_task(system_lookup(f"{number}.example")) for number in range(3 * MAX_LOOKUPS)]
+    twice = asyncio.create_task(system_lookup(f"{3 * MAX_LOOKUPS - 1}.example"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    hanging = [thread for thread in threading.enumerate() if thread.name.startswith("look up")]
+    assert len(hanging) == MAX_LOOKUPS and all(thread.daemon for thread in hanging)
+    for task in waiting[:MAX_LOOKUPS]:
+        task.cancel()
+    resolver.go.set()
+    assert await asyncio.gather(*waiting[MAX_LOOKUPS:]) and await twice
+    assert len(set(resolver.asked)) == 3 * MAX_LOOKUPS
+
+
+def test_a_dead_name_service_does_not_hold_up_the_end(resolver: Resolver) -> None:
+    resolver.hang = True
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await system_lookup("a.example")
+
+    asyncio.run(give_up())  # waits for the threads of the default executor, if there are any
+    assert not resolver.go.is_set() and resolver.asked == ["a.example"]
 
 
 @pytest.mark.parametrize(

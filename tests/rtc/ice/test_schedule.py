@@ -153,6 +153,21 @@ def test_after_consent_expired_pairs_are_probed_more_slowly() -> None:
     assert 12 <= len(bench.run(40.0, 50.0)) <= 14
 
 
+@pytest.mark.parametrize("had_path", [True, False])
+def test_the_longer_it_has_failed_the_rarer_it_tries(*, had_path: bool) -> None:
+    bench = Bench(1)
+    if had_path:
+        bench.nominate(bench.pairs[0], 1.0)
+    bench.schedule.judged("failed", 40.0, had_path=had_path)
+    times = [time for time, _ in bench.run(40.0, 4000.0)]
+    bench.schedule.judged("failed", 4000.0, had_path=had_path)
+    assert len(times) < 200
+    assert times[-1] - times[-2] > 100
+    assert all(
+        later - sooner <= max(2.0, 0.06 * (later - 40.0)) for sooner, later in zip(times, times[1:], strict=False)
+    )
+
+
 def test_a_refusal_is_followed_by_a_pause() -> None:
     bench = Bench(1)
     bench.run(0.0, 0.0)

@@ -13,6 +13,7 @@ from peer.rtc.ice import interfaces
 from peer.rtc.ice.bases import bind_udp
 from peer.rtc.ice.candidate import Candidate, IceParameters
 from peer.rtc.ice.gather import Gatherer
+from peer.rtc.ice.generation import MAX_NAMES
 from peer.rtc.ice.interfaces import LocalAddress
 from peer.rtc.ice.netwatch import AddressWatch
 from peer.rtc.ice.pairs import MAX_PAIRS, MAX_REMOTE
@@ -463,6 +464,23 @@ async def test_a_local_name_is_resolved_in_the_background() -> None:
     await close(one, other)
 
 
+async def test_few_names_are_looked_up() -> None:
+    asked: list[str] = []
+
+    async def resolve(name: str) -> list[str]:
+        asked.append(name)
+        return []
+
+    one = Peer(resolve=resolve)
+    await one.transport.gather()
+    one.transport.start(STRANGER)
+    for number in range(MAX_REMOTE):
+        one.transport.add_remote_candidate(Candidate("1", 1, "udp", 1, f"{number}.local", 9, "host"))
+    await asyncio.sleep(0)
+    assert asked == [f"{number}.local" for number in range(MAX_NAMES)]
+    await close(one)
+
+
 @pytest.mark.virtual_time
 async def test_a_name_that_nobody_answers_to_is_named_in_the_explanation() -> None:
     one = Peer(IceSettings(connect_timeout=1.0))
@@ -515,6 +533,24 @@ async def test_any_change_calls_for_a_restart_while_there_is_no_path() -> None:
     await close(one, other)
     one.addresses_become()
     assert one.address_changes == 1 and all(watch.closed for watch in one.watches)
+
+
+async def test_an_address_that_goes_away_before_the_answer_calls_for_a_restart() -> None:
+    one = Peer(gatherer=SilentGatherer)
+    one.addresses = frozenset({"192.0.2.7", "127.0.0.1"})
+    await one.transport.gather()
+    one.addresses_become("127.0.0.1")
+    assert one.address_changes == 1
+    one.addresses_become("127.0.0.1", "192.0.2.8")
+    assert one.address_changes == 2, "it had no candidate"
+    await close(one)
+    other = Peer()
+    await other.transport.gather()
+    other.addresses_become("127.0.0.1", "192.0.2.8")
+    assert other.address_changes == 0
+    other.addresses_become("192.0.2.8")
+    assert other.address_changes == 1
+    await close(other)
 
 
 @pytest.mark.virtual_time

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.ice import stun
+from peer.rtc.ice import stun, turnrequest
 from peer.rtc.ice.stun import Attribute, Class, Message, Method
 from peer.rtc.ice.turn import (
+    REFRESH_AGAIN,
     Allocated,
     AllocationFailed,
     AllocationLost,
@@ -310,3 +311,17 @@ def test_over_a_stream_messages_are_padded() -> None:
         server.serve(client, 1.0)
     sent = client.send(b"\x80media", PEER, 1.0)
     assert sent == b"\x40\x00\x00\x06\x80media\0\0"
+
+
+def test_a_refresh_that_there_is_no_room_for_is_tried_again_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeTurn()
+    client = allocated(server)
+    due = client.next_due()
+    assert due is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(turnrequest, "MAX_REQUESTS", 0)
+        client.poll(due)
+        assert client.next_due() == due + REFRESH_AGAIN and client.take_outgoing() == []
+    client.poll(due + REFRESH_AGAIN)
+    server.serve(client, due + REFRESH_AGAIN)
+    assert [request.method for request in server.requests] == [Method.REFRESH]
