@@ -35,8 +35,8 @@ def diagnose(findings: Findings) -> list[Sentence]:
     """Everything there is to say, the problems first."""
     said = [
         *_signaling(findings),
+        *_ways(findings),
         *_servers(findings),
-        *_udp(findings),
         *_nat(findings),
         *_calls(findings),
         *(Sentence("note", remark) for remark in findings.remarks),
@@ -78,10 +78,11 @@ def _servers(findings: Findings) -> Iterator[Sentence]:
     if not findings.servers:
         yield Sentence("note", remedies.NO_SERVER)
         return
+    explained = {server for family in (6, 4) for server in _broken_family(findings, family)} | set(_blocked(findings))
     for server in findings.servers:
-        if server.error is not None:
+        if server.error is not None and server not in explained:
             yield Sentence("problem", _failure(server, findings))
-        elif server.turn:
+        elif server.error is None and server.turn:
             yield from _relay(server)
     turns = [server for server in findings.servers if server.turn]
     good = [server for server in turns if server.good]
@@ -107,7 +108,13 @@ def _failure(server: ServerFinding, findings: Findings) -> str:
             text += f", {opens}"
         if server.origin != "--ice-server":
             advice += f"; it is named {where}"
-    return remedies.server_sentence(server.url, error.error_code, text, advice)
+    return remedies.server_sentence(named(server, findings), error.error_code, text, advice)
+
+
+def named(server: ServerFinding, findings: Findings) -> str:
+    """Its URL; with the family, where it was asked by both."""
+    several = sum(each.url == server.url and each.address is not None for each in findings.servers) > 1
+    return f"{server.url} (IPv{version(server.address[0])})" if several and server.address else server.url
 
 
 def _where(server: ServerFinding) -> str:
@@ -152,20 +159,45 @@ def _relay(server: ServerFinding) -> Iterator[Sentence]:
 # Network
 
 
-def _udp(findings: Findings) -> Iterator[Sentence]:
-    """Whether UDP gets out at all, where servers that are asked by UDP are silent."""
-    by_udp = [server for server in findings.servers if server.transport == "udp" and server.address is not None]
-    silent = [server for server in by_udp if server.silent]
-    if not silent or len(silent) < len(by_udp):
-        return
-    works = next((server.url for server in findings.servers if server.transport != "udp" and server.good), None)
-    if works is not None:
-        # Such a relay is all that this network needs: the silent servers are told of by themselves.
-        yield Sentence("note", remedies.udp_blocked(works, ""))
-    elif any(server.tcp_opens or server.good for server in findings.servers):
-        yield Sentence("problem", remedies.udp_blocked(None, _host(silent[0].url)))
-    elif len(findings.servers) > 1:
+def _ways(findings: Findings) -> Iterator[Sentence]:
+    """What has one cause, and is not told of each server then."""
+    for family in (6, 4):
+        if _broken_family(findings, family):
+            own = next((host.address for host in findings.hosts if version(host.address) == family), "")
+            yield Sentence("problem", remedies.family_broken(family, own))
+    blocked = _blocked(findings)
+    if blocked:
+        streams = [server for server in findings.servers if server.transport != "udp" and server.good]
+        works = streams[0].url if streams else None
+        urls = [server.url for server in blocked]
+        yield Sentence("problem", remedies.udp_blocked(urls, works, _host(urls[0])))
+    asked = [server for server in findings.servers if server.address is not None]
+    if len(asked) > 1 and all(server.silent and not server.tcp_opens for server in asked):
         yield Sentence("problem", remedies.NOTHING_ANSWERS)
+
+
+def version(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _broken_family(findings: Findings, family: int) -> list[ServerFinding]:
+    """The servers that are silent because no packet of this family comes back; others answer by the other one."""
+    asked = [server for server in findings.servers if server.address is not None]
+    of_family = [server for server in asked if server.address and version(server.address[0]) == family]
+    others = [server for server in asked if server not in of_family]
+    broken = all(server.silent and not server.tcp_opens for server in of_family)
+    return of_family if broken and any(server.good for server in others) else []
+
+
+def _blocked(findings: Findings) -> list[ServerFinding]:
+    """The servers that are silent because UDP does not get out, as far as that can be told: TCP has to."""
+    aside = {server for family in (6, 4) for server in _broken_family(findings, family)}
+    asked = [server for server in findings.servers if server.address is not None and server not in aside]
+    by_udp = [server for server in asked if server.transport == "udp"]
+    silent = [server for server in by_udp if server.silent]
+    if len(silent) < len(by_udp) or not any(server.tcp_opens or server.good for server in asked):
+        return []
+    return silent
 
 
 def _host(url: str) -> str:
@@ -196,8 +228,13 @@ def _calls(findings: Findings) -> Iterator[Sentence]:
         yield Sentence("note", _own_ends(findings))
 
 
+def lacks_hairpinning(call: CallFinding) -> bool:
+    """Whether it failed because both of its ends are behind one NAT, which says nothing of calls to others."""
+    return call.path == "public address" and call.own and call.error is not None
+
+
 def _broken(call: CallFinding) -> Sentence:
-    if call.path == "public address" and call.own:
+    if lacks_hairpinning(call):
         return Sentence(
             "note",
             "this NAT does not lead its own public address back to us (no hairpinning): "

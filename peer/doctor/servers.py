@@ -140,7 +140,9 @@ class ServerProbes:
         version = 6 if ":" in addresses[0][0] else 4
         ways = [(probe, address) for probe in self._probes if probe.version == version for address in addresses]
         if not ways:
-            raise ServerFailed(UNREACHABLE, f"this host has no IPv{version} address", "use a server that has another")
+            raise ServerFailed(
+                UNREACHABLE, f"this host has no IPv{version} address", f"use a server with an IPv{10 - version} address"
+            )
         asking = [asyncio.create_task(self._ask(*way), name="doctor query") for way in ways]
         try:
             await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)

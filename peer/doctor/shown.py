@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from peer.doctor.diagnosis import diagnose, exit_code, summary
+from peer.doctor.diagnosis import diagnose, exit_code, lacks_hairpinning, named, summary
 from peer.rtc.ice.remedies import shows_sign
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def rows(findings: Findings) -> list[Row]:
     return [
         *_host_rows(findings),
         *_signaling_rows(findings),
-        *(_server_row(server) for server in findings.servers),
+        *(_server_row(server, findings) for server in findings.servers),
         *_way_rows(findings),
         *(_nat_row(nat) for nat in findings.nats),
         *(_call_row(call) for call in findings.calls),
@@ -53,8 +53,8 @@ def _signaling_rows(findings: Findings) -> Iterator[Row]:
         yield Row(signaling.url, signaling.error is None, signaling.seconds, signaling.error or handed)
 
 
-def _server_row(server: ServerFinding) -> Row:
-    return Row(server.url, server.good, server.seconds, _server_details(server))
+def _server_row(server: ServerFinding, findings: Findings) -> Row:
+    return Row(named(server, findings), server.good, server.seconds, _server_details(server))
 
 
 def _server_details(server: ServerFinding) -> str:
@@ -110,6 +110,8 @@ def _call_row(call: CallFinding) -> Row:
     name = {"direct": "call, direct", "public address": "call, over the public address"}.get(
         call.path, f"call through {call.url}"
     )
+    if lacks_hairpinning(call):
+        return Row(name, None, None, "the NAT does not lead its own public address back (no hairpinning)")
     if call.error is not None:
         return Row(name, False, call.seconds, call.error)
     parts = [f"{call.local} to {call.remote}, {call.protocol}"]

@@ -48,7 +48,7 @@ class Carrier:
         remote.on_media = lambda: track.set_muted(muted=False)
         made = RtpTransceiver(
             record,
-            RtpSender(record, connection.path.dtls, connection.spawn),
+            RtpSender(record, connection.path.dtls),
             RtpReceiver(remote, track, connection.path.dtls),
             connection.check_negotiation,
             self._stop,

@@ -15,7 +15,6 @@ import logging
 import struct
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pylibsrtp
@@ -32,33 +31,21 @@ from aiortc import (
 )
 from aiortc import RTCTransportStats as TransportStats
 from aiortc.clock import current_datetime, datetime_from_ntp
+from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import State
-from aiortc.rtcsctptransport import (
-    SCTP_DATA_FIRST_FRAG,
-    SCTP_DATA_LAST_FRAG,
-    WEBRTC_DCEP,
-    AbortChunk,
-    InitChunk,
-)
-from aiortc.rtp import (
-    RtcpByePacket,
-    RtcpPacket,
-    RtcpPsfbPacket,
-    RtcpRrPacket,
-    RtcpRtpfbPacket,
-    RtcpSrPacket,
-    unpack_remb_fci,
-)
+from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, WEBRTC_DCEP, AbortChunk, InitChunk
+from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 
 from peer.rtc.icepipe import IcePipe
 from peer.rtc.packet import RtpPacket
 from peer.rtc.router import Router
+from peer.rtc.rtcp import SenderReported, media_sources
+from peer.rtc.rtp import RunningTimestamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
-    from datetime import datetime
 
-    from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+    from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters, RTCRtpSendParameters
 
     from peer.rtc.ice.transport import IceTransport
 
@@ -76,8 +63,6 @@ _OF_ONE_ASSOCIATION = frozenset(
     "_reconfig_in_progress _reconfig_queue _reconfig_request _reconfig_request_seq _srtt _rttvar _rto".split()
 )
 """What aiortc's SCTP transport keeps of one association, and not of its data channels."""
-_REMB = 15
-_PLI, _FIR = 1, 4
 
 
 class RtpStream(Protocol):
@@ -85,16 +70,6 @@ class RtpStream(Protocol):
 
     def rtp(self, packet: RtpPacket, layer: str, now: float) -> None: ...
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SenderReported:
-    """What a sender report says of its stream."""
-
-    time: datetime
-    """On the sender's clock."""
-    packets: int
-    bytes: int
 
 
 class DtlsTransport(RTCDtlsTransport):
@@ -217,18 +192,8 @@ class DtlsTransport(RTCDtlsTransport):
 
     def _concerned(self, packet: Any) -> list[Any]:
         """The senders that a packet is about."""
-        ssrcs: list[int] = []
-        if isinstance(packet, (RtcpSrPacket, RtcpRrPacket)):
-            ssrcs = [report.ssrc for report in packet.reports]
-        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == _REMB:
-            ssrcs = unpack_remb_fci(packet.fci)[1]
-        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == _FIR:
-            # RFC 5104 section 4.3.1.2: the media source is named in the entries, 8 bytes each.
-            ssrcs = [int.from_bytes(packet.fci[at : at + 4], "big") for at in range(0, len(packet.fci) - 7, 8)]
-        elif isinstance(packet, (RtcpPsfbPacket, RtcpRtpfbPacket)):
-            ssrcs = [packet.media_ssrc]
-        found = {ssrc: self._senders_by_ssrc[ssrc] for ssrc in ssrcs if ssrc in self._senders_by_ssrc}
-        return list(found.values())
+        ssrcs = dict.fromkeys(media_sources(packet))
+        return [self._senders_by_ssrc[ssrc] for ssrc in ssrcs if ssrc in self._senders_by_ssrc]
 
     # Packets out
 
@@ -300,11 +265,17 @@ class DtlsTransport(RTCDtlsTransport):
 
 
 class EngineSender(RTCRtpSender):
-    """aiortc's sender with what is private in it under names of ours."""
+    """aiortc's sender under names of ours, that goes on whatever becomes of its track, its codec or its encoder.
+
+    A browser takes only the SSRC that our description names, so the stream stays the same one for good.
+    """
 
     def __init__(self, track: MediaStreamTrack | str, transport: DtlsTransport, ssrc: int, rtx_ssrc: int) -> None:
         super().__init__(track, transport)
         self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
+        self._changed: RTCRtpSendParameters | None = None
+        self._source: object = None
+        self._timestamps = RunningTimestamps()
 
     @property
     def ssrc(self) -> int:
@@ -319,17 +290,46 @@ class EngineSender(RTCRtpSender):
     def enabled(self, enabled: bool) -> None:
         self._enabled = enabled
 
-    @property
-    def finished(self) -> bool:
-        """Whether its track ended, or its encoder failed: then it never sends again."""
-        return bool(self._RTCRtpSender__rtp_exited.is_set())  # type: ignore[attr-defined]
-
     def begin(self, parameters: RTCRtpSendParameters) -> None:
         """Start its tasks; possible once."""
         _run_now(self.send(parameters))
 
+    def change(self, parameters: RTCRtpSendParameters) -> None:
+        """Send another codec, or under another MID, from the next frame on."""
+        self._changed = parameters
+
     def request_keyframe(self) -> None:
         self._send_keyframe()
+
+    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> Any:
+        if self._changed is not None:  # here, and not when it is asked for: no frame is being encoded now
+            parameters, self._changed = self._changed, None
+            self._take_parameters(parameters, codec)
+        track = self.track
+        source = (track, codec.mimeType)
+        if source != self._source:  # an encoder takes no times that run backwards
+            self._source, self._RTCRtpSender__encoder = source, None
+        try:
+            frame = await super()._next_encoded_frame(codec)
+            if frame is not None:
+                frame.timestamp = self._timestamps.take(source, frame.timestamp, codec.clockRate, time.monotonic())
+            return frame
+        except MediaStreamError:
+            logger.debug("the track that was sent ended")
+        except Exception as error:
+            logger.warning("a frame could not be encoded as %s, the track is not sent any more: %r", codec.name, error)
+            self._source = None
+        if self.track is track:
+            self.replaceTrack(None)
+        return None
+
+    def _take_parameters(self, parameters: RTCRtpSendParameters, codec: RTCRtpCodecParameters) -> None:
+        vars(codec).update(vars(parameters.codecs[0]))
+        repairs = (each for each in parameters.codecs if each.parameters.get("apt") == codec.payloadType)
+        again = next(repairs, None)
+        self._RTCRtpSender__rtx_payload_type = again.payloadType if again is not None else None
+        self._RTCRtpSender__mid = parameters.muxId
+        self._RTCRtpSender__rtp_header_extensions_map.configure(parameters)  # type: ignore[attr-defined]
 
 
 class SctpTransport(RTCSctpTransport):

@@ -39,14 +39,19 @@ class Numbers:
         Another engine may give them new meanings in its next offer, as aiortc does: what was said last holds.
         """
         for section in description.media:
-            if section.rejected:
-                continue
-            for each in section.codecs:
-                self.formats.pop(each.payload_type, None)
-                self.formats[each.payload_type] = each
-            for extension in section.extensions:
-                self.extensions.pop(extension.id, None)
-                self.extensions[extension.id] = extension.uri
+            if not section.rejected:
+                for each in section.codecs:
+                    self.formats.pop(each.payload_type, None)
+                    self.formats[each.payload_type] = each
+                for extension in section.extensions:
+                    self.extensions.pop(extension.id, None)
+                    self.extensions[extension.id] = extension.uri
+        for section in description.media:
+            if section.rejected:  # its writer may come back to these
+                for each in section.codecs:
+                    self.formats.setdefault(each.payload_type, each)
+                for extension in section.extensions:
+                    self.extensions.setdefault(extension.id, extension.uri)
 
     def offered(self, kind: str, agreed: Sequence[Codec]) -> list[Codec]:
         """The codecs of an offer: what was agreed first, then what else we can take, under their numbers.

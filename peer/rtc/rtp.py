@@ -175,3 +175,23 @@ class ReceptionStatistics:
         fraction = min((lost << 8) // interval, 255) if interval > 0 and lost > 0 else 0
         cumulative = max(-0x800000, min(expected - received, 0x7FFFFF))
         return ReceptionReport(fraction, cumulative, self._highest & 0xFFFFFFFF, min(int(self._jitter), 0xFFFFFFFF))
+
+
+class RunningTimestamps:
+    """RTP timestamps of one stream whose sources take turns, each with a clock of its own: they go on as time does."""
+
+    def __init__(self) -> None:
+        self._source: object = None
+        self._offset = 0
+        self._last: tuple[int, float] | None = None
+
+    def take(self, source: object, timestamp: int, clock_rate: int, now: float) -> int:
+        """The timestamp under which to send what `source` gave `timestamp`; `clock_rate` is that of both."""
+        if self._last is not None and source != self._source:
+            last, at = self._last
+            elapsed = max(1, round((now - at) * clock_rate))
+            self._offset = last + elapsed - timestamp
+        self._source = source
+        sent = (timestamp + self._offset) & 0xFFFFFFFF
+        self._last = (sent, now)
+        return sent

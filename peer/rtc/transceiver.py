@@ -44,12 +44,11 @@ def random_ssrc() -> int:
 
 
 class RtpSender:
-    """Sends one track. aiortc's sender inside starts once only; another takes over when its codec has to change."""
+    """Sends one track, as one stream for good. aiortc's sender is inside."""
 
-    def __init__(self, record: effects.Transceiver, transport: DtlsTransport, spawn: Callable[..., None]) -> None:
+    def __init__(self, record: effects.Transceiver, transport: DtlsTransport) -> None:
         self._record = record
         self._transport = transport
-        self._spawn = spawn
         self._track: MediaStreamTrack | None = None
         self._parameters: RTCRtpSendParameters | None = None
         self._stopped = False
@@ -87,10 +86,7 @@ class RtpSender:
         if self._stopped:
             return
         self._track = track
-        if track is not None and self._engine.finished and self._parameters is not None:
-            self._restart(self._parameters)
-        else:
-            self._engine.replaceTrack(track)
+        self._engine.replaceTrack(track)
 
     async def getStats(self) -> RTCStatsReport:
         return await self._engine.getStats()
@@ -113,8 +109,11 @@ class RtpSender:
         parameters.rtcp.cname, parameters.rtcp.mux = self._record.cname, True
         if self._parameters is None:
             self._begin(parameters)
-        elif self._engine.finished or _differ(self._parameters, parameters):
-            self._restart(parameters)
+        elif _differ(self._parameters, parameters):
+            self._parameters = parameters
+            self._engine.change(parameters)
+            if self._engine.track is None:  # it ended, or could not be encoded before
+                self._engine.replaceTrack(self._track)
 
     def request_keyframe(self) -> None:
         """Let the next picture be a keyframe."""
@@ -134,20 +133,6 @@ class RtpSender:
         self._parameters = parameters
         parameters.rtcp.ssrc = self._engine.ssrc
         self._engine.begin(parameters)
-
-    def _restart(self, parameters: RTCRtpSendParameters) -> None:
-        """Another sender, with SSRCs of its own: sequence numbers begin anew. The MID says whose they are."""
-        if self._stopped:
-            return
-        before = self._engine
-        before.replaceTrack(None)  # it would stop the track at its own end
-        self._spawn(before.stop())
-        self._record.ssrc, self._record.rtx_ssrc = random_ssrc(), random_ssrc()
-        self._engine = EngineSender(
-            self._track or self._record.kind, self._transport, self._record.ssrc, self._record.rtx_ssrc
-        )
-        self._engine.enabled = before.enabled
-        self._begin(parameters)
 
 
 class RtpReceiver:

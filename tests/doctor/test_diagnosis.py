@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from peer.doctor.diagnosis import diagnose, exit_code, summary
-from peer.doctor.findings import CallFinding, SignalingFinding
+from peer.doctor.findings import CallFinding, HostAddress, SignalingFinding
 from peer.rtc.ice import remedies
 from tests.doctor.samples import DIRECT, NOW, SIGNALING, STUN, TURN, TURNS, failed, findings, nat
 
@@ -89,17 +89,34 @@ def test_who_named_a_server_is_told_where_it_was_not_the_flag() -> None:
     ]
 
 
-def test_udp_that_does_not_get_out() -> None:
+def test_udp_that_does_not_get_out_is_one_problem() -> None:
     silent = (failed(STUN, tcp_opens=True), failed(TURN, tcp_opens=True))
-    found = findings(*silent)
-    assert remedies.udp_blocked(None, "stun.example.org") in problems(found)
-    assert "but TCP to the same port opens" in problems(found)[0]
+    urls = [STUN.url, TURN.url]
+    assert problems(findings(*silent)) == [remedies.udp_blocked(urls, None, "stun.example.org")]
     # A relay by TLS is all that such a network needs.
-    found = findings(*silent, TURNS)
-    assert remedies.udp_blocked(TURNS.url, "") in notes(found)
-    # Where the relay by TLS fails for another reason, it is still UDP that is blocked.
-    found = findings(*silent, failed(TURNS, text="its certificate is not trusted", tcp_opens=True))
-    assert any("UDP does not get out" in text for text in problems(found))
+    assert problems(findings(*silent, TURNS)) == [remedies.udp_blocked(urls, TURNS.url, "")]
+    # Where it fails for another reason, it is still UDP that is blocked.
+    found = problems(findings(*silent, failed(TURNS, text="its certificate is not trusted", tcp_opens=True)))
+    assert found[0] == remedies.udp_blocked(urls, None, "stun.example.org")
+    assert found[1].startswith("turns:turn.example.org: its certificate is not trusted; ")
+    # Where one answers by UDP, the others are silent for reasons of their own.
+    assert not any("UDP does not get out" in text for text in problems(findings(STUN, *silent[1:])))
+
+
+def test_a_family_that_does_not_get_out_is_one_problem() -> None:
+    by_ipv6 = [
+        failed(replace(server, address=("2001:db8::1", 3478)), tcp_opens=False) for server in (STUN, TURN, TURNS)
+    ]
+    hosts = (HostAddress("192.168.1.7", "eth0"), HostAddress("2001:db8:1::7", "eth0"))
+    found = findings(STUN, TURN, TURNS, *by_ipv6, hosts=hosts)
+    assert problems(found) == [remedies.family_broken(6, "2001:db8:1::7")]
+    assert "--no-ipv6" in problems(found)[0]
+    # One server that is dead at one of its addresses says nothing of the family.
+    alive = replace(TURN, address=("2001:db8::2", 3478), mapped=("2001:db8:1::7", 1))
+    found = findings(STUN, TURN, TURNS, by_ipv6[0], alive, hosts=hosts)
+    assert problems(found) == [
+        "stun:stun.example.org (IPv6): no answer within 5 s, and TCP to the same port does not open; check it"
+    ]
 
 
 def test_nothing_that_answers() -> None:

@@ -90,6 +90,16 @@ def test_failures_are_failures() -> None:
     assert rows(findings(calls=(replace(DIRECT, echoed=False),)))[-1].good is False
 
 
+def test_what_is_no_failure_is_not_shown_as_one() -> None:
+    (row,) = [row for row in rows(findings(calls=(replace(DIRECT, path="public address", error="no path"),)))][1:]
+    assert (row.good, row.details) == (None, "the NAT does not lead its own public address back (no hairpinning)")
+
+
+def test_a_server_of_two_families_has_two_rows() -> None:
+    found = findings(STUN, replace(STUN, address=("2001:db8::1", 3478)))
+    assert [row.check for row in rows(found)[1:3]] == ["stun:stun.example.org (IPv4)", "stun:stun.example.org (IPv6)"]
+
+
 def test_addresses_of_both_families() -> None:
     assert address(("192.0.2.1", 1)) == "192.0.2.1:1"
     assert address(("2001:db8::1", 1)) == "[2001:db8::1]:1"

@@ -674,7 +674,7 @@ def test_preferences_are_kept_in_offers_and_answers() -> None:
     assert [each.payload_type for each in answer.media[1].codecs if not each.is_rtx] == [102, 108]
     made.set_local("answer", str(answer))
     vp8 = codec("video", "VP8", 90000, 1, 0)
-    made.transceivers[0].preferences = (vp8, h264[0])
+    made.transceivers[0].preferences = (vp8, h264[1])
     offer = sdp.parse(made.create_offer(local()))
     assert [each.payload_type for each in offer.media[1].codecs] == [96, 102]
 

@@ -60,8 +60,11 @@ def test_what_was_said_last_holds() -> None:
     assert brief(numbers, "video")[0] == (96, "VP8", -1)
 
 
-def test_rejected_m_lines_say_nothing() -> None:
-    assert learned(text(rejected(video("1", "a=extmap:1 urn:x")))) == Numbers()
+def test_rejected_m_lines_are_heard_where_others_say_nothing() -> None:
+    numbers = learned(text(rejected(video("0", "a=extmap:1 urn:x", mapping="96 H265/90000")), video("1")))
+    assert numbers.formats[96].name == "VP8" and numbers.extensions == {1: "urn:x"}
+    numbers.learn(parse(text(rejected(video("0", "a=extmap:1 urn:y", mapping="96 H265/90000")))))
+    assert numbers.formats[96].name == "VP8" and numbers.extensions == {1: "urn:x"}
 
 
 def test_a_copy_is_on_its_own() -> None:

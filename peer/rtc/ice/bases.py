@@ -10,6 +10,7 @@ import contextlib
 import errno
 import random
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peer.errors import UsageError
@@ -32,6 +33,12 @@ MAX_PROVEN: Final = 64
 LAST_TURNS: Final = 5
 """Turns of the loop that a socket may take to close, before its port counts as taken."""
 
+_TCP_RTO_MAX_MS: Final = 44
+"""Linux 6.15; Python has no name for it yet."""
+_RTO_MAX: Final = 1000
+"""Milliseconds. By itself TCP waits ever longer in an outage: 6 s more after one of 20 s, when the network is back."""
+_TCP_PATIENCE: Final = 60_000
+"""Milliseconds without an answer until TCP gives up, instead of a number of attempts, which would soon be reached."""
 _RECEIVE_BUFFER: Final = 1 << 20
 """A burst of a few keyframes fits while the loop is busy; the kernel gives less where it is configured so."""
 _SEND_BUFFER: Final = 1 << 19
@@ -211,6 +218,17 @@ def _bound(address: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def tune_stream(sock: socket.socket) -> None:
+    """Makes a TCP connection fit for media and for outages, as far as the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # What cannot be sent now waits here, where it is counted and can be dropped, and not in the kernel.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_WAITING // 2)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _RTO_MAX)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_PATIENCE)
 
 
 def host_candidate(

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from peer.rtc.ice.bases import tune_stream
 from peer.rtc.ice.interfaces import family
 from peer.rtc.ice.lookup import ServerFailed
 from peer.rtc.ice.servers import UNREACHABLE
@@ -93,9 +94,7 @@ class _Stream(Link, asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tune_stream(transport.get_extra_info("socket"))
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:

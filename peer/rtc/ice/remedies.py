@@ -5,10 +5,15 @@ A sentence has the form `SERVER: cause (code); advice`. Nobody else words these 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from peer.rtc.ice.servers import UNREACHABLE
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST: Final = 4
+"""Servers that a sentence names; the others it counts."""
 REACHABLE: Final = "check the server, and that its port can be reached from here"
 
 _CAUSES: Final = {
@@ -82,9 +87,24 @@ def shows_sign(code: int, text: str) -> bool:
     return code != UNREACHABLE or text.startswith(("its certificate", "what answers there", "an answer without"))
 
 
-def udp_blocked(stream_url: str | None, host: str) -> str:
-    """UDP to every server is silent while TCP is not; `stream_url`: a TURN server that TCP or TLS leads to."""
-    what = "UDP does not get out of this network: no server answers by UDP, but TCP gets through"
+def udp_blocked(urls: Sequence[str], stream_url: str | None, host: str) -> str:
+    """The servers `urls` are silent by UDP while TCP gets through; `stream_url`: a TURN server by TCP or TLS."""
+    what = f"UDP does not get out of this network: nothing comes back from {_listed(urls)}, but TCP gets through"
     if stream_url is not None:
         return f"{what}; calls go through {stream_url}, which works"
     return f"{what}; calls need TURN over TCP or TLS, name one: turns:{host}:443 or turn:{host}?transport=tcp"
+
+
+def family_broken(version: int, address: str) -> str:
+    """Every server is silent at its addresses of one family, while the other family works."""
+    flag = " (--no-ipv6)" if version == 6 else ""
+    return (
+        f"IPv{version} does not get out of this network, though this host has an address of it ({address}); "
+        f"repair its IPv{version}, or leave it out{flag}"
+    )
+
+
+def _listed(urls: Sequence[str]) -> str:
+    named = list(dict.fromkeys(urls))
+    more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
+    return ", ".join(named[:MOST]) + more

@@ -7,7 +7,6 @@ is a base of that call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
@@ -18,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
 from peer.rtc.ice import stun
-from peer.rtc.ice.bases import MAX_WAITING, host_candidate, when_free
+from peer.rtc.ice.bases import MAX_WAITING, host_candidate, tune_stream, when_free
 from peer.rtc.ice.framing import MAX_FRAME, FrameError, FrameReader, frame
 
 if TYPE_CHECKING:
@@ -96,11 +95,7 @@ class TcpBase(asyncio.Protocol):
         self.remote, self.local = remote[:2], local[:2]
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_WAITING, low=MAX_WAITING // 2)
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError, AttributeError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # What cannot be sent now waits here, where it is counted, and not in the kernel.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_WAITING // 2)
+        tune_stream(transport.get_extra_info("socket"))
         self._timer = asyncio.get_running_loop().call_later(FIRST_CHECK, self.close)
         self._port.connected(self)
 

@@ -72,6 +72,8 @@ class IceTransport:
         self._turn_servers = sum(url.is_turn for url in server_urls(settings.servers)[0])
         self._current = Generation(settings, self, self._parts, "controlling")
         self._pending: Generation | None = None
+        self._agreed: Generation | None = None
+        """One that both sides know and that has no path yet, while another that only we know is the pending one."""
         self._retired: list[tuple[Generation, asyncio.TimerHandle]] = []
         self._sending: Pair | None = None
         self._selected: Pair | None = None
@@ -133,18 +135,21 @@ class IceTransport:
         await self._newest.gather()
 
     def restart(self) -> None:
-        """A new generation, which takes over when it has a path; another one in place of one that has none yet."""
+        """A new generation, which takes over when it has a path; in the place of one that was not agreed yet."""
         if self.state == "closed":
             return
         role = self.role
+        if self._pending is not None and self._pending.agent.remote is not None:
+            self._agreed, self._pending = self._pending, None  # it holds until the new one is agreed
         self._drop_pending()
         self._pending = Generation(self._settings, self, self._parts, role)
         self._update_gathering()
 
     def rollback(self) -> None:
-        """Drops the generation that `restart` made, if it has not taken over."""
+        """Drops the generation that `restart` made, if it has not taken over; what was agreed before holds again."""
         if self._pending is not None and self.state != "closed":
             self._drop_pending()
+            self._pending, self._agreed = self._agreed, None
             self._update_gathering()
             self._update()
 
@@ -164,6 +169,9 @@ class IceTransport:
                     "the other side changed its ICE credentials without a restart of ours; they are not used"
                 )
             return
+        if self._agreed is not None:  # the other side has given it up too
+            agreed, self._agreed = self._agreed, None
+            self._end(agreed)
         newest.start(remote)
         if self._settings.policy == "relay" and not self._turn_servers:
             newest.give_up()
@@ -173,12 +181,13 @@ class IceTransport:
         """One of theirs; None says that it was the last, which changes nothing: checks may find more (RFC 8838)."""
         if candidate is None or self.state == "closed":
             return
-        newest, fragment = self._newest, candidate.username_fragment
-        current = self._current.agent.remote
-        if fragment is not None and current is not None and fragment == current.username_fragment:
-            self._current.add_remote_candidate(candidate)
-        else:
-            newest.add_remote_candidate(candidate)
+        fragment = candidate.username_fragment
+        for generation in self._generations()[:-1]:
+            known = generation.agent.remote
+            if fragment is not None and known is not None and fragment == known.username_fragment:
+                generation.add_remote_candidate(candidate)
+                return
+        self._newest.add_remote_candidate(candidate)
 
     def send(self, data: bytes) -> None:
         """Over the selected pair; dropped while there is none. Never raises."""
@@ -251,7 +260,7 @@ class IceTransport:
     def generation_changed(self, generation: Generation) -> None:
         if self.state == "closed":
             return
-        if generation is self._pending and generation.state in UP:
+        if generation in (self._pending, self._agreed) and generation.state in UP:
             self._promote(generation)
         if generation is self._current and generation.state == "completed":
             self._hasten_retirement()
@@ -273,14 +282,16 @@ class IceTransport:
     # Itself
 
     def _generations(self) -> list[Generation]:
-        return [self._current] if self._pending is None else [self._current, self._pending]
+        """Those that are not given up, the oldest first."""
+        return [each for each in (self._current, self._agreed, self._pending) if each is not None]
 
     def _update(self) -> None:
         """Tells what changed of the state and the pair in use."""
         current = self._current
         state = current.state
-        if self._pending is not None and state in ("new", "failed") and self._pending.state != "new":
-            state = self._pending.state
+        for each in self._generations()[1:]:
+            if state in ("new", "failed") and each.state != "new":
+                state = each.state
         pair = current.selected
         # RFC 7675 section 5.1: nothing is sent once consent has expired.
         self._sending = pair if current.state != "failed" else None
@@ -303,7 +314,9 @@ class IceTransport:
 
     def _promote(self, generation: Generation) -> None:
         """The new generation has a path: it carries the data from now on."""
-        old, self._current, self._pending = self._current, generation, None
+        old, self._current, self._agreed = self._current, generation, None
+        if generation is self._pending:
+            self._pending = None
         self._retired.append((old, self._retirement(old, RETIRE_AT_MOST, RETIRE_WHILE_USED)))
         while len(self._retired) > MAX_RETIRED:
             self._end_retired(self._retired[0][0])

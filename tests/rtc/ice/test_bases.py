@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from peer.rtc.ice.bases import (
     bind_udp,
     host_candidate,
     open_host_base,
+    tune_stream,
     when_free,
 )
 from peer.rtc.ice.interfaces import LocalAddress
@@ -179,3 +181,14 @@ def test_the_buffers_are_for_media() -> None:
         option = (socket.SOL_SOCKET, socket.SO_RCVBUF)
         assert sock.getsockopt(*option) >= plain.getsockopt(*option)
         assert not sock.getblocking()
+
+
+def test_a_stream_is_made_fit_for_media_and_outages() -> None:
+    with socket.socket() as sock:
+        tune_stream(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with contextlib.suppress(OSError, AttributeError):  # what the system does not know
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= MAX_WAITING
+            assert sock.getsockopt(socket.IPPROTO_TCP, 44) == 1000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+    tune_stream(sock)  # closed

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peer.errors import UsageError
-from peer.rtc.ice import interfaces
+from peer.rtc.ice import gather, interfaces
 from peer.rtc.ice.bases import bind_udp
 from peer.rtc.ice.gather import DEADLINE, STRAGGLERS, Gatherer
 from peer.rtc.ice.interfaces import LocalAddress
+from peer.rtc.ice.lookup import ServerFailed
+from peer.rtc.ice.relaying import first_relay
 from peer.rtc.ice.servers import IceSettings
 from signaling.ice_servers import IceServer
 from tests.harness.coturn import coturn
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from peer.rtc.ice.bases import Address, Base
+    from peer.rtc.ice.relay import Relay
     from tests.harness.coturn import Coturn
 
 HOSTS = [LocalAddress("eth0", 2, "127.0.0.1"), LocalAddress("eth1", 3, "127.0.0.2")]
@@ -177,6 +180,55 @@ async def test_a_tcp_port_that_is_taken_is_an_error_and_nothing_stays_open() -> 
         with pytest.raises(UsageError, match="TCP port"):
             await gathering.gatherer.start()
         assert gathering.bases == []
+
+
+async def test_what_could_not_be_started_can_be_tried_again() -> None:
+    port = _free_tcp_port()
+    gathering = Gathering(tcp_port=port)
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", port))
+        taken.listen()
+        with pytest.raises(UsageError, match=f"TCP port {port} is taken"):
+            await gathering.gatherer.start()
+    await gathering.run()
+    assert [each.protocol for each in gathering.candidates] == ["udp", "udp", "tcp", "tcp"]
+    await gathering.gatherer.close()
+
+
+async def test_a_socket_beside_the_shared_port_is_opened_once_where_another_call_is_in_the_way() -> None:
+    with bind_udp("127.0.0.1") as sock:
+        port = sock.getsockname()[1]
+    one, other = Gathering(udp_port=port), Gathering(udp_port=port)
+    await one.run()
+    await other.run()
+    far = ("127.0.0.3", 5000)
+    one.bases[0].proven(far)
+    for _ in range(3):
+        other.bases[0].proven(far)
+    await other.until(lambda: len(other.bases) == 3)
+    base = other.bases[2]
+    assert base.candidate.address == "127.0.0.1" and base.candidate.port != port
+    assert base.candidate.priority < other.bases[0].candidate.priority
+    assert len(one.bases) == 2 and len(other.candidates) == 2, "it is not announced"
+    for gathering in (one, other):
+        await gathering.gatherer.close()
+    bind_udp("127.0.0.1", (base.candidate.port, base.candidate.port)).close()
+
+
+async def test_closing_while_a_socket_is_opened_beside_the_shared_port_leaves_nothing_behind() -> None:
+    with bind_udp("127.0.0.1") as sock:
+        port = sock.getsockname()[1]
+    for turns in range(5):
+        one, other = Gathering(udp_port=port), Gathering(udp_port=port)
+        await one.run()
+        await other.run()
+        one.bases[0].proven(("127.0.0.3", 5000))
+        other.bases[0].proven(("127.0.0.3", 5000))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await other.gatherer.close()
+        other.bases[0].proven(("127.0.0.3", 5000))
+        await one.gatherer.close()
 
 
 async def test_a_host_without_an_address_says_so(_hosts: list[LocalAddress], caplog: pytest.LogCaptureFixture) -> None:
@@ -415,6 +467,21 @@ def _free_tcp_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+async def test_a_relay_that_is_lost_before_it_is_told_of_is_none(
+    turn_server: Coturn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*args: Any) -> Relay:
+        relay = await first_relay(*args)
+        relay.link_lost(ServerFailed(701, "it closed the connection"))
+        return relay
+
+    monkeypatch.setattr(gather, "first_relay", lost)
+    gathering = Gathering(turn_urls(turn_server, "tcp"), policy="relay")
+    await gathering.run()
+    assert gathering.candidates == gathering.bases == []
+    await gathering.gatherer.close()
 
 
 @pytest.mark.virtual_time

@@ -69,5 +69,13 @@ def test_silence_is_told_from_answers_of_no_use(failure: ServerFailed, silent: b
 
 
 def test_blocked_udp_has_a_way_out() -> None:
-    assert remedies.udp_blocked("turns:a:443", "").endswith("calls go through turns:a:443, which works")
-    assert "turns:turn.example.org:443" in remedies.udp_blocked(None, "turn.example.org")
+    works = remedies.udp_blocked(["stun:a", "stun:a", "turn:b"], "turns:a:443", "")
+    assert "nothing comes back from stun:a, turn:b, but TCP" in works
+    assert works.endswith("calls go through turns:a:443, which works")
+    assert "turns:turn.example.org:443" in remedies.udp_blocked(["stun:a"], None, "turn.example.org")
+    assert "stun:3 and 2 more, but" in remedies.udp_blocked([f"stun:{number}" for number in range(6)], None, "a")
+
+
+def test_a_broken_family_can_be_left_out() -> None:
+    assert "(--no-ipv6)" in remedies.family_broken(6, "2001:db8::1")
+    assert "--no" not in remedies.family_broken(4, "192.0.2.1")

@@ -1,0 +1,40 @@
+"""What RTCP packets of the other side are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiortc.rtp import RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket, unpack_remb_fci
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aiortc.rtp import AnyRtcpPacket
+
+_REMB = 15
+_FIR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SenderReported:
+    """What a sender report says of its stream."""
+
+    time: datetime
+    """On the sender's clock."""
+    packets: int
+    bytes: int
+
+
+def media_sources(packet: AnyRtcpPacket) -> list[int]:
+    """The SSRCs of ours that a packet is about. Raises ValueError for application feedback that is no REMB."""
+    if isinstance(packet, (RtcpSrPacket, RtcpRrPacket)):
+        return [report.ssrc for report in packet.reports]
+    if isinstance(packet, RtcpPsfbPacket) and packet.fmt == _REMB:
+        return unpack_remb_fci(packet.fci)[1]
+    if isinstance(packet, RtcpPsfbPacket) and packet.fmt == _FIR:
+        # RFC 5104 section 4.3.1.2: the media source is named in the entries, 8 bytes each.
+        return [int.from_bytes(packet.fci[at : at + 4], "big") for at in range(0, len(packet.fci) - 7, 8)]
+    if isinstance(packet, (RtcpPsfbPacket, RtcpRtpfbPacket)):
+        return [packet.media_ssrc]
+    return []
