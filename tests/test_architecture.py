@@ -16,6 +16,8 @@ PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py", "peer/report.py"),
+    *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
+    *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py", "peer/rtc/ice/remedies.py"),
     *("peer/media/spec.py", "peer/recording/avc.py", "peer/recording/matroska.py", "peer/recording/names.py"),
     *("peer/recording/strand.py", "peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/clock.py"),
     *("peer/rtc/codecs.py", "peer/rtc/describe.py", "peer/rtc/effects.py", "peer/rtc/jitter.py"),
@@ -26,7 +28,9 @@ PURE = (
     *("peer/rtc/ice/checks.py", "peer/rtc/ice/consent.py", "peer/rtc/ice/explain.py", "peer/rtc/ice/framing.py"),
     *("peer/rtc/ice/pairs.py", "peer/rtc/ice/publicip.py", "peer/rtc/ice/schedule.py"),
     *("peer/rtc/ice/selection.py", "peer/rtc/ice/servers.py", "peer/rtc/ice/stun.py", "peer/rtc/ice/turn.py"),
-    *("peer/rtc/ice/turnpeers.py", "peer/rtc/ice/turnrequest.py"),
+    *("peer/rtc/ice/turnpeers.py", "peer/rtc/ice/turnrequest.py", "peer/rtc/ice/remedies.py"),
+    *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
+    *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py"),
 )
 """Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from peer import events, negotiating
 from peer.errors import CallLost
+from peer.rtc.connection import PeerConnection
 from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
-from signaling.messages import DescriptionTo
+from signaling.messages import DescriptionFrom, DescriptionTo
 from tests.rooms import SMALL, connect, rooms, soon, until
 
 if TYPE_CHECKING:
@@ -170,3 +171,28 @@ async def test_an_offer_that_was_lost_is_made_again(wire: Wire, monkeypatch: pyt
         assert lost
         await calling.write("on")
         assert await told(answered, 1) == ["on"]
+
+
+async def test_an_offer_that_comes_while_ours_is_still_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The polite side's connection is closed under its dialling. That is how the other's call stands: no failure."""
+    making, crossed = asyncio.Event(), asyncio.Event()
+    describe, adopt = PeerConnection.setLocalDescription, negotiating.Negotiating.adopt
+
+    async def slow(pc: PeerConnection) -> None:
+        if not making.is_set():  # bob's, the first
+            making.set()
+            await crossed.wait()
+        await describe(pc)
+
+    def adopted(call: negotiating.Negotiating, offer: DescriptionFrom) -> None:
+        adopt(call, offer)
+        crossed.set()
+
+    monkeypatch.setattr(PeerConnection, "setLocalDescription", slow)
+    monkeypatch.setattr(negotiating.Negotiating, "adopt", adopted)
+    async with rooms("alice", "bob") as (alice, bob):
+        dialling = asyncio.ensure_future(bob.call("alice"))
+        await soon(making.wait())
+        one, two = await soon(asyncio.gather(dialling, alice.call("bob")))
+        assert one.open and two.open
+        assert one.session == two.session

@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
 import logging
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,17 +66,23 @@ def doctor(
         settings=options.network(interface=interface, ipv6=ipv6, ca_file=ca_file),
         timeout=timeout,
     )
-    findings = run(_examine(plan, handler, live=not quiet and not json))
-    return _report(findings, json=json) if findings is not None else 0
+    code = run(_examine(plan, handler, live=not quiet and not json, json=json))
+    return code if code is not None else 0
 
 
-async def _examine(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Findings":
+async def _examine(plan: "Plan", handler: "LineHandler", *, live: bool, json: bool) -> int:
     from peer.cli.live import live_while
     from peer.doctor.examination import Examination
 
     examination = Examination(plan)
     async with live_while(handler, examination.status, wanted=live):
-        return await examination.run()
+        findings = await examination.run()
+    code = _report(findings, json=json)
+    if any(server.looking_up for server in findings.servers):
+        # The system's resolver holds its thread for half a minute more, and the process with it.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def _report(findings: "Findings", *, json: bool) -> int:

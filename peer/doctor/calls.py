@@ -15,6 +15,7 @@ import msgspec
 
 from peer.doctor import callpaths
 from peer.doctor.findings import CallFinding
+from peer.doctor.icetcp import IceTcp
 from peer.errors import Error, NoAnswer, NotHere, Rejected
 from peer.joining import Joining
 from peer.room import RoomOptions
@@ -65,19 +66,24 @@ class Caller:
     settings: IceSettings
     timeout: float
 
-    async def try_path(self, path: CallPath, number: int) -> CallFinding:
-        """One call. Never raises, but for a cancellation."""
+    async def try_path(self, path: CallPath, number: int) -> list[CallFinding]:
+        """One call; and what the other side offers by TCP. Never raises, but for a cancellation."""
+        tcp = IceTcp() if self.to is not None and path.path == "direct" else None
+        found = await self._try_path(path, number, tcp)
+        return [found, *(replace(each, to=found.to, own=False) for each in (tcp.findings if tcp is not None else ()))]
+
+    async def _try_path(self, path: CallPath, number: int, tcp: IceTcp | None) -> CallFinding:
         finding = CallFinding(path=path.path, url=path.url, to=self.to or "", own=self.to is None)
         name = f"{self.name}-{number}"
         try:
             async with contextlib.AsyncExitStack() as stack:
                 to = self.to
                 if to is None:
-                    echo = await stack.enter_async_context(self._join(f"{name}-echo", path, caller=False))
+                    echo = await stack.enter_async_context(self._join(f"{name}-echo", path))
                     echo.spawn(_answer(echo), "doctor echo")
                     to = echo.name
-                room = await stack.enter_async_context(self._join(name, path, caller=True))
-                return await self._call(room, to, finding)
+                room = await stack.enter_async_context(self._join(name, path, tcp or IceTcp()))
+                return await self._call(room, to, finding, tcp)
         except (NoAnswer, NotHere, Rejected) as error:
             return replace(finding, error=str(error), answered=False)
         except Error as error:
@@ -86,22 +92,27 @@ class Caller:
             logger.exception("a call of the doctor broke")
             return replace(finding, error=f"a mistake in peer, please report it: {type(error).__name__}: {error}")
 
-    def _join(self, name: str, path: CallPath, *, caller: bool) -> Joining:
+    def _join(self, name: str, path: CallPath, tcp: IceTcp | None = None) -> Joining:
+        caller = tcp is not None
         relay = caller and path.relayed
         seconds = min(HAIRPIN, self.timeout) if path.path == "public address" and self.to is None else self.timeout
         # Our end gives up before the other one: its sentence is the one that is shown.
         seconds = max(seconds - 1.0, 1.0) if caller else seconds + 2.0
         network = replace(self.settings, policy="relay" if relay else "all", connect_timeout=seconds)
         options = RoomOptions(None, None, path.servers, network)
-        return Joining(Only(self.connect, path.types), self.room, name, options)
+        return Joining(Only(self.connect, path.types, tcp), self.room, name, options)
 
-    async def _call(self, room: Room, to: str, finding: CallFinding) -> CallFinding:
+    async def _call(self, room: Room, to: str, finding: CallFinding, tcp: IceTcp | None) -> CallFinding:
+        if tcp is not None:
+            room.spawn(tcp.run(), "doctor ICE-TCP")
         begun = perf_counter()
         async with room.call(to, timeout=min(RING, self.timeout)) as call:
             seconds = perf_counter() - begun
             echoed = await _echoed(call, own=finding.own)
             pair = (await call.stats()).pair
             finding = replace(finding, seconds=seconds, echoed=echoed)
+            if tcp is not None:
+                await tcp.done()
             if pair is not None:
                 finding = replace(
                     finding,
@@ -119,12 +130,13 @@ async def try_paths(
     """All of them, a few at once; `told` hears of each that begins, `first` is the number of the first in its name."""
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, path: CallPath) -> CallFinding:
+    async def one(number: int, path: CallPath) -> list[CallFinding]:
         async with turns:
             told(path)
             return await caller.try_path(path, number)
 
-    return await asyncio.gather(*(one(number, path) for number, path in enumerate(paths, first)))
+    found = await asyncio.gather(*(one(number, path) for number, path in enumerate(paths, first)))
+    return [finding for findings in found for finding in findings]
 
 
 async def _answer(room: Room) -> None:
@@ -156,19 +168,21 @@ async def _echoed(call: Call, *, own: bool) -> bool | None:
 class Only:
     """A `Connect` whose channels hand out no ICE servers, and tell only some of our candidates to others."""
 
-    def __init__(self, connect: Connect, types: frozenset[str] | None) -> None:
+    def __init__(self, connect: Connect, types: frozenset[str] | None, tcp: IceTcp | None = None) -> None:
         self._connect = connect
         self._types = types
+        self._tcp = tcp or IceTcp()
 
     async def __call__(self, room: str, name: str) -> SignalingChannel:
-        return _Channel(await self._connect(room, name), self._types)
+        return _Channel(await self._connect(room, name), self._types, self._tcp)
 
 
 class _Channel:
-    def __init__(self, channel: SignalingChannel, types: frozenset[str] | None) -> None:
+    def __init__(self, channel: SignalingChannel, types: frozenset[str] | None, tcp: IceTcp) -> None:
         self.welcome: Welcome = msgspec.structs.replace(channel.welcome, ice_servers=[])
         self._channel = channel
         self._types = types
+        self._tcp = tcp
 
     async def send(self, message: ClientMessage) -> None:
         if self._types is not None:
@@ -176,10 +190,13 @@ class _Channel:
             if passed is None:
                 return
             message = passed
+        self._tcp.note(self._tcp.offers.sent(message))
         await self._channel.send(message)
 
     async def receive(self) -> ServerMessage:
-        return await self._channel.receive()
+        message = await self._channel.receive()
+        self._tcp.note(self._tcp.offers.received(message))
+        return message
 
     async def close(self) -> None:
         await self._channel.close()

@@ -63,7 +63,8 @@ def summary(findings: Findings) -> str:
 
 
 def _way(call: CallFinding) -> str:
-    return {"direct": "directly", "public address": "over the public address"}.get(call.path, f"through {call.url}")
+    ways = {"direct": "directly", "public address": "over the public address", "ICE-TCP": "by TCP without TURN"}
+    return ways.get(call.path, f"through {call.url}")
 
 
 def _signaling(findings: Findings) -> Iterator[Sentence]:
@@ -215,7 +216,10 @@ def _nat(findings: Findings) -> Iterator[Sentence]:
 
 
 def _calls(findings: Findings) -> Iterator[Sentence]:
-    calls = findings.calls
+    calls = [call for call in findings.calls if call.path != "ICE-TCP"]
+    by_tcp = [call for call in findings.calls if call.path == "ICE-TCP"]
+    if by_tcp and not any(call.error is None for call in by_tcp):
+        yield Sentence("problem", f"{by_tcp[0].to} offers ICE-TCP, but not so that we reach it: {by_tcp[0].error}")
     for call in calls:
         if call.error is not None:
             yield _broken(call)

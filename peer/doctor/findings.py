@@ -56,6 +56,11 @@ class ServerFinding:
     error: CandidateError | None = None
 
     @property
+    def looking_up(self) -> bool:
+        """Whether its name was still being looked up when its time was over."""
+        return self.error is not None and "looked up in time" in self.error.error_text
+
+    @property
     def carries(self) -> bool:
         return self.carried is not None
 
@@ -99,7 +104,7 @@ class CallFinding:
     """One call through one kind of path."""
 
     path: str
-    """`direct`, `public address` or `relay`."""
+    """`direct`, `public address`, `relay`; `ICE-TCP`: a check over TCP of a candidate that the other side offers."""
     url: str | None = None
     """The server that it was to go through."""
     to: str = ""

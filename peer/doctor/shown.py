@@ -36,7 +36,7 @@ def rows(findings: Findings) -> list[Row]:
         *(_server_row(server, findings) for server in findings.servers),
         *_way_rows(findings),
         *(_nat_row(nat) for nat in findings.nats),
-        *(_call_row(call) for call in findings.calls),
+        *(_tcp_row(call, findings) if call.path == "ICE-TCP" else _call_row(call) for call in findings.calls),
     ]
 
 
@@ -121,6 +121,15 @@ def _call_row(call: CallFinding) -> Row:
     if call.echoed is False:
         parts.append("no text came back")
     return Row(name, call.echoed is not False, call.seconds, ", ".join(parts))
+
+
+def _tcp_row(call: CallFinding, findings: Findings) -> Row:
+    """One way of several is enough: a private address is one that others cannot reach."""
+    name = f"ICE-TCP to {call.to}"
+    if call.error is None:
+        return Row(name, True, call.seconds, f"{call.remote} answers by TCP")
+    reached = any(each.path == "ICE-TCP" and each.error is None for each in findings.calls)
+    return Row(name, None if reached else False, None, call.error)
 
 
 def address(value: Address | None) -> str:

@@ -108,10 +108,11 @@ class DtlsTransport(RTCDtlsTransport):
         self._ssl, self.encrypted, self._RTCDtlsTransport__handshake_done = None, False, False
         self._rx_srtp = self._tx_srtp = None  # type: ignore[assignment]
         self._set_state(State.NEW)
+        self.pipe.give_kept()
         await self.handshake(fingerprints, role)
 
     def _set_state(self, state: State) -> None:
-        if state in (State.CLOSED, State.FAILED) and (self._renewing or (self.pipe.open and self.on_end())):
+        if state == State.CLOSED and (self._renewing or (self.pipe.open and self.on_end())):
             state = State.NEW
         super()._set_state(state)
 
@@ -132,9 +133,9 @@ class DtlsTransport(RTCDtlsTransport):
             else:
                 self._protected(data)
         elif 19 < first < 64:
-            if self.state == "connected" and data[3:5] == b"\0\0" and data[13:14] == b"\1":
-                self.on_end()  # ClientHello in clear: another association begins, though this one was not ended
-            self.pipe.push(data)
+            # A ClientHello in clear: another association begins, though the end of this one was not heard.
+            another = self.state == "connected" and data[3:5] == b"\0\0" and data[13:14] == b"\1" and self.on_end()
+            self.pipe.push(data, kept=another)
 
     def _protected(self, data: bytes) -> None:
         try:

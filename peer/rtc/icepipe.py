@@ -22,6 +22,7 @@ class IcePipe(AsyncIOEventEmitter):
         super().__init__()
         self.ice = ice
         self._packets: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self._kept: deque[bytes] = deque(maxlen=MAX_WAITING)
         self._reader: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -37,9 +38,15 @@ class IcePipe(AsyncIOEventEmitter):
     def open(self) -> bool:
         return not self._closed
 
-    def push(self, data: bytes) -> None:
-        self._packets.append(data)
+    def push(self, data: bytes, *, kept: bool = False) -> None:
+        """A packet of DTLS came; `kept`: it is for the association to come."""
+        (self._kept if kept else self._packets).append(data)
         self._wake()
+
+    def give_kept(self) -> None:
+        """The association is there that packets were kept for."""
+        self._packets.extend(self._kept)
+        self._kept.clear()
 
     def close(self) -> None:
         self._closed = True

@@ -297,7 +297,6 @@ class Session:
         found: list[Effect] = []
         if not agreement.all_rejected(answer):
             found += self.transport.agree(agreement.tag(answer), answered_locally=answered_locally)
-        self._numbers.learn(answer)
         slots, self._slots = self._slots, []
         for slot, mine, theirs in zip(slots, local.media, remote.media, strict=True):
             rejected = (mine if answered_locally else theirs).rejected

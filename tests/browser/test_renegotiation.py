@@ -213,11 +213,11 @@ async def test_simulcast(browser: Browser) -> None:
         track = met.track("1")
         taker = track.encoded()
         async with asyncio.timeout(4 * WAIT):
-            while len(track.layers) < 3 or track.width < 640:
+            while len(track.layers) < 3 or track.width < 960:
                 await anext(taker)
         assert sorted(layer.rid for layer in track.layers) == ["f", "h", "q"]
         widths = {layer.rid: layer.width for layer in track.layers}
-        assert track.layer == "f" and widths["f"] == 640
+        assert track.layer == "f" and widths["f"] == 960
         counts = track.counts()
         assert all(counts[rid].packets > 0 for rid in "qhf")
         await met.messages()

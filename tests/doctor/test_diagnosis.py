@@ -174,6 +174,19 @@ def test_a_nat_without_hairpinning_is_no_failure() -> None:
     assert any("no hairpinning" in text for text in notes(found))
 
 
+def test_ice_tcp_is_a_problem_where_no_candidate_is_reached() -> None:
+    broken = CallFinding(path="ICE-TCP", to="bot", own=False, error="192.0.2.7:443: connection refused; check it")
+    direct = replace(DIRECT, own=False, to="bot")
+    found = findings(TURN, TURNS, signaling=SIGNALING, calls=(direct, broken, broken))
+    assert problems(found) == [
+        "bot offers ICE-TCP, but not so that we reach it: 192.0.2.7:443: connection refused; check it"
+    ]
+    reached = replace(broken, error=None, seconds=0.1)
+    found = findings(TURN, TURNS, signaling=SIGNALING, calls=(direct, broken, reached))
+    assert problems(found) == []
+    assert "calls work directly, by TCP without TURN" in summary(found)
+
+
 def test_own_ends_are_said_to_be_own() -> None:
     found = findings(TURNS, signaling=SIGNALING, calls=(DIRECT,))
     assert notes(found) == [

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from peer.doctor.findings import SignalingFinding
+from peer.doctor.findings import CallFinding, SignalingFinding
 from peer.doctor.shown import Row, address, reached, rows, to_json
 from tests.doctor.samples import DIRECT, SIGNALING, STUN, TURN, TURNS, failed, findings, nat
 
@@ -91,8 +91,18 @@ def test_failures_are_failures() -> None:
 
 
 def test_what_is_no_failure_is_not_shown_as_one() -> None:
-    (row,) = [row for row in rows(findings(calls=(replace(DIRECT, path="public address", error="no path"),)))][1:]
+    row = rows(findings(calls=(replace(DIRECT, path="public address", error="no path"),)))[-1]
     assert (row.good, row.details) == (None, "the NAT does not lead its own public address back (no hairpinning)")
+
+
+def test_of_several_tcp_candidates_one_is_enough() -> None:
+    broken = CallFinding(path="ICE-TCP", to="bot", own=False, error="192.168.1.7:443: no route to it from here")
+    reached = CallFinding(path="ICE-TCP", to="bot", own=False, remote="host 192.0.2.7:443", seconds=0.1)
+    assert rows(findings(calls=(broken, reached)))[1:] == [
+        Row("ICE-TCP to bot", None, None, "192.168.1.7:443: no route to it from here"),
+        Row("ICE-TCP to bot", True, 0.1, "host 192.0.2.7:443 answers by TCP"),
+    ]
+    assert rows(findings(calls=(broken,)))[1].good is False
 
 
 def test_a_server_of_two_families_has_two_rows() -> None:

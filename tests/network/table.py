@@ -81,7 +81,7 @@ def disturbances(outcomes: Sequence[Outcome]) -> str:
                 outcome.path,
                 _worst(outcome.disconnected_after),
                 _worst(streams.get("audio", streams.get("ping")) for streams in outcome.gaps),
-                _worst(streams.get("audio", streams.get("ping")) for streams in outcome.back_after),
+                _back_after(outcome),
                 " / ".join(dict.fromkeys(outcome.final)) or "never connected",
             ]
         )
@@ -102,6 +102,12 @@ _ENGINES = {
     "peer-chromium": " (Chromium answers)",
     "call-call": " (whole calls)",
 }
+
+
+def _back_after(outcome: Outcome) -> str:
+    if set(outcome.final) != {"connected"}:
+        return "–"  # what still arrived had been on its way
+    return _worst(streams.get("audio", streams.get("ping")) for streams in outcome.back_after)
 
 
 def _worst(values: Iterable[float | None]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.usefixtures("laboratory"), pytest.mark.timeout(240)]
 
-AT_ONCE = 2
+AT_ONCE = 3
 BEHAVIOUR_PORT = 3480
 """Of a coturn with two addresses, which does RFC 5780."""
 TURN = f"turn:{USER}:{PASSWORD}@turn.lab:3478"

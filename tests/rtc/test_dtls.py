@@ -189,6 +189,7 @@ def test_the_version_that_the_rest_of_this_file_was_written_for() -> None:
         (RTCSctpTransport, "_handle_data", ["self", "data"]),
         (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
         (RTCRtpSender, "_send_keyframe", ["self"]),
+        (RTCRtpSender, "_next_encoded_frame", ["self", "codec"]),
         (RTCDataChannel, "_setReadyState", ["self", "state"]),
     ],
 )
@@ -211,7 +212,9 @@ async def test_no_other_private_name_is_used() -> None:
         *("_rx_srtp", "_tx_srtp", "_register_rtp_receiver", "_register_rtp_sender", "_unregister_rtp_sender"),
         "_RTCDtlsTransport__handshake_done",
         # senders
-        *("_handle_rtcp_packet", "_ssrc", "_rtx_ssrc", "_enabled", "_send_keyframe", "_RTCRtpSender__rtp_exited"),
+        *("_handle_rtcp_packet", "_ssrc", "_rtx_ssrc", "_enabled", "_send_keyframe", "_next_encoded_frame"),
+        *("_RTCRtpSender__encoder", "_RTCRtpSender__mid", "_RTCRtpSender__rtx_payload_type"),
+        "_RTCRtpSender__rtp_header_extensions_map",
         # data channels
         *("_handle_data", "_receive_chunk", "_association_state", "_remote_verification_tag", "_data_channels"),
         *("_data_channel_queue", "_outbound_queue", "_sent_queue", "_setReadyState", "_addBufferedAmount"),
@@ -253,19 +256,21 @@ async def test_a_certificate_that_was_not_named_ends_the_handshake() -> None:
         assert first.state == "failed"
 
 
-async def test_a_sender_starts_once_and_tells_when_it_is_finished() -> None:
+async def test_a_sender_starts_once_and_outlives_its_track() -> None:
     one, ice = transport()
     track = AudioStreamTrack()
     sender = EngineSender(track, one, 5, 6)
     assert (sender.ssrc, vars(sender)["_ssrc"], vars(sender)["_rtx_ssrc"]) == (5, 5, 6)
-    assert sender.enabled and not sender.finished
+    assert sender.enabled
     sender.enabled = False
     assert vars(sender)["_enabled"] is False
     sender.begin(parameters())
     assert vars(one)["_senders_by_ssrc"] == {5: sender}
     track.stop()
-    await asyncio.wait_for(vars(sender)["_RTCRtpSender__rtp_exited"].wait(), 10)
-    assert sender.finished
+    async with asyncio.timeout(10):
+        while sender.track is not None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+    assert vars(one)["_senders_by_ssrc"] == {5: sender}
     await sender.stop()
     assert vars(one)["_senders_by_ssrc"] == {} and ice.sent == []
 
@@ -537,7 +542,7 @@ async def test_lost_packets_are_sent_again_at_once(pair: tuple[DtlsTransport, Dt
     first.packet(vars(second)["_tx_srtp"].protect_rtcp(nack(5, [lost, (lost + 500) & 0xFFFF])))
     assert len(ice.sent) == before + 1
     await passed(first)
-    assert [each.sequence_number for each in stream.packets] == [lost]
+    assert lost in [each.sequence_number for each in stream.packets]
     await sender.stop()
 
 

@@ -16,7 +16,7 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.feedback import Feedback
+from peer.rtc.feedback import MAX_SSRCS, Bandwidth, Feedback
 
 
 def said(method: str, *arguments: Any) -> Any:
@@ -56,3 +56,22 @@ def test_reports_fit_into_one_packet(streams: int) -> None:
     packet = said("receiver_report", reports)
     assert isinstance(packet, RtcpRrPacket)
     assert packet.ssrc == 7 and packet.reports == reports[:31]
+
+
+def test_all_streams_share_one_estimate() -> None:
+    """Two streams of about 400 kb/s each: the estimate is for both."""
+    bandwidth, now, estimate = Bandwidth(), 10.0, None
+    for number in range(2000):
+        now += 0.01
+        sent = int(now * (1 << 18)) & 0xFFFFFF
+        estimate = bandwidth.arrived(sent, 1000, 5 + number % 2, now) or estimate
+    assert estimate is not None and estimate[1] == [5, 6]
+    assert 700_000 < estimate[0] < 1_300_000
+
+
+def test_an_estimate_names_the_newest_streams_only() -> None:
+    bandwidth, now, named = Bandwidth(), 10.0, []
+    for ssrc in range(1000):
+        now += 0.01
+        _, named = bandwidth.arrived(int(now * (1 << 18)) & 0xFFFFFF, 1000, ssrc, now) or (0, named)
+    assert len(named) == MAX_SSRCS and min(named) > 900

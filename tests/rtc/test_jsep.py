@@ -744,6 +744,24 @@ def test_a_rolled_back_offer_reserves_no_number() -> None:
     assert [each.payload_type for each in offer.media[0].codecs][:1] == [111]
 
 
+def test_a_rolled_back_offer_of_the_other_side_leaves_no_trace() -> None:
+    made = session(sending("audio"), sending("video"), data=True)
+
+    def offer() -> list[str]:
+        return made.create_offer(local()).split("\r\n")[2:]
+
+    def without_mids(lines: list[str]) -> list[str]:
+        return [line for line in lines if not line.startswith(("a=mid", "a=group"))]
+
+    before = offer()
+    for name in ("chromium-offer", "firefox-offer"):
+        made.set_remote("offer", FIXTURES[name])
+        if name == "firefox-offer":
+            made.set_remote("offer", FIXTURES["firefox-simulcast"])  # in the place of the other
+        made.rollback()
+        assert without_mids(offer()) == without_mids(before)
+
+
 def test_rolling_back_an_offer_of_the_other_side() -> None:
     made = session(sending("audio"))
     found = made.set_remote("offer", text(audio("0"), video("1"), data("2")))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.rtp import ReceptionStatistics, Unwrapper, signed_difference
+from peer.rtc.rtp import ReceptionStatistics, RunningTimestamps, Unwrapper, signed_difference
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,19 @@ def test_reports_stay_within_their_fields() -> None:
     report = statistics.report()
     assert report.jitter == 0xFFFFFFFF
     assert report.fraction_lost <= 255
+
+
+def test_timestamps_of_sources_that_take_turns_go_on_as_time_does() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("camera", 1000, 90000, 5.0) == 1000
+    assert timestamps.take("camera", 4000, 90000, 5.0) == 4000, "what one source says is believed"
+    assert timestamps.take("screen", 0, 90000, 5.5) == 4000 + 45000
+    assert timestamps.take("screen", 3000, 90000, 5.6) == 4000 + 45000 + 3000
+    assert timestamps.take("camera", 9000, 90000, 5.6) == 4000 + 45000 + 3000 + 1, "never the same twice"
+
+
+def test_timestamps_wrap() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("one", 0xFFFFFFFF, 8000, 0.0) == 0xFFFFFFFF
+    assert timestamps.take("two", 5, 8000, 1.0) == 7999
+    assert timestamps.take("two", 6, 8000, 1.0) == 8000

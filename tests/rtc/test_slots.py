@@ -6,7 +6,7 @@ import pytest
 
 from peer.rtc import slots
 from peer.rtc.effects import DataSection, Transceiver
-from peer.rtc.sdp import SdpError, parse
+from peer.rtc.sdp import DIRECTIONS, SdpError, parse
 from peer.rtc.slots import Mids, Slot
 from tests.rtc.descriptions import audio, data, rejected, text, video
 
@@ -153,6 +153,14 @@ def test_a_new_m_line_is_an_unused_transceivers() -> None:
     made = owner(text(audio("1")), [Slot("0", used)], there[:-1])
     assert isinstance(made, Transceiver)
     assert (made.kind, made.direction, made.adoptable) == ("audio", "recvonly", False)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_an_m_line_over_which_nothing_could_flow_is_not_an_unused_transceivers(direction: str) -> None:
+    for own in DIRECTIONS:
+        unused = Transceiver("audio", own)
+        taken = owner(text(audio("0", f"a={direction}")), [], [unused]) is unused
+        assert taken == (own != direction or own in ("sendrecv", "inactive"))
 
 
 def test_a_transceiver_is_made_for_an_m_line_that_is_nobodys() -> None:

@@ -28,8 +28,8 @@ MAX_WAITING: Final = 256 * 1024
 """Bytes that may wait in a socket's write buffer before packets are dropped: late media is of no use."""
 MAX_TARGETS: Final = 256
 """Addresses that are known to be good to send to; all are forgotten, and looked at again, when there are more."""
-MAX_PROVEN: Final = 64
-"""Remote addresses that are known to be the other side's; the one that was heard of longest ago is forgotten."""
+MAX_KNOWN: Final = 64
+"""Remote addresses of one base that are the other side's; the one that was heard of longest ago is forgotten."""
 LAST_TURNS: Final = 5
 """Turns of the loop that a socket may take to close, before its port counts as taken."""
 
@@ -92,6 +92,25 @@ class Targets:
         return True
 
 
+class Known:
+    """The remote addresses that are known to be the other side's.
+
+    Media is taken from any: SRTP knows what is genuine. A DTLS handshake does not, anybody could end it with an alert.
+    """
+
+    def __init__(self) -> None:
+        self._addresses: dict[Address, None] = {}
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self._addresses
+
+    def add(self, address: Address) -> None:
+        self._addresses.pop(address, None)
+        self._addresses[address] = None
+        if len(self._addresses) > MAX_KNOWN:
+            del self._addresses[next(iter(self._addresses))]
+
+
 class UdpEndpoint(asyncio.DatagramProtocol):
     """A bound UDP socket on the loop, for `HostBase` and the shared port to build on."""
 
@@ -131,21 +150,16 @@ class HostBase(UdpEndpoint):
         self.candidate = candidate
         self._listener = listener
         self._data_received = listener.data_received
-        self._proven: dict[Address, None] = {}
-
-    def proven(self, address: Address) -> None:
-        self._proven.pop(address, None)
-        self._proven[address] = None
-        if len(self._proven) > MAX_PROVEN:
-            del self._proven[next(iter(self._proven))]
+        self._known = Known()
+        self.proven = self._known.add
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         # RFC 7983: a first byte from 0 to 3 is STUN, from 128 on media, in between DTLS. Media comes before anything
-        # else, it is the most, and SRTP knows what is genuine. A DTLS handshake does not: anybody could end it.
+        # else, it is the most.
         if not data or self._transport is None:
             return
         first = data[0]
-        if first > 127 or (first > 3 and addr[:2] in self._proven):
+        if first > 127 or (first > 3 and addr[:2] in self._known):
             self._data_received(data)
         elif first <= 3:
             self._listener.stun_received(self, data, addr[:2])

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from peer.rtc.ice.servers import UNREACHABLE
+from peer.rtc.ice.remedies import server_words, servers_advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +68,7 @@ def _lost(attempt: Attempt) -> str:
 def _no_address(attempt: Attempt) -> str:
     if attempt.relay_only or attempt.errors:
         servers = _servers(attempt.errors)
-        return f"this host found no address to be reached at{servers}; {_server_advice(attempt)}"
+        return f"this host found no address to be reached at{servers}; {servers_advice(attempt.errors)}"
     return "this host has no network address that may be used; check its network and the interface filter"
 
 
@@ -112,13 +112,7 @@ def _turn_advice(attempt: Attempt) -> str:
         return "add a TURN server, or open UDP between the two"
     if any(candidate.type == "relay" for candidate in attempt.local):
         return "check that the TURN server may reach the other side, and that the other side is still there"
-    return _server_advice(attempt)
-
-
-def _server_advice(attempt: Attempt) -> str:
-    if any(error.error_code in (401, 403, 438) for error in attempt.errors):
-        return "correct the user and password of the TURN server"
-    return "check that the servers are up and reachable from here, or use one on port 443 (turns:)"
+    return servers_advice(attempt.errors)
 
 
 def _servers(errors: Sequence[CandidateError]) -> str:
@@ -127,12 +121,7 @@ def _servers(errors: Sequence[CandidateError]) -> str:
         worst.setdefault(error.url, error)
     if not worst:
         return ""
-    return "; " + _listed(
-        f"{error.url} did not answer ({error.error_text})"
-        if error.error_code == UNREACHABLE
-        else f"{error.url} refused ({error.error_code} {error.error_text})"
-        for error in worst.values()
-    )
+    return "; " + _listed(server_words(each.url, each.error_code, each.error_text) for each in worst.values())
 
 
 def _path(pair: PairReport) -> str:

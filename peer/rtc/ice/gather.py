@@ -2,6 +2,9 @@
 
 Host sockets are there when `start` returns; the rest is reported as it comes. A server that does not answer costs
 nothing but the end of gathering, five seconds later.
+
+A relay that is lost is not allocated again here, as the end of candidates was told: where the call went over it, that
+is noticed at once (`Selection.lost`), and the restart that follows allocates anew.
 """
 
 from __future__ import annotations
@@ -39,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 DEADLINE: Final = 5.0
 """Seconds that a server has for everything: its name, its connection, its answer."""
-STRAGGLERS: Final = 1.0
-"""Seconds that the other sockets have after a STUN server answered one of them: some networks do not lead to it."""
 CLOSE_DEADLINE: Final = 1.0
 """Seconds that servers have to confirm that allocations are deleted."""
 PREFERENCE_STEP: Final = 64
@@ -245,38 +246,22 @@ class Gatherer:
             self._failed(url.url, cause)
 
     async def _reflect(self, url: IceServerUrl, rank: int) -> None:
-        """A server reflexive candidate for each host socket. Raises ServerFailed when there is not one."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + DEADLINE
+        """A server reflexive candidate for each host socket. Raises ServerFailed or TimeoutError without any."""
+        until = asyncio.get_running_loop().time() + DEADLINE
         addresses = await self._names.lookup(url, until)
-        failures: list[ServerFailed] = []
-        answered: list[Base] = []
+        preferences = {id(base): preference for base, preference in self._hosts}
 
-        async def ask(base: Base, preference: int, address: Address) -> None:
-            try:
-                mapped = await self._queries.ask(base, address)
-            except ServerFailed as failure:
-                failures.append(failure)
-                return
-            answered.append(base)
-            deadline.reschedule(min(deadline.when() or 0.0, loop.time() + STRAGGLERS))
-            self._report(reflexive_candidate(mapped, base, preference - rank % PREFERENCE_STEP, url), base)
+        def found(base: Base, mapped: Address) -> None:
+            preference = preferences[id(base)] - rank % PREFERENCE_STEP
+            self._report(reflexive_candidate(mapped, base, preference, url), base)
 
-        try:
-            async with asyncio.timeout_at(until) as deadline, asyncio.TaskGroup() as group:
-                ways = [
-                    (base, preference, address)
-                    for base, preference in self._hosts
-                    for address in addresses
-                    if (base.candidate.family == 6) == (":" in address[0])
-                ]
-                for way in ways:
-                    group.create_task(ask(*way), name=f"ice query {url.url}")
-        except TimeoutError:
-            if not answered and not failures:
-                raise
-        if not answered:
-            raise failures[0] if failures else ServerFailed(UNREACHABLE, "no local address of its family")
+        ways = [
+            (base, address)
+            for base, _ in self._hosts
+            for address in addresses
+            if (base.candidate.family == 6) == (":" in address[0])
+        ]
+        await self._queries.ask_all(ways, until, found)
 
     async def _relay(self, url: IceServerUrl, rank: int, local: list[LocalAddress]) -> None:
         """The relayed candidates of a TURN server. Raises ServerFailed when it gives none."""

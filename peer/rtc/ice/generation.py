@@ -33,8 +33,8 @@ MAX_LOCAL: Final = 100
 """Candidates of our own that are announced; more would not be taken by the other side."""
 MAX_NAMES: Final = 16
 """Names of the other side that are looked up, each by several multicasts; a browser has one for each of its addresses.
-More are ignored, and so is any name that is not `.local`: it would make this host ask a name service, anywhere, on the
-word of the other side. Chromium does look such names up, Firefox does not; no peer that is known sends them."""
+More are ignored, and so is any name that is not `.local`, though RFC 8839 allows it: this host would have to ask name
+services on the word of the other side, and no peer that is known announces such names."""
 _ICE_CHARS: Final = string.ascii_letters + string.digits
 _random: Final = SystemRandom()
 

@@ -37,6 +37,10 @@ class ServerFailed(Exception):
         return CandidateError(url, self.code, self.text, advice=self.advice)
 
 
+class NoRoute(ServerFailed):
+    """One of its addresses cannot be reached from this host at all, as with IPv6 where there is none."""
+
+
 def refused(code: int, reason: str) -> ServerFailed:
     """The failure that an error response stands for; `reason` is the server's own text."""
     return ServerFailed(code, remedies.cause(code, reason))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from peer.rtc.ice import turn
-from peer.rtc.ice.bases import MAX_WAITING, BaseListener, Targets
+from peer.rtc.ice.bases import MAX_WAITING, BaseListener, Known, Targets
 from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
 from peer.rtc.ice.lookup import ServerFailed, refused
 from peer.rtc.ice.relaylink import Link, Way, connect
@@ -51,13 +51,12 @@ class RelayBase:
         self.closed = False
         self._relay = relay
         self._targets = Targets(candidate.family)
+        self.known = Known()
+        self.proven = self.known.add
 
     def send(self, data: bytes, address: Address) -> None:
         if not self.closed and self._targets.allow(address):
             self._relay.send(data, address)
-
-    def proven(self, address: Address) -> None:
-        """The server lets through only who was sent to."""
 
     def close(self) -> None:
         if not self.closed:
@@ -154,9 +153,10 @@ class Relay:
         base = self._by_version.get(":" in peer[0])
         if base is None or base.closed:
             return
-        if payload[0] > 3:
+        first = payload[0]
+        if first > 127 or (first > 3 and peer in base.known):
             base.data_received(payload)
-        else:
+        elif first <= 3:
             base.listener.stun_received(base, payload, peer)
 
     def link_lost(self, failure: ServerFailed) -> None:

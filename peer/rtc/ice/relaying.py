@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from peer.rtc.ice.lookup import ServerFailed
+from peer.rtc.ice.lookup import NoRoute, ServerFailed
 from peer.rtc.ice.relay import Refused, Relay
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ async def first_relay(
                     first = task.result()
                 except ServerFailed as error:
                     # What a server says is worth more than that another address of it cannot be reached.
-                    failure = error if failure is None or isinstance(error, Refused) else failure
+                    telling = failure is None or isinstance(error, Refused) or isinstance(failure, NoRoute)
+                    failure = error if telling else failure
                 else:
                     trying |= done - {task}
                     return first

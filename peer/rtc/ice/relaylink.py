@@ -117,13 +117,14 @@ async def connect(server: IceServerUrl, address: Address, listener: LinkListener
     """A link to the server at this address. Raises ServerFailed; the caller sets the deadline."""
     try:
         if server.transport == "udp":
-            return await _connect_datagrams(address, listener, way)
+            return await connect_datagrams(address, listener, way)
         return await _connect_stream(server, address, listener, way)
     except OSError as error:
         raise connection_failed(error) from error
 
 
-async def _connect_datagrams(address: Address, listener: LinkListener, way: Way) -> Link:
+async def connect_datagrams(address: Address, listener: LinkListener, way: Way) -> Link:
+    """A UDP socket that is connected, and so hears when nobody listens there. Raises OSError."""
     link = _Datagrams(listener)
     sock = _connected(address, way.source(address))
     try:

@@ -12,6 +12,8 @@ from peer.rtc.ice.servers import UNREACHABLE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from peer.rtc.ice.servers import CandidateError
+
 MOST: Final = 4
 """Servers that a sentence names; the others it counts."""
 REACHABLE: Final = "check the server, and that its port can be reached from here"
@@ -72,9 +74,23 @@ def advice(code: int) -> str:
     return _ADVICE.get(code, REACHABLE)
 
 
+def server_words(url: str, code: int, text: str) -> str:
+    """What a server did not do."""
+    return f"{url}: {text}{'' if code == UNREACHABLE else f' ({code})'}"
+
+
 def server_sentence(url: str, code: int, text: str, advice: str) -> str:
     """One line on a server that failed."""
-    return f"{url}: {text}{'' if code == UNREACHABLE else f' ({code})'}; {advice}"
+    return f"{server_words(url, code, text)}; {advice}"
+
+
+def servers_advice(errors: Sequence[CandidateError]) -> str:
+    """One piece of advice for several failures: what a server said counts before that one could not be reached."""
+    refused = sorted(errors, key=lambda error: not shows_sign(error.error_code, error.error_text))
+    found = next((error.advice or advice(error.error_code) for error in refused), REACHABLE)
+    if found == REACHABLE:
+        return "check that the servers run and can be reached from here, or use one on port 443 (turns:)"
+    return found
 
 
 def is_silent(code: int, text: str) -> bool:

@@ -19,6 +19,9 @@ RETRY_MOST: Final = 0.8
 """Until an unproven pair is checked again: doubling from the first to this."""
 RETRY_FAILED: Final = 2.0
 """The same when the time to connect is over."""
+TRIES_LEARNED: Final = 5
+"""Checks of an address that only a check told of: who is there goes on checking, and that triggers ours. Else whoever
+sees one genuine check could send it on from any address, and have us send twenty there (RFC 8445 section 19.5.1)."""
 FADING: Final = 0.05
 """Once it has failed, every interval is at least this part of the time since then: a connection that nobody closes does
 not go on knocking for ever at an address that may be somebody else's by now."""
@@ -162,7 +165,7 @@ class Schedule:
 
     def _retry(self, pair: Pair, now: float) -> float:
         """The same for a pair that has never been answered."""
-        if self._is_hopeless(pair):
+        if self._is_hopeless(pair) or (pair.remote.type == "prflx" and pair.attempts >= TRIES_LEARNED):
             return DORMANT
         if self._selection.nominated is not None and not self._probing and now >= self._search_until:
             return SEARCH

@@ -7,7 +7,7 @@ import errno
 import ssl
 from typing import Final
 
-from peer.rtc.ice.lookup import ServerFailed
+from peer.rtc.ice.lookup import NoRoute, ServerFailed
 from peer.rtc.ice.servers import UNREACHABLE
 
 MAX_CONTEXTS: Final = 16
@@ -55,7 +55,7 @@ def connection_failed(error: Exception) -> ServerFailed:
     elif isinstance(error, TimeoutError):
         text, advice = "no connection in time", "check the address, and that a firewall lets it through"
     elif isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-        text, advice = "no route to it from here", "check the network of this host"
+        return NoRoute(UNREACHABLE, "no route to it from here", "check the network of this host")
     else:
         text, advice = f"no connection ({getattr(error, 'strerror', None) or type(error).__name__})", ""
     return ServerFailed(UNREACHABLE, text, advice)

@@ -234,7 +234,8 @@ class IceTransport:
 
     def explain(self) -> str:
         """Why there is no path: what was tried, what did not answer, what to do. A sentence."""
-        generation = self._newest
+        # A restart that the other side does not answer is no news: that the path was lost before is.
+        generation = self._newest if self._newest.agent.remote is not None else self._current
         agent = generation.agent
         had_path = agent.consent.last_heard is not None
         silence = agent.consent.silence(asyncio.get_running_loop().time())

@@ -12,7 +12,8 @@ from peer.rtc.ice import checks
 from peer.rtc.ice.agent import MAX_EARLY, MAX_TRANSACTIONS, Agent
 from peer.rtc.ice.candidate import IceParameters
 from peer.rtc.ice.consent import Deadlines
-from peer.rtc.ice.pairs import MAX_PAIRS, PairState
+from peer.rtc.ice.pairs import MAX_LEARNED, MAX_PAIRS, PairState
+from peer.rtc.ice.schedule import TRIES_LEARNED
 from peer.rtc.ice.stun import Attribute, Class, Message, Method, parse
 from tests.rtc.ice.simulation import FakeBase, Nat, Network, Peer, agreed, candidate, up
 
@@ -495,6 +496,28 @@ def test_floods_stay_bounded() -> None:
     one.hear_of(other)
     other.start(one)
     assert network.run(5, up(one, other))
+
+
+def test_nobody_is_made_to_send_much_to_others() -> None:
+    network = Network()
+    one, other = on_a_lan(network, ("controlled", "controlling"))
+    base = one.bases[0]
+    one.agent.start(other.parameters, network.now)
+    guessed = request(one.agent, "bufrag", key=b"guessed-password-of-22-chars")
+    for number in range(100):
+        one.agent.stun_received(base, guessed, ("198.51.100.1", 1000 + number), network.now)
+    assert one.agent.packets() == [], "who does not know the password is not answered"
+    genuine = request(one.agent, "bufrag")
+    victims = [("198.51.100.1", 1000 + number) for number in range(MAX_LEARNED)]
+    for victim in victims:  # somebody on the way saw it, and sends it again in the name of others
+        one.agent.stun_received(base, genuine, victim, network.now)
+    sent = len(one.agent.packets())
+    now = network.now
+    while (following := one.agent.next_timeout()) is not None and following < network.now + 300:
+        now = max(now, following)
+        one.agent.timeout(now)
+        sent += len(one.agent.packets())
+    assert len(victims) * 2 <= sent <= len(victims) * (1 + TRIES_LEARNED)
 
 
 @given(st.binary(max_size=80), st.integers(0, 3))

@@ -12,10 +12,11 @@ import pytest
 
 from peer.errors import UsageError
 from peer.rtc.ice.bases import (
-    MAX_PROVEN,
+    MAX_KNOWN,
     MAX_TARGETS,
     MAX_WAITING,
     HostBase,
+    Known,
     Targets,
     bind_udp,
     host_candidate,
@@ -76,13 +77,13 @@ async def test_dtls_of_a_stranger_is_dropped() -> None:
         base.close()
 
 
-async def test_the_addresses_of_the_other_side_are_bounded() -> None:
-    base = await opened(Recorder())
-    for number in range(3 * MAX_PROVEN):
-        base.proven(("127.0.0.1", 1000 + number))
-        base.proven(("127.0.0.1", 999))
-    assert len(base._proven) == MAX_PROVEN and ("127.0.0.1", 999) in base._proven
-    base.close()
+def test_the_addresses_of_the_other_side_are_bounded() -> None:
+    known = Known()
+    for number in range(3 * MAX_KNOWN):
+        known.add(("192.0.2.1", 1000 + number))
+        known.add(("192.0.2.1", 999))
+    assert sum(("192.0.2.1", port) in known for port in range(2000)) == MAX_KNOWN
+    assert ("192.0.2.1", 999) in known and ("192.0.2.1", 1000) not in known
 
 
 @pytest.mark.parametrize(

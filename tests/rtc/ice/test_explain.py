@@ -14,7 +14,7 @@ from tests.rtc.ice.simulation import FakeBase, candidate
 HOST, RELAY = candidate("host", ("192.0.2.1", 1000)), candidate("relay", ("198.51.100.1", 2000))
 THEIRS = candidate("host", ("2001:db8::2", 3000))
 DEAD = CandidateError("turn:dead.example.org", UNREACHABLE, "no answer within 5 s")
-REFUSED = CandidateError("turn:turn.example.org", 401, "Unauthorized")
+REFUSED = CandidateError("turn:turn.example.org", 401, "wrong user or password", advice="correct the user")
 
 
 def pair(**changes: object) -> Pair:
@@ -33,8 +33,11 @@ TRIED = report(pair(requests_sent=20, state=PairState.IN_PROGRESS), "g", "contro
         (Attempt(relay_only=True), ["no TURN server is given", "add a turn: server"]),
         (Attempt(started=False), ["has not answered with its description"]),
         (Attempt(), ["no network address", "interface filter"]),
-        (Attempt(relay_only=True, turn_servers=1, errors=[REFUSED]), ["401 Unauthorized", "correct the user"]),
-        (Attempt(errors=[DEAD]), ["turn:dead.example.org did not answer", "turns:"]),
+        (
+            Attempt(relay_only=True, turn_servers=1, errors=[REFUSED]),
+            ["turn:turn.example.org: wrong user or password (401); correct the user"],
+        ),
+        (Attempt(errors=[DEAD]), ["turn:dead.example.org: no answer within 5 s", "turns:"]),
         (Attempt(local=[HOST], seconds=15), ["named no address", "host 192.0.2.1:1000", "add a TURN server"]),
         (
             Attempt(gathering=True, unresolved=["x.local"]),
@@ -42,7 +45,7 @@ TRIED = report(pair(requests_sent=20, state=PairState.IN_PROGRESS), "g", "contro
         ),
         (
             Attempt(local=[HOST], remote=[THEIRS], errors=[DEAD], turn_servers=1),
-            ["none of the other side's addresses (host [2001:db8::2]:3000)", "did not answer", "turns:"],
+            ["none of the other side's addresses (host [2001:db8::2]:3000)", "no answer within 5 s", "turns:"],
         ),
         (
             Attempt(local=[HOST], remote=[THEIRS], pairs=[TRIED], seconds=15, rejected=3, unresolved=["y.local"]),

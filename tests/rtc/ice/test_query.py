@@ -13,6 +13,7 @@ from peer.rtc.ice.lookup import ServerFailed
 from peer.rtc.ice.query import MAX_QUERIES, Queries, reflexive_candidate
 from peer.rtc.ice.servers import parse_server_url
 from peer.rtc.ice.stun import Attribute, Class, Message, Method
+from tests.rtc.ice.servers_on_loopback import StunServer
 
 if TYPE_CHECKING:
     from peer.rtc.ice.bases import Address
@@ -31,6 +32,8 @@ class Wire:
 
     def send(self, data: bytes, address: Address) -> None:
         self.sent.append((asyncio.get_running_loop().time(), data, address))
+
+    def proven(self, address: Address) -> None: ...
 
     def close(self) -> None: ...
 
@@ -100,6 +103,22 @@ async def test_there_are_only_so_many() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert queries._waiting == {}
+
+
+@pytest.mark.virtual_time
+async def test_a_server_that_answers_late_is_not_taken_for_a_refused_one() -> None:
+    server = await StunServer.open(lambda _: None)
+    queries, wire = Queries(), Wire()
+    found: list[Address] = []
+    until = asyncio.get_running_loop().time() + 5
+    asking = asyncio.create_task(
+        queries.ask_all([(wire, server.address)], until, lambda _, mapped: found.append(mapped))
+    )
+    await server.asked.wait()  # by the socket that would hear of a refusal
+    assert queries.handle(answer_to(wire.sent[0][1]), server.address)
+    await asking
+    assert found == [MAPPED]
+    server.close()
 
 
 def test_the_candidate_knows_its_base_and_its_server() -> None:

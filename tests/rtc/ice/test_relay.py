@@ -87,6 +87,13 @@ async def test_data_flows_both_ways_between_two_allocations(server: Coturn, tran
         there.send(b"\x90" * size, back)
         await left.until(lambda size=size: left.data and len(left.data[-1]) == size)
     assert [len(data) for data in left.data] == [len(data) for data in right.data] == [1, 2, 3, 4, 1199, 1200]
+    there.send(b"\x14DTLS of a stranger", back)
+    there.send(b"\x80", back)
+    await left.until(lambda: left.data[-1] == b"\x80")
+    here.proven(to)
+    there.send(b"\x14DTLS of the other side", back)
+    await left.until(lambda: left.data[-1] == b"\x14DTLS of the other side")
+    assert len(left.data) == 8
     await end(one, other)
 
 

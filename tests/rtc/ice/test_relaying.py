@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peer.rtc.ice import relaying, turn
-from peer.rtc.ice.lookup import ServerFailed
+from peer.rtc.ice.lookup import NoRoute, ServerFailed
 from peer.rtc.ice.relay import Refused, Relay, RelayOptions
 from peer.rtc.ice.relaying import MAX_REDIRECTS, NEXT_ADDRESS, first_relay, open_relay
 from peer.rtc.ice.servers import parse_server_url
@@ -112,6 +112,19 @@ async def test_when_none_works_what_the_server_says_is_told(monkeypatch: pytest.
     with pytest.raises(ServerFailed) as caught:
         await first_relay(SERVER, [("192.0.2.1", 3478), ("192.0.2.2", 3478)], OPTIONS, Recorder())
     assert caught.value.code == 486
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_an_address_of_the_other_family_hides_nothing(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    failures = [NoRoute(701, "no route to it from here"), ServerFailed(701, "its certificate is not trusted")]
+
+    async def outcome(address: Address, attempt: int) -> None:
+        raise failures[(first + attempt - 1) % 2]
+
+    Attempts(monkeypatch, outcome)
+    with pytest.raises(ServerFailed) as caught:
+        await first_relay(SERVER, [("2001:db8::1", 3478), ("192.0.2.2", 3478)], OPTIONS, Recorder())
+    assert caught.value.text == "its certificate is not trusted"
 
 
 async def test_giving_up_ends_every_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,3 +79,13 @@ def test_blocked_udp_has_a_way_out() -> None:
 def test_a_broken_family_can_be_left_out() -> None:
     assert "(--no-ipv6)" in remedies.family_broken(6, "2001:db8::1")
     assert "--no" not in remedies.family_broken(4, "192.0.2.1")
+
+
+def test_of_several_failures_the_one_that_was_told_counts() -> None:
+    dead = ServerFailed(UNREACHABLE, "no answer within 5 s").error("turn:dead")
+    untrusted = connection_failed(_NotTrusted()).error("turns:a")
+    refused = ServerFailed(401, remedies.cause(401)).error("turn:b")
+    assert remedies.servers_advice([dead, untrusted]) == untrusted.advice
+    assert remedies.servers_advice([dead, refused]) == remedies.advice(401)
+    for silent in ([], [dead]):
+        assert "port 443 (turns:)" in remedies.servers_advice(silent)

@@ -372,6 +372,20 @@ async def test_a_lost_consent_fails_sends_nothing_more_and_a_restart_repairs_it(
 
 
 @pytest.mark.virtual_time
+async def test_a_lost_path_is_explained_although_a_restart_is_not_answered() -> None:
+    cable = Cable()
+    one, other = Peer(gatherer=cable.gatherer), Peer(role="controlled", gatherer=cable.gatherer)
+    await connect(one, other)
+    cable.out = True
+    await one.reaches("disconnected")
+    one.transport.restart()
+    await one.transport.gather()
+    await one.reaches("failed")
+    assert one.transport.explain().startswith("the other side has not been heard of for 30 s over host 127.0.0.1")
+    await close(one, other)
+
+
+@pytest.mark.virtual_time
 async def test_media_counts_as_a_sign_of_life() -> None:
     cable = Cable()
     one, other = Peer(gatherer=cable.gatherer), Peer(role="controlled", gatherer=cable.gatherer)
