@@ -215,10 +215,12 @@ class Calling:
                     if self.plan.to is None and event.name in self.room.members:
                         self._spawn(self._call(event.name))
                 case events.MemberLeft():
-                    if event.reason == "lost":
+                    lost = event.reason in ("lost", "silent")
+                    if lost:
                         self._lost.add(event.name)
-                    gone = "is gone from the signaling server" if event.reason == "lost" else "left the room"
-                    logger.info("%s %s", event.name, gone)
+                    if event.reason != "replaced":
+                        gone = "is gone from the signaling server" if lost else "left the room"
+                        logger.info("%s %s", event.name, gone)
                 case events.SignalingRestored():
                     logger.info("the signaling server is back after %.0f s", event.seconds)
 

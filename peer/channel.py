@@ -57,6 +57,10 @@ class SignalingChannel(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """Break the connection without leaving: `receive` raises, and the room is joined again over another."""
+        ...
+
     async def close(self) -> None:
         """Leave the room. Idempotent, never raises."""
         ...
@@ -65,8 +69,8 @@ class SignalingChannel(Protocol):
 class Connect(Protocol):
     """Makes a channel: joins a room under a name. Called again when a channel broke."""
 
-    async def __call__(self, room: str, name: str) -> SignalingChannel:
-        """Join.
+    async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
+        """Join; `before` is a channel of ours that broke, whose place may be taken over.
 
         Raises:
             SignalingError: refused: name taken, room full, ...
@@ -82,7 +86,7 @@ class MemoryHub:
         self._rooms: dict[str, dict[str, MemoryChannel]] = {}
         self._ids = itertools.count(1)
 
-    async def connect(self, room: str, name: str) -> SignalingChannel:
+    async def connect(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
         try:
             check_label("room", room)
             check_label("name", name)
@@ -153,8 +157,8 @@ class MemoryChannel:
     async def close(self) -> None:
         self._shut("left")
 
-    def break_off(self) -> None:
-        """Behave as if the server had vanished: for tests of what happens then."""
+    def abort(self) -> None:
+        """The server seems to have vanished: the others see this member lost."""
         self._shut("lost")
 
     def _shut(self, reason: str) -> None:

@@ -78,7 +78,8 @@ class MemberJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(Event):
-    """Somebody is gone: `left` by itself, `lost` when its connection broke."""
+    """Somebody is gone: `left` by itself, `lost` when its connection broke, `silent` when nothing was heard of it any
+    more, `replaced` when it took its own place over, after its network changed."""
 
     name: str
     id: str

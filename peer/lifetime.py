@@ -126,7 +126,13 @@ class CallLife(Negotiating):
         self._hung_up_on(bye)
 
     def member_left(self, reason: str) -> None:
-        """The other side left the room: over at once if nothing flows, else when it falls silent."""
+        """The other side left the room: over at once if nothing flows, else when it falls silent.
+
+        One that took its own place over, or of which the server only heard nothing, may have lost its network for a
+        while: the path decides.
+        """
+        if reason == "replaced" or (reason == "silent" and self.open):
+            return
         if not self.open:
             self._fail(CallLost(f"{self.name} left before the call came about; call again when it is back"), "left")
         elif not self._ended.done():

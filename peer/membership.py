@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST, RETRY_LAST = 0.25, 10.0
+RETRY_FIRST, RETRY_LAST = 0.25, 4.0
 """Seconds between attempts to reach a signaling server that went away: doubled each time, with jitter."""
+ATTEMPT = 4.0
+"""Seconds of one attempt to come back: the network may be back long before a connection that waits for it notices."""
+HURRY_AGAIN = 1.0
+"""Seconds after an attempt to come back in which the next change of the network begins no other."""
 
 
 class Listener(Protocol):
@@ -42,6 +47,8 @@ class Membership:
         self.room = welcome.room
         self.own = Member(welcome.id, welcome.name)
         self.members: dict[str, Member] = {member.id: member for member in welcome.members}
+        self._hurry = asyncio.Event()
+        self._hurried = -HURRY_AGAIN
 
     @property
     def ice_servers(self) -> list[IceServer]:
@@ -71,6 +78,14 @@ class Membership:
             await self.send(message)
         except Error as error:
             logger.debug("a %s could not be sent: %s", type(message).__name__, error)
+
+    def network_changed(self) -> None:
+        """The way to the server is not what it was: join again at once, over another connection."""
+        now = time.monotonic()
+        if now - self._hurried >= HURRY_AGAIN:
+            self._hurried = now
+            self._hurry.set()
+            self._channel.abort()
 
     async def run(self) -> None:
         """Take what comes, for ever."""
@@ -108,18 +123,22 @@ class Membership:
         self._listener.signaling_lost(str(error))
         await self._channel.close()
         while True:
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):
+                    await self._hurry.wait()
+            self._hurry.clear()
             delay = min(delay * 2, RETRY_LAST)
             try:
-                self._channel = await self._connect(self.room, self.own.name)
+                async with asyncio.timeout(ATTEMPT):
+                    self._channel = await self._connect(self.room, self.own.name, self._channel)
                 break
-            except Error as failure:
+            except (Error, TimeoutError) as failure:
                 logger.debug("not back yet: %s", failure)
         self._compare()
         self._listener.signaling_restored(time.monotonic() - lost)
 
     def _compare(self) -> None:
-        """Everybody has a new id after the server was away: who is back counts as joined, who is not as lost."""
+        """Everybody has a new id after the server was away: who is back counts as joined, who is not as silent."""
         welcome = self._channel.welcome
         self.own = Member(welcome.id, welcome.name)
         before = self.members
@@ -127,7 +146,7 @@ class Membership:
         names = {member.name for member in welcome.members}
         for member in before.values():
             if member.name not in names:
-                self._listener.member_left(member, "lost")
+                self._listener.member_left(member, "silent")
         for member in welcome.members:
             if before.get(member.id) != member:  # a server may give an id again after it was started anew
                 self._listener.member_joined(member)

@@ -201,6 +201,10 @@ class Room:
     async def send(self, message: ClientMessage) -> None:
         await self._membership.send(message)
 
+    def network_changed(self) -> None:
+        """Our addresses changed: what was said over the signaling connection may never arrive."""
+        self._membership.network_changed()
+
     def gives_way(self, member: str) -> bool:
         return self._board.gives_way(member)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from peer.channel import SignalingChannel
     from signaling.messages import ClientMessage, ServerMessage
 
-HEARTBEAT = 10.0
+HEARTBEAT = 4.0
 """Seconds between pings of ours; a server that does not answer one within half of it counts as gone."""
 _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 """Seconds that a server may take to say goodbye."""
@@ -40,22 +43,23 @@ class WebSocketConnect:
         self._endpoint = endpoint(url)
         self._timeout = timeout
 
-    async def __call__(self, room: str, name: str) -> SignalingChannel:
+    async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
+        secret = before.secret if isinstance(before, WebSocketChannel) else secrets.token_urlsafe(24)
         try:
-            join = encode(Join(room, name, VERSION))
+            join = encode(Join(room, name, VERSION, secret=secret))
         except ValueError as error:
             raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         async with contextlib.AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             try:
                 async with asyncio.timeout(self._timeout):
-                    socket = await stack.enter_async_context(
+                    opened = await stack.enter_async_context(
                         session.ws_connect(
                             self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, timeout=_CLOSING
                         )
                     )
-                    await socket.send_str(join)
-                    welcome = _parse(await socket.receive())
+                    await opened.send_str(join)
+                    welcome = _parse(await opened.receive())
             except TimeoutError as error:
                 raise Unreachable(
                     f"{self.url} does not answer within {self._timeout:g} s; is it the signaling server?"
@@ -66,7 +70,7 @@ class WebSocketConnect:
                 ) from error
             if isinstance(welcome, Welcome):
                 stack.pop_all()  # from here on the channel closes both
-                return WebSocketChannel(session, socket, welcome)
+                return WebSocketChannel(session, opened, welcome, secret)
         if isinstance(welcome, ErrorMessage):
             raise SignalingError(welcome.message, welcome.code)
         raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")
@@ -76,11 +80,13 @@ class WebSocketChannel:
     """One joined WebSocket."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, welcome: Welcome
+        self, session: aiohttp.ClientSession, opened: aiohttp.ClientWebSocketResponse, welcome: Welcome, secret: str
     ) -> None:
         self.welcome = welcome
+        self.secret = secret
+        """What the server lets us take our own place over with."""
         self._session = session
-        self._socket = socket
+        self._socket = opened
 
     async def send(self, message: ClientMessage) -> None:
         try:
@@ -98,6 +104,14 @@ class WebSocketChannel:
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
             raise Unreachable("the signaling server is gone; it is tried again") from error
         return _parse(message)
+
+    def abort(self) -> None:
+        sock = self._socket.get_extra_info("socket")
+        if sock is None or self._socket.closed:
+            return
+        # Of another descriptor: uvloop gives a socket out that may not be shut down.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
         try:

@@ -28,6 +28,7 @@ class Code(StrEnum):
     JOIN_TIMEOUT = "join-timeout"
     NO_ANSWER = "no-answer"
     REJECTED = "rejected"
+    REPLACED = "replaced"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
     SHUTTING_DOWN = "shutting-down"
@@ -60,6 +61,7 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.SLOW_CLIENT: Effect(503, 1013, "the client does not read what is sent to it"),
     Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
+    Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),

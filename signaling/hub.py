@@ -52,6 +52,7 @@ class Hub:
 
     def join(self, connection: Recipient, join: Join) -> str:
         """Lets a connection into a room and returns its id. Raises ProtocolError: name-taken, room-full."""
+        self._take_over(join)
         new_id = secrets.token_hex(8)
         deliveries = self.rooms.join(new_id, join)
         self._recipients[new_id] = connection
@@ -61,6 +62,16 @@ class Hub:
         logger.info("%s joined room %r as %r", new_id, join.room, join.name)
         self._deliver(deliveries)
         return new_id
+
+    def _take_over(self, join: Join) -> None:
+        """A client whose network changed is back before its old connection was noticed to be dead."""
+        before = self.rooms.place_of(join)
+        if before is None:
+            return
+        recipient = self._recipients.get(before)
+        self.leave(before, Code.REPLACED.value)
+        if recipient is not None:
+            recipient.drop(ProtocolError(Code.REPLACED, "You joined again over another connection; use that one."))
 
     def leave(self, member_id: str, reason: str) -> None:
         """Takes a participant out and tells the others why."""

@@ -102,12 +102,16 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True)
 
 
 class Join(Message, frozen=True, tag="join"):
-    """The first message of a connection. `room` and `name`: 1 to 64 characters, no control characters."""
+    """The first message of a connection. `room` and `name`: 1 to 64 characters, no control characters.
+
+    `secret`: made up by the client; who joins again under the same name with the same one takes its own place over.
+    """
 
     room: _Label
     name: _Label
     version: int
     polite: bool = False
+    secret: _Label | None = None
 
     def __post_init__(self) -> None:
         check_label("room", self.room)
@@ -177,7 +181,7 @@ class Joined(Message, frozen=True, tag="joined"):
 
 
 class Left(Message, frozen=True, tag="left"):
-    """Somebody is gone; `reason` is `left`, `lost`, or the error code that closed the connection."""
+    """Somebody is gone; `reason` is `left`, `lost`, `silent`, or the error code that closed the connection."""
 
     member: Member
     reason: str

@@ -48,6 +48,7 @@ class _Room:
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)  # name of a member -> its id
+    secrets: dict[str, str] = field(default_factory=dict)  # id of a member -> what it takes its place over with
 
 
 class Rooms:
@@ -80,6 +81,14 @@ class Rooms:
         place = self._rooms.get(room)
         return place.members[place.ids[name]] if place is not None and name in place.ids else None
 
+    def place_of(self, join: Join) -> str | None:
+        """The id of the member whose place the join takes over, since it is the same client; mostly None."""
+        room = self._rooms.get(join.room)
+        held = room.ids.get(join.name) if room is not None else None
+        if room is None or held is None or join.secret is None or room.secrets.get(held) != join.secret:
+            return None
+        return held
+
     def join(self, new_id: str, join: Join) -> list[Delivery]:
         """Lets the participant `new_id` in. Raises ProtocolError: name-taken, room-full."""
         room = self._rooms.get(join.room) or _Room(join.room)
@@ -94,6 +103,8 @@ class Rooms:
         self._rooms[join.room] = self._room_of[new_id] = room
         room.members[new_id] = member
         room.ids[join.name] = new_id
+        if join.secret is not None:
+            room.secrets[new_id] = join.secret
         welcome = Welcome(VERSION, new_id, join.room, join.name, others, self._ice_servers)
         return [Delivery(new_id, welcome), *(Delivery(other.id, Joined(member)) for other in others)]
 
@@ -104,6 +115,7 @@ class Rooms:
             return []
         member = room.members.pop(member_id)
         del room.ids[member.name]
+        room.secrets.pop(member_id, None)
         if not room.members:
             del self._rooms[room.name]
         left = Left(member, reason)

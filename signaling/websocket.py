@@ -130,13 +130,13 @@ class Connection:
             await self._ws.send_frame(payload, kind)
 
     async def _beat(self) -> None:
-        """Pings; a client from which nothing came since the last ping, pongs included, is lost."""
+        """Pings; a client from which nothing came since the last ping, pongs included, is gone, maybe not for good."""
         await asyncio.sleep(self._limits.heartbeat)
         while self._heard:
             self._heard = False
             self._put(WSMsgType.PING, b"")
             await asyncio.sleep(self._limits.heartbeat)
-        self._end(Ending("lost"))
+        self._end(Ending("silent"))
 
     async def _read(self) -> None:
         while not self._ended.done():

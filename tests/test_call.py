@@ -241,7 +241,7 @@ async def test_the_callee_vanishes_while_it_rings() -> None:
     async with rooms("alice", hub=hub) as (alice,):
         dialling = asyncio.ensure_future(_dial(alice, "bob"))
         await other.next(DescriptionFrom)
-        other.channel.break_off()  # type: ignore[attr-defined]
+        other.channel.abort()  # type: ignore[attr-defined]
         with pytest.raises(CallLost, match="before the call came about"):
             await soon(dialling)
 

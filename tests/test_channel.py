@@ -155,7 +155,7 @@ async def test_a_closed_channel_is_unreachable_and_stays_so(connect: Connect) ->
 async def test_a_broken_channel_is_lost_to_the_others() -> None:
     hub = MemoryHub()
     async with members(hub.connect, "alice", "bob") as (alice, bob):
-        bob.break_off()  # type: ignore[attr-defined]
+        bob.abort()  # type: ignore[attr-defined]
         left = await soon(alice.receive())
         assert isinstance(left, Left) and left.reason == "lost"
         with pytest.raises(Unreachable):

@@ -278,7 +278,7 @@ async def test_a_member_who_leaves_without_a_goodbye(monkeypatch: pytest.MonkeyP
     async with rooms("alice", "bob", hub=hub) as (alice, bob):
         calling, answered = await connect(alice, bob)
         calling._room = _Mute(calling._room)  # type: ignore[assignment]
-        vars(alice._membership)["_channel"].break_off()
+        vars(alice._membership)["_channel"].abort()
         await calling._connection.close()
         ended = await soon(answered.ended())
         assert ended.by == "alice" and ended.reason == "left"
@@ -372,7 +372,7 @@ async def test_a_call_outlives_a_member_that_only_lost_the_server(monkeypatch: p
     async with rooms("alice", "bob", hub=hub) as (alice, bob):
         calling, answered = await connect(alice, bob, audio="test")
         told = bob.events()
-        vars(alice._membership)["_channel"].break_off()
+        vars(alice._membership)["_channel"].abort()
         assert (await until(told, happened.MemberLeft)).reason == "lost"
         await until(told, happened.MemberJoined)
         await calling.write("here I am")
@@ -387,7 +387,7 @@ async def test_a_member_who_came_back_is_held_to_the_usual_deadlines_again(monke
     async with rooms("alice", "bob", hub=hub) as (alice, bob):
         calling, answered = await connect(alice, bob)
         told = bob.events()
-        vars(alice._membership)["_channel"].break_off()
+        vars(alice._membership)["_channel"].abort()
         await until(told, happened.MemberLeft)
         await until(told, happened.MemberJoined)
         monkeypatch.setattr("peer.lifetime.LEFT_GRACE", -1.0)  # any silence is too long from here on

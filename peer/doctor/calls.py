@@ -173,14 +173,15 @@ class Only:
         self._types = types
         self._tcp = tcp or IceTcp()
 
-    async def __call__(self, room: str, name: str) -> SignalingChannel:
-        return _Channel(await self._connect(room, name), self._types, self._tcp)
+    async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
+        inner = before.channel if isinstance(before, _Channel) else before
+        return _Channel(await self._connect(room, name, inner), self._types, self._tcp)
 
 
 class _Channel:
     def __init__(self, channel: SignalingChannel, types: frozenset[str] | None, tcp: IceTcp) -> None:
         self.welcome: Welcome = msgspec.structs.replace(channel.welcome, ice_servers=[])
-        self._channel = channel
+        self.channel = channel
         self._types = types
         self._tcp = tcp
 
@@ -191,12 +192,15 @@ class _Channel:
                 return
             message = passed
         self._tcp.note(self._tcp.offers.sent(message))
-        await self._channel.send(message)
+        await self.channel.send(message)
+
+    def abort(self) -> None:
+        self.channel.abort()
 
     async def receive(self) -> ServerMessage:
-        message = await self._channel.receive()
+        message = await self.channel.receive()
         self._tcp.note(self._tcp.offers.received(message))
         return message
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self.channel.close()

@@ -87,7 +87,7 @@ class DtlsTransport(RTCDtlsTransport):
         self.packets_sent = self.packets_received = 0
         self.bytes_sent = self.bytes_received = 0
         self.on_end: Callable[[], bool] = lambda: False
-        """Asked when the association ends, or another is begun over it; True: another takes its place, see `renew`."""
+        """Asked when the association ends or another begins; True: another takes its place, see `renew`."""
         self._renewing = False
 
     async def handshake(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
@@ -100,9 +100,8 @@ class DtlsTransport(RTCDtlsTransport):
     async def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
         """Make another association in the place of this one; streams and data channels go on over it."""
         before, self._task = self._task, None
-        if before is not None:
+        if before is not None and before.cancel():
             self._renewing = True
-            before.cancel()
             await asyncio.wait([before])
             self._renewing = False
         self._ssl, self.encrypted, self._RTCDtlsTransport__handshake_done = None, False, False

@@ -52,7 +52,9 @@ class Doctor {
       this.findings.servers = serverUrls(await iceServers()).map((server) => ({ ...server, answer: null, call: null }));
       this.state = "running";
       this.show("asking the servers", "running");
-      await Promise.all([this.#direct(), this.#nat(), ...this.findings.servers.map((server) => this.#server(server))]);
+      const asked = this.findings.servers.map((server) => this.#ask(server));
+      const called = this.findings.servers.map((server, index) => asked[index].then(() => this.#call(server)));
+      await Promise.all([this.#direct(), Promise.all(asked).then(() => this.#nat()), ...called]);
       this.sentences = diagnose(this.findings);
     } catch (error) {
       this.sentences = [{ level: "problem", text: error.message }];
@@ -72,13 +74,17 @@ class Doctor {
   }
 
   async #nat() {
-    this.findings.nat = this.findings.servers.length ? await lookAtNat(this.findings.servers) : null;
+    const answering = this.findings.servers.filter(({ answer }) => answer.ok);
+    this.findings.nat = answering.length ? await lookAtNat(answering) : null;
     this.show();
   }
 
-  async #server(server) {
+  async #ask(server) {
     server.answer = await askServer(server);
     this.show();
+  }
+
+  async #call(server) {
     if (server.turn && server.answer.ok) server.call = await callOurselves(server);
     this.show();
   }

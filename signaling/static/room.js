@@ -79,7 +79,7 @@ export class Room {
   }
 
   #joined(member) {
-    this.#on.log(member.name, "joined the room");
+    if (!this.participants.get(member.name)?.inCall) this.#on.log(member.name, "joined the room");
     this.#arrived(member);
     this.#on.change();
   }
@@ -96,9 +96,12 @@ export class Room {
     const participant = this.participants.get(member.name);
     if (!participant || participant.id !== member.id) return;
     participant.id = null;
+    // Whose network changed is back at once; of whom nothing is heard any more may be back soon: the path decides.
+    if (reason === "replaced") return;
+    participant.silent = reason === "silent";
     this.#on.log(member.name, reason === "left" ? "left the room" : `left the room (${reason})`);
     // Its media may go on without the server; the rest has no way to come about any more.
-    if (participant.inCall && participant.call.state !== "connected") {
+    if (participant.inCall && participant.call.state !== "connected" && !(participant.silent && participant.call.wasConnected)) {
       participant.call.end({ by: "network", reason: participant.call.wasConnected ? "lost" : "not-here" });
     }
     this.#forgetGone();
@@ -108,7 +111,7 @@ export class Room {
   /** To be called once a second: a participant who left the room and sends nothing any more is gone. */
   reap(silent) {
     for (const participant of this.participants.values()) {
-      if (!participant.inCall || participant.inRoom) continue;
+      if (!participant.inCall || participant.inRoom || participant.silent) continue;
       if (participant.call.state === "disconnected" || silent(participant)) {
         participant.call.end({ by: participant.name, reason: "left" });
       }

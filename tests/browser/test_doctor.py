@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.browser.base import Browser
-    from tests.browser.conftest import StartChromium
+    from tests.browser.conftest import StartChromium, StartFirefox
     from tests.harness.coturn import Coturn
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -87,6 +87,22 @@ async def test_bad_servers_are_told_with_what_to_do(chromium: StartChromium, tur
     assert "does not trust the certificate" in certificate
     assert all(text in shown for text in texts)
     assert "wrong-battery" not in page
+
+
+async def test_firefox_tells_the_same(firefox: StartFirefox, turn: Coturn) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        dead = f"stun:127.0.0.1:{silent.getsockname()[1]}"
+        wrong = credentials(turn, turn.url("tcp"), password="wrong-battery")
+        good = credentials(turn, turn.url("udp"))
+        async with Server(Settings(port=0, ice_servers=(IceServer([dead]), wrong, good))) as server:
+            rows, sentences = await examined(await firefox(), server)
+    assert [rows[url]["result"] for url in (dead, turn.url("tcp"), turn.url("udp"))] == ["failed", "failed", "ok"]
+    assert rows[f"Call through {turn.url('udp')}"]["result"] == "ok"
+    assert {sentence["text"] for sentence in sentences if sentence["level"] == "problem"} == {
+        f"{turn.url('tcp')}: wrong user or password (401). Correct them on the signaling server.",
+        f"{dead}: no answer within 5 s. Check the server, and that its port can be reached from here.",
+    }
 
 
 async def test_without_servers_it_says_so_and_examines_again(chromium: StartChromium) -> None:

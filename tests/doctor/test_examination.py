@@ -43,7 +43,7 @@ class Handing:
         self.hub = MemoryHub()
         self._servers = list(servers)
 
-    async def connect(self, room: str, name: str) -> SignalingChannel:
+    async def connect(self, room: str, name: str, before: object = None) -> SignalingChannel:
         channel = await self.hub.connect(room, name)
         channel.welcome = msgspec.structs.replace(channel.welcome, ice_servers=self._servers)
         return channel

@@ -216,7 +216,7 @@ async def test_a_client_that_vanished_is_noticed_within_30_s(serve: Serve, join:
     assert json.loads(frame.data) == {
         "type": "left",
         "member": {"id": gone.id, "name": "gone", "polite": False},
-        "reason": "lost",
+        "reason": "silent",
     }
     assert asyncio.get_running_loop().time() - before >= 10
     await hears(alice, await _joined(alice, join, server))
