@@ -123,6 +123,8 @@ class Negotiating(ABC):
         self._room = room
         self._options = options
         self._negotiation = Negotiation(session)
+        self.polite = room.gives_way(remote.member)
+        """Whether we give way; agreed at the start: ids change when somebody comes back into the room."""
         self._connection = Link(options, self)
         remote.connection = self._connection
         loop = asyncio.get_running_loop()
@@ -325,8 +327,7 @@ class Negotiating(ABC):
             self._put(_Negotiate(again=True))
 
     async def _describe(self, message: DescriptionFrom) -> None:
-        polite = self._room.gives_way(self.remote.member)
-        verdict = self._negotiation.description(message.description.type, polite=polite)
+        verdict = self._negotiation.description(message.description.type, polite=self.polite)
         if verdict is Verdict.IGNORE:
             logger.debug("%s: a crossed %s is passed over", self.name, message.description.type)
             return
@@ -348,6 +349,8 @@ class Negotiating(ABC):
 
     def _begin_repair(self, silence: float) -> None:
         self._silent_since = time.monotonic() - silence
+        # The signaling connection may have died with the path, and would notice it much later than we need it.
+        self._room.network_changed()
         if self._repairing is None and not self._one_shot:
             self._repairing = self._room.spawn(self._repair(), f"repair the path to {self.name}")
 

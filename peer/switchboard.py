@@ -85,7 +85,7 @@ class Switchboard:
             return False
         # Both may begin one at once: the polite side gives up its own, as when calls cross.
         crossed = call.session != offer.replaces
-        if not crossed or self.gives_way(offer.sender):
+        if not crossed or call.polite:
             before = call.session
             call.renewed(offer)
             self.renewed(call, before)

@@ -139,7 +139,7 @@ async def test_the_server_is_tried_until_it_is_back_under_the_same_name(site: Si
     bob = await site.hub.connect("lab", "bob")
     dave = await site.hub.connect("lab", "dave")
     told = [await site.listener.next() for _ in range(4)]
-    assert told == [("left", "carol", "lost"), ("joined", "bob"), ("joined", "dave"), ("restored",)]
+    assert told == [("left", "carol", "silent"), ("joined", "bob"), ("joined", "dave"), ("restored",)]
     assert membership.own.name == "alice" and membership.own.id != before
     assert {member.id for member in membership.members.values()} == {bob.welcome.id, dave.welcome.id}
     await bob.close()

@@ -16,8 +16,11 @@ OFFER = SessionDescription("offer", "v=0")
 class Stub:
     """A call that writes down what it is told."""
 
-    def __init__(self, remote: Any, session: str, *, is_open: bool = False, dialling: bool = False) -> None:
+    def __init__(
+        self, remote: Any, session: str, *, is_open: bool = False, dialling: bool = False, polite: bool = False
+    ) -> None:
         self.remote, self.session, self.open, self.dialling = remote, session, is_open, dialling
+        self.polite = polite
         self.told: list[tuple[str, Any]] = []
 
     def deliver(self, message: Any) -> None:
@@ -110,7 +113,7 @@ def test_of_crossing_calls_the_impolite_sides_stands(sender: str, gives_way: boo
 @pytest.mark.parametrize(("sender", "gives_way"), [("a", True), ("c", False)])
 def test_another_connection_takes_the_place_of_a_broken_one(sender: str, gives_way: bool) -> None:
     room = Room()
-    call: Any = Stub(Remote(sender), "first", is_open=True)
+    call: Any = Stub(Remote(sender), "first", is_open=True, polite=gives_way)
     room.board.add(call)
     room.board.route(offer(sender, "second", replaces="first"))
     assert call.session == "second" and room.board.calls == {"second": call}

@@ -174,8 +174,8 @@ class Only:
         self._tcp = tcp or IceTcp()
 
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
-        inner = before.channel if isinstance(before, _Channel) else before
-        return _Channel(await self._connect(room, name, inner), self._types, self._tcp)
+        again = (before.channel,) if isinstance(before, _Channel) else ()
+        return _Channel(await self._connect(room, name, *again), self._types, self._tcp)
 
 
 class _Channel:

@@ -360,6 +360,7 @@ async def meeting(
         met = Meeting(browser, wire, Ours(wire, polite=polite, configuration=configuration))
         try:
             await browser.open(f"{wire.url}?polite={str(not polite).lower()}")
+            await browser.wait_for("socket.readyState === WebSocket.OPEN", WAIT)
             yield met
         finally:
             await met.close()

@@ -172,7 +172,7 @@ async def test_somebody_who_declines_and_nobody(hub: MemoryHub) -> None:
 
 
 async def test_a_mistake_of_ours_is_told_as_one(hub: MemoryHub, caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(room: str, name: str) -> Any:
+    async def broken(*where: object) -> Any:
         raise LookupError("oops")
 
     found = await tried(replace(caller(hub), connect=broken))
