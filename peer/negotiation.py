@@ -69,6 +69,7 @@ class Negotiation:
             return Verdict.ANSWER
         if self.state is not State.HAVE_LOCAL_OFFER:
             return Verdict.IGNORE
+        self._ignoring = False  # the candidates that follow are of this answer
         return Verdict.APPLY
 
     def settled(self) -> list[IceCandidate | None]:

@@ -60,7 +60,7 @@ def test_the_impolite_side_passes_over_an_offer_that_meets_its_own_and_the_candi
     assert not negotiation.candidate(ONE)
     assert negotiation.description("answer", polite=False) is Verdict.APPLY
     assert negotiation.settled() == []
-    assert not negotiation.candidate(ONE), "still one of the offer that was passed over"
+    assert negotiation.candidate(ONE), "of the answer"
     assert negotiation.description("offer", polite=False) is Verdict.ANSWER
     assert negotiation.candidate(TWO)
 
