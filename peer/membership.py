@@ -81,7 +81,7 @@ class Membership:
 
     def network_changed(self) -> None:
         """The way to the server is not what it was: join again at once, over another connection."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now - self._hurried >= HURRY_AGAIN:
             self._hurried = now
             self._hurry.set()

@@ -1,4 +1,4 @@
-"""The files served over HTTP: the built-in pages (`/`, `/doctor`, `/assets/`), and the user's own folder beside them."""
+"""The files served over HTTP: the built-in pages (`/`, `/doctor`, `/assets/`), and the user's own folder beside."""
 
 from __future__ import annotations
 

@@ -148,6 +148,26 @@ async def test_the_server_is_tried_until_it_is_back_under_the_same_name(site: Si
 
 
 @pytest.mark.virtual_time
+async def test_a_change_of_the_network_brings_it_back_at_once(site: Site) -> None:
+    membership, task = await _running(site)
+    before, loop = membership.own.id, asyncio.get_running_loop()
+    began = loop.time()
+    membership.network_changed()
+    membership.network_changed()  # a moment later, as addresses come one by one
+    assert [await site.listener.next() for _ in range(2)] == [("lost",), ("restored",)]
+    assert membership.own.id != before and loop.time() - began < 0.1
+    site.away = True
+    site.lose()
+    assert await site.listener.next() == ("lost",)
+    await asyncio.sleep(60)
+    site.away, began = False, loop.time()
+    membership.network_changed()
+    assert await site.listener.next() == ("restored",)
+    assert loop.time() - began < 0.1
+    await _end(membership, task)
+
+
+@pytest.mark.virtual_time
 async def test_a_name_that_is_still_taken_is_tried_again(site: Site) -> None:
     membership, task = await _running(site)
     old = site.hub

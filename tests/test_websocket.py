@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from peer.errors import SignalingError, Unreachable, UsageError
 from peer.websocket import WebSocketConnect, endpoint
 from signaling.app import Limits, Server, Settings
-from signaling.messages import Member, MessageTo, Welcome, encode
+from signaling.messages import ErrorMessage, Joined, Member, MessageTo, Welcome, encode
 from tests.rooms import soon
 
 if TYPE_CHECKING:
@@ -176,3 +176,35 @@ async def test_a_join_that_is_cancelled_leaves_nothing() -> None:
         joining.cancel()
         with pytest.raises(asyncio.CancelledError):
             await joining
+
+
+async def test_a_client_whose_network_changed_takes_its_place_over() -> None:
+    async with Server(Settings(port=0)) as signaling:
+        connect = WebSocketConnect(signaling.url)
+        first = await connect("lab", "alice")
+        other = await connect("lab", "bob")
+        with pytest.raises(SignalingError):
+            await connect("lab", "alice")  # somebody else of that name
+        assert isinstance(await soon(first.receive()), Joined)
+        first.abort()
+        with pytest.raises(Unreachable):
+            await soon(first.receive())
+        second = await connect("lab", "alice", first)
+        told = [await soon(other.receive()) for _ in range(2)]
+        assert [type(message).__name__ for message in told] == ["Left", "Joined"]
+        assert second.welcome.id != first.welcome.id
+        for channel in (first, second, other):
+            await channel.close()
+
+
+async def test_a_dead_connection_is_told_that_it_was_replaced() -> None:
+    async with Server(Settings(port=0)) as signaling:
+        connect = WebSocketConnect(signaling.url)
+        first = await connect("lab", "alice")
+        second = await connect("lab", "alice", first)  # before the server noticed anything
+        message = await soon(first.receive())
+        assert isinstance(message, ErrorMessage) and message.code == "replaced"
+        with pytest.raises(Unreachable):
+            await soon(first.receive())
+        await first.close()
+        await second.close()

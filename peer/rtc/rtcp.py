@@ -27,7 +27,7 @@ class SenderReported:
 
 
 def media_sources(packet: AnyRtcpPacket) -> list[int]:
-    """The SSRCs of ours that a packet is about. Raises ValueError and struct.error for application feedback that is no REMB."""
+    """The SSRCs of ours that a packet is about. Raises ValueError and struct.error for feedback that is no REMB."""
     if isinstance(packet, (RtcpSrPacket, RtcpRrPacket)):
         return [report.ssrc for report in packet.reports]
     if isinstance(packet, RtcpPsfbPacket) and packet.fmt == _REMB:

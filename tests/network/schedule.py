@@ -148,12 +148,12 @@ def call_troubles(*, full: bool = False) -> list[Trouble]:
     home = Row(Kind.PORT_RESTRICTED, Kind.PORT_RESTRICTED, TURN_UDP, engines=calls)
     relayed = Row(Kind.SYMMETRIC, Kind.SYMMETRIC, TURN_UDP, engines=calls)
     over_tcp = Row(Kind.UDP_BLOCKED, Kind.SYMMETRIC, TURN_TCP, engines=calls)
-    found = [Trouble("outage", home, seconds, after=6) for seconds in ((1, 5, 10, 20, 28) if full else (10,))]
+    found = [Trouble("outage", home, seconds, after=6) for seconds in ((1, 5, 10, 20, 28) if full else (20,))]
     found += [Trouble("relay gone", replace(relayed, spare=True), after=8)]
+    found += [Trouble("new LAN address", home), Trouble("new WAN address", home, after=8), Trouble("both move", home)]
     if full:
-        found += [Trouble("new LAN address", row, after=12) for row in (home, relayed, over_tcp)]
-        found += [Trouble("new WAN address", row, after=12) for row in (home, relayed)]
-        found += [Trouble("new network", relayed, after=12), Trouble("both move", home, after=12)]
+        found += [Trouble("new LAN address", row, after=12) for row in (relayed, over_tcp)]
+        found += [Trouble("new WAN address", relayed, after=12), Trouble("new network", relayed, after=12)]
         found += [Trouble("outage", over_tcp, 5, after=8), Trouble("loss", home, 20, loss=0.2)]
     return found
 

@@ -53,6 +53,23 @@ def test_a_refused_join_changes_nothing() -> None:
     assert rooms.join("X", m.Join("lab", "a", 1))
 
 
+def test_only_with_its_secret_does_a_client_take_its_place_over() -> None:
+    rooms = Rooms(10)
+    rooms.join("A", m.Join("lab", "a", 1, secret="s"))
+    rooms.join("B", m.Join("lab", "b", 1))
+    assert rooms.place_of(m.Join("lab", "a", 1, secret="s")) == "A"
+    for stranger in (
+        m.Join("lab", "a", 1),
+        m.Join("lab", "a", 1, secret="t"),
+        m.Join("lab", "b", 1, secret="s"),
+        m.Join("lab", "c", 1, secret="s"),
+        m.Join("other", "a", 1, secret="s"),
+    ):
+        assert rooms.place_of(stranger) is None
+    rooms.leave("A", "left")
+    assert rooms.place_of(m.Join("lab", "a", 1, secret="s")) is None
+
+
 def test_leaving_tells_the_others_and_frees_the_name() -> None:
     rooms = rooms_with("a", "b")
     assert rooms.leave("A", "lost") == [Delivery("B", m.Left(m.Member("A", "a"), "lost"))]
