@@ -15,7 +15,7 @@ import logging
 import struct
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pylibsrtp
 from aiortc import (
@@ -38,7 +38,7 @@ from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 
 from peer.rtc.icepipe import IcePipe
 from peer.rtc.packet import RtpPacket
-from peer.rtc.router import Router
+from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReported, media_sources
 from peer.rtc.rtp import RunningTimestamps
 
@@ -65,13 +65,6 @@ _OF_ONE_ASSOCIATION = frozenset(
 """What aiortc's SCTP transport keeps of one association, and not of its data channels."""
 
 
-class RtpStream(Protocol):
-    """What the path wants of a receiver; plain calls on the event loop."""
-
-    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None: ...
-    def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None: ...
-
-
 class DtlsTransport(RTCDtlsTransport):
     """aiortc's DTLS over our ICE, with a packet path of its own."""
 
@@ -82,6 +75,8 @@ class DtlsTransport(RTCDtlsTransport):
         self.extension_ids: dict[str, int] = {}
         """Of the header extensions that any m-line of the bundle uses."""
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
+        self._unsent: deque[bytes] = deque(maxlen=MAX_EARLY)
+        """Of SCTP, between one association and the next; beyond, the oldest go: it sends again what is lost."""
         self._senders_by_ssrc: dict[int, Any] = {}
         self._reported: dict[int, SenderReported] = {}
         self.packets_sent = self.packets_received = 0
@@ -96,6 +91,8 @@ class DtlsTransport(RTCDtlsTransport):
         await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
         while self._early and self.state == "connected":
             self._protected(self._early.popleft())
+        while self._unsent and self.state == "connected":
+            await self._send_data(self._unsent.popleft())
 
     async def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
         """Make another association in the place of this one; streams and data channels go on over it."""
@@ -216,9 +213,11 @@ class DtlsTransport(RTCDtlsTransport):
                 logger.debug("RTP not sent: %s", error)
 
     async def _send_data(self, data: bytes) -> None:
-        """For SCTP, which sends again what is lost between one association and the next."""
+        """For SCTP, which an exception would end."""
         if self.state == "connected":
             await super()._send_data(data)
+        else:
+            self._unsent.append(data)
 
     def _out(self, data: bytes) -> None:
         self.packets_sent += 1

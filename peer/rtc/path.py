@@ -217,7 +217,7 @@ class Path:
         if not self._moving:
             return False
         if self._renewing is None:
-            self.ice.left()
+            self.ice.left(self._known)
             self._renewing = asyncio.get_running_loop().call_later(GOODBYE_GRACE, self._renew)
         return True
 

@@ -208,7 +208,7 @@ class RemoteTrack:
         """The SSRCs that came, with the time of their newest packet on the monotonic clock."""
         return {ssrc: at for stream in self._streams_in.values() for ssrc, at in stream.sources().items()}
 
-    # The packet path (peer.rtc.dtls.RtpStream)
+    # The packet path (peer.rtc.router.RtpStream)
 
     def configure(self, parameters: ReceiveParameters) -> None:
         """Codecs and SSRCs were negotiated, again maybe."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,13 @@ MAX_STREAMS = 256
 """SSRCs that are remembered; packets of those beyond are looked at each time, and those of none are dropped."""
 LOOKS = 200
 """Packets of a stream in which its MID and RID are looked for: senders leave them out once they were understood."""
+
+
+class RtpStream(Protocol):
+    """What the path wants of a receiver; plain calls on the event loop."""
+
+    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None: ...
+    def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None: ...
 
 
 @dataclass(slots=True)

@@ -311,7 +311,7 @@ class Pairing:
         if not all(party.find(event="state", name="connection", value="connected") for party in self.parties):
             return False
         # A data channel whose first packet is lost begins again only after seconds (RTO.Initial of RFC 9260).
-        patience = GRACE_SECONDS * (4 if self.row.loss else 1)
+        patience = GRACE_SECONDS * (10 if self.row.loss else 1)
         waits = [_heard(party, stream, patience) for party in self.parties for stream in self.streams]
         await asyncio.gather(*waits)
         return True

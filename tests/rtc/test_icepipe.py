@@ -60,3 +60,20 @@ async def test_the_rest_is_the_path_s() -> None:
     one = pipe()
     await one._send(b"out")
     assert (one.ice.sent, one.role, one.state) == ([b"out"], "controlled", "checking")
+
+
+async def test_what_is_kept_waits_for_the_association_to_come() -> None:
+    one = pipe()
+    for number in range(MAX_WAITING + 10):
+        one.push(bytes([22, number]), kept=True)
+    one.push(b"now")
+    assert await one._recv() == b"now"
+    one.give_kept()
+    one.give_kept()
+    assert [(await one._recv())[1] for _ in range(MAX_WAITING)] == list(range(10, MAX_WAITING + 10))
+    waiting = asyncio.create_task(one._recv())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    one.close()
+    with pytest.raises(ConnectionError):
+        await waiting

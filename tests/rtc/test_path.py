@@ -15,7 +15,7 @@ from peer.rtc.ice.servers import CandidateError, IceSettings
 from peer.rtc.path import MAX_CANDIDATES, MOVE_TIME, Path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Set
 
 CERTIFICATE = RTCCertificate.generateCertificate()
 FINGERPRINTS = (("sha-256", "AA:BB"),)
@@ -47,8 +47,8 @@ class Ice:
     def add_remote_candidate(self, candidate: Candidate | None) -> None:
         self.did.append(candidate)
 
-    def left(self) -> None:
-        self.did.append("left")
+    def left(self, addresses: Set[tuple[str, int]]) -> None:
+        self.did.append(("left", addresses))
 
     def send(self, data: bytes) -> None: ...
 
@@ -360,7 +360,7 @@ async def test_after_the_end_of_the_association_another_is_begun(made: Made, mon
     begun = await moving(made, monkeypatch)
     made.path.agree(controlling=False)
     assert made.path.dtls.on_end() and made.path.dtls.on_end()
-    assert begun == [] and made.ice.did.count("left") == 1
+    assert begun == [] and made.ice.did.count(("left", {("192.0.2.9", 1)})) == 1
     await asyncio.sleep(module.GOODBYE_GRACE + 0.1)
     assert begun == [(FINGERPRINTS, "client")]
     assert not made.path.dtls.on_end(), "once"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peer.rtc.ice import checks
 from peer.rtc.ice.consent import Consent, Deadlines
-from peer.rtc.ice.pairs import DORMANT, UNANSWERED, CheckList, Pair, PairReport, PairState, report
+from peer.rtc.ice.pairs import DORMANT, CheckList, Pair, PairReport, PairState, report
 from peer.rtc.ice.schedule import Schedule
 from peer.rtc.ice.selection import Selection
 from peer.rtc.ice.stun import Attribute, Class, Message, Method, StunError, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Set
     from random import Random
 
     from peer.rtc.ice.bases import Base
@@ -70,6 +71,8 @@ class Agent:
         self._now = 0.0
         self._transactions: dict[bytes, _Transaction] = {}
         self._early: dict[tuple[int, Address, str], _Check] = {}
+        self._left: frozenset[Address] = frozenset()
+        """Where the other side was before: a late check from there counts for nothing."""
         self._out: list[tuple[Base, bytes, Address]] = []
 
     # Inputs
@@ -138,12 +141,11 @@ class Agent:
         self.consent.give_up(now)
         self._run(now)
 
-    def left(self, now: float) -> None:
-        """The other side is known to have closed the sockets that it had; it may be checking from others already."""
-        for pair in self.pairs:
-            if pair.alive:
-                pair.unanswered = UNANSWERED
-                self._schedule.again(pair)
+    def left(self, addresses: Set[Address], now: float) -> None:
+        """The other side is known to have closed its sockets at these addresses; it checks from others."""
+        self._left |= addresses
+        self.pairs.remove_remote(addresses)
+        self._selection.lost(now)
         self._run(now)
 
     @property
@@ -242,6 +244,8 @@ class Agent:
 
     def _accept(self, check: _Check, now: float) -> None:
         """The address is one of theirs: a check goes back (RFC 8445 section 7.3.1.4)."""
+        if check.address in self._left:
+            return
         pair = self.pairs.learn(check.base, check.address, check.priority)
         self._selection.lost(now)  # what was learned long ago may have made room
         if pair is None:

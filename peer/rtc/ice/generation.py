@@ -19,7 +19,7 @@ from peer.rtc.ice.netwatch import AddressWatch
 from peer.rtc.ice.pairs import MAX_REMOTE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Set
 
     from peer.rtc.ice.bases import Base
     from peer.rtc.ice.candidate import Candidate
@@ -94,6 +94,7 @@ class Generation:
         self.received = 0
         """Packets that were no STUN, over any pair."""
         self.closed = False
+        self.listening = False
         self._settings = settings
         self._owner = owner
         self._deliver = owner.data_received
@@ -149,9 +150,9 @@ class Generation:
         elif is_local_name(candidate.address):
             self._ask_for(candidate)
 
-    def left(self) -> None:
+    def left(self, addresses: Set[Address]) -> None:
         if not self.closed and self._loop is not None:
-            self.agent.left(self._loop.time())
+            self.agent.left(addresses, self._loop.time())
             self.pump()
 
     def heard(self, now: float) -> None:
@@ -164,6 +165,14 @@ class Generation:
         assert self._loop is not None
         self.agent.give_up(self._loop.time())
         self.pump()
+
+    def listen(self) -> None:
+        """Only receive data from now on: a browser that goes on sending over the path that served before then finds it
+        silent, and moves to the one that serves now; until it does, nothing is lost."""
+        self.listening = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def stop(self) -> None:
         """Sends and receives nothing any more; `close` gives back what it holds."""
@@ -182,7 +191,7 @@ class Generation:
     # From the sockets
 
     def stun_received(self, base: Base, data: bytes, address: Address) -> None:
-        if self.closed or self._loop is None:
+        if self.closed or self.listening or self._loop is None:
             return
         # Answers of STUN servers come in at the same sockets, and belong to the gatherer.
         if not self._gatherer.handle_stun(base, data, address):
@@ -254,7 +263,7 @@ class Generation:
 
     def _arm(self, when: float | None) -> None:
         """A timer that fires too early only asks again: most of the time that is cheaper than a new one."""
-        if when is None or self._loop is None or (self._timer is not None and self._due <= when):
+        if when is None or self.listening or self._loop is None or (self._timer is not None and self._due <= when):
             return
         if self._timer is not None:
             self._timer.cancel()

@@ -12,7 +12,7 @@ from peer.rtc.ice.candidate import Candidate, pair_priority
 from peer.rtc.ice.checks import check_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
 
     from peer.rtc.ice.bases import Base
     from peer.rtc.ice.stun import Address
@@ -203,6 +203,12 @@ class CheckList:
         self.bases = [known for known in self.bases if known is not base]
         self.local = [entry for entry in self.local if entry[1] is not base]
         self._pairs = {key: pair for key, pair in self._pairs.items() if pair.base is not base}
+
+    def remove_remote(self, addresses: Set[Address]) -> None:
+        """The other side is not at these addresses any more."""
+        self.remote = {key: each for key, each in self.remote.items() if key[1:] not in addresses}
+        self._learned = [key for key in self._learned if key[1:] not in addresses]
+        self._pairs = {key: pair for key, pair in self._pairs.items() if pair.address not in addresses}
 
     def add_local(self, candidate: Candidate, base: Base) -> None:
         """Remembers what the base is known as elsewhere: pairs are reported with it."""

@@ -16,11 +16,12 @@ from peer.rtc.ice.pairs import PairReport
 from peer.rtc.ice.servers import server_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Set
 
     from peer.rtc.ice.candidate import Candidate, IceParameters
     from peer.rtc.ice.pairs import Pair
     from peer.rtc.ice.servers import CandidateError, IceSettings
+    from peer.rtc.ice.stun import Address
 
 logger = logging.getLogger(__name__)
 
@@ -201,10 +202,10 @@ class IceTransport:
         """Authenticated media arrived: a sign of life."""
         self._current.heard(now)
 
-    def left(self) -> None:
-        """The other side is known to have closed the sockets that it had, and to be checking from others."""
+    def left(self, addresses: Set[Address]) -> None:
+        """The other side is known to have closed its sockets at these addresses, and to be checking from others."""
         if self.state != "closed":
-            self._current.left()
+            self._current.left(addresses)
 
     async def close(self) -> None:
         """Idempotent, bounded; gives back every socket, timer, task and allocation. The listener hears nothing more."""
@@ -337,6 +338,7 @@ class IceTransport:
             if old.received == received or left <= after:
                 self._end_retired(old)
                 return
+            old.listen()
             timer = self._retirement(old, RETIRE_AFTER, left - after)
             self._retired = [(each, timer if each is old else other) for each, other in self._retired]
 

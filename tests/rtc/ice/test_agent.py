@@ -352,6 +352,29 @@ def test_a_base_that_is_lost_takes_its_pairs_with_it() -> None:
     assert one.agent.state == "disconnected"
 
 
+@pytest.mark.parametrize("role", ["controlling", "controlled"])
+def test_a_side_that_left_its_sockets_is_met_where_it_is_now(role: str) -> None:
+    """As browsers do when their bundle moves: the same credentials, another address, nothing else said."""
+    network = Network()
+    one, before = on_a_lan(network, (role, checks.other(role)))
+    one.start(before)
+    before.start(one)
+    assert network.run(5, lambda: agreed(one, before))
+    before.lose(before.bases[0])
+    now = Peer(network, "b", checks.other(role))
+    here = ("192.0.2.3", 3000)
+    now.add("host", here)
+    one.do(lambda at: one.agent.left({LAN_B}, at))
+    began = network.now
+    now.start(one)
+    assert network.run(5, lambda: one.agent.selected is not None and agreed(one, now))
+    assert network.now - began < 0.5 and "disconnected" not in one.states
+    one.receive(one.bases[0], request(one.agent, "bufrag", nominating=True), LAN_B)
+    network.run(1)
+    assert one.agent.pairs.find(one.bases[0], LAN_B) is None
+    assert one.agent.selected is not None and one.agent.selected.address == here
+
+
 def test_without_any_answer_it_fails_when_the_time_is_over_and_not_before() -> None:
     network = Network()
     one, other = on_a_lan(network)

@@ -157,6 +157,17 @@ def test_a_base_takes_everything_with_it() -> None:
     assert [pair.base for pair in checklist] == [two] and [entry[1] for entry in checklist.local] == [two]
 
 
+def test_an_address_that_the_other_side_left_takes_its_pairs_with_it() -> None:
+    checklist, ours = CheckList(), base()
+    checklist.add_base(ours, "controlling")
+    checklist.add_remote(candidate("host", THEIRS), "controlling")
+    learned = checklist.learn(ours, ("192.0.2.77", 7), 1)
+    checklist.remove_remote({THEIRS})
+    assert list(checklist) == [learned] and [each.port for each in checklist.remote.values()] == [7]
+    checklist.remove_remote({("192.0.2.77", 7)})
+    assert len(checklist) == 0 and checklist.remote == {}
+
+
 def test_a_pair_is_named_after_what_the_other_side_sees() -> None:
     checklist = CheckList()
     ours = base()
