@@ -136,7 +136,7 @@ class CallLife(Negotiating):
         if not self.open:
             self._fail(CallLost(f"{self.name} left before the call came about; call again when it is back"), "left")
         elif not self._ended.done():
-            self._room.spawn(self._watch_left(), "watch a member who left")
+            self._room.spawn(self._watch_left(self.remote.member), "watch a member who left")
 
     # The connection tells (peer.link.Observer)
 
@@ -246,11 +246,14 @@ class CallLife(Negotiating):
         await asyncio.wait([self._ended], timeout=BYE_GRACE)
         self._fail(CallLost(f"{self.name} closed the connection"), "left", by=self.name)
 
-    async def _watch_left(self) -> None:
-        """Until it is over, or the other side is back in the room, under another id."""
-        gone = self.remote.member
+    async def _watch_left(self, gone: str) -> None:
+        """Until it is over, or the other side is back in the room, under another id.
+
+        Only silence since it left counts: one whose path broke joins again over a new connection, which takes a while.
+        """
+        since = time.monotonic()
         while not self._ended.done() and self.remote.member == gone:
-            if self._connection.silence > LEFT_GRACE:
+            if min(self._connection.silence, time.monotonic() - since) > LEFT_GRACE:
                 self._fail(CallLost(f"{self.name} left"), "left", by=self.name)
                 return
             await asyncio.wait([self._ended], timeout=0.5)

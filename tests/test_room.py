@@ -393,3 +393,14 @@ async def test_a_member_who_came_back_is_held_to_the_usual_deadlines_again(monke
         monkeypatch.setattr("peer.lifetime.LEFT_GRACE", -1.0)  # any silence is too long from here on
         await asyncio.sleep(0.7)
         assert answered.open and calling.open
+
+
+async def test_a_member_who_is_back_before_anybody_looks_did_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.LEFT_GRACE", -1.0)  # any silence is too long
+    async with rooms("alice", "bob") as (alice, bob):
+        _, answered = await connect(alice, bob)
+        answered.member_left("lost")
+        answered.remote.member = "another"
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert answered.open

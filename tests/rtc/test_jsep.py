@@ -207,7 +207,7 @@ def test_offers_of_browsers_are_answered(name: str) -> None:
     answer = sdp.parse(text_)
     assert [each.mid for each in answer.media] == [each.mid for each in offer.media]
     assert [each.kind for each in answer.media] == [each.kind for each in offer.media]
-    unusable = {"1"} if "stopped" in name or "vp9-only" in name else set()
+    unusable = {"0"} if "first-stopped" in name else {"1"} if "stopped" in name or "vp9-only" in name else set()
     assert {each.mid for each in answer.media if each.rejected} == unusable
     assert answer.bundle == [mid for mid in offer.bundle or [] if mid not in unusable]
     for mine, theirs in zip(answer.media, offer.media, strict=True):
@@ -602,6 +602,24 @@ def test_a_browser_that_stops_its_first_m_line_moves_the_path() -> None:
     made.set_remote("offer", text(rejected(audio("0")), video("1"), bundle="1"))
     made.set_local("answer", made.create_answer(local()))
     assert made.transport.tag == "1"
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_a_call_of_a_browser_whose_first_m_line_goes_and_comes_back(browser: str) -> None:
+    """As captured, one after the other: an ICE restart, the first m-line stopped, its place used again."""
+    made, _ = answered(FIXTURES[f"{browser}-restart"], sending("audio"), sending("video"))
+    credentials = made.transport.credentials
+    for step, tag in (("first-stopped", "1"), ("first-recycled", "3")):
+        found = made.set_remote("offer", FIXTURES[f"{browser}-{step}"])
+        assert isinstance(found[0], effects.RemoteTransport) and found[0].moved
+        answer = made.create_answer(local())
+        assert "a=setup:active" in answer  # the role that was agreed, also for another association
+        made.set_local("answer", answer)
+        assert made.transport.tag == tag and made.transport.role == "client"
+        assert found[0].restarted == (made.transport.credentials != credentials)
+        credentials = made.transport.credentials
+    assert [each.mid for each in made.transceivers] == ["1", "3"]
+    assert all(each.current_direction in ("sendrecv", "recvonly") for each in made.transceivers)
 
 
 def test_stopped_between_making_an_offer_and_setting_it() -> None:
