@@ -89,6 +89,7 @@ class DtlsTransport(RTCDtlsTransport):
         """Make the handshake; `state` tells afterwards whether it succeeded. `role` is `client` or `server`."""
         self._set_role(role)
         await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
+        self.pipe.handshake_over(role)
         while self._early and self.state == "connected":
             self._protected(self._early.popleft())
         while self._unsent and self.state == "connected":

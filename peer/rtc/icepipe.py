@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 64
 """DTLS packets that wait for the handshake; beyond, the oldest go: DTLS sends its flights again."""
+REPEATS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds until the flight of a handshake that nothing followed is sent again, each time. OpenSSL would wait for 1, 2,
+4, 8 s: on a bad network that is a handshake of half a minute. Whoever has a packet already drops it as a replay."""
+MAX_FLIGHT = 16
+"""Packets of a flight; more, no handshake has."""
+_OF_HANDSHAKES = (20, 22)
+"""Content types (RFC 6347): change_cipher_spec, handshake."""
 
 
 class IcePipe(AsyncIOEventEmitter):
@@ -25,6 +32,10 @@ class IcePipe(AsyncIOEventEmitter):
         self._kept: deque[bytes] = deque(maxlen=MAX_WAITING)
         self._reader: asyncio.Future[None] | None = None
         self._closed = False
+        self._flight: deque[bytes] = deque(maxlen=MAX_FLIGHT)
+        self._answered = False
+        """Whether anything came since the flight; then what is sent next begins another."""
+        self._repeat: asyncio.TimerHandle | None = None
 
     @property
     def role(self) -> str:
@@ -40,16 +51,31 @@ class IcePipe(AsyncIOEventEmitter):
 
     def push(self, data: bytes, *, kept: bool = False) -> None:
         """A packet of DTLS came; `kept`: it is for the association to come."""
+        self._answered = True
         (self._kept if kept else self._packets).append(data)
         self._wake()
 
     def give_kept(self) -> None:
         """The association is there that packets were kept for."""
+        self.end_flight()
         self._packets.extend(self._kept)
         self._kept.clear()
 
+    def handshake_over(self, role: str) -> None:
+        """The server's flight is the last one: it goes on being repeated, as nothing says that it arrived."""
+        if role == "client":
+            self.end_flight()
+
+    def end_flight(self) -> None:
+        """Nothing of what was sent is wanted any more."""
+        self._flight.clear()
+        if self._repeat is not None:
+            self._repeat.cancel()
+            self._repeat = None
+
     def close(self) -> None:
         self._closed = True
+        self.end_flight()
         self._wake()
 
     def _wake(self) -> None:
@@ -66,3 +92,21 @@ class IcePipe(AsyncIOEventEmitter):
 
     async def _send(self, data: bytes) -> None:
         self.ice.send(data)
+        if data[:1] and data[0] in _OF_HANDSHAKES and not self._closed:
+            self._in_flight(data)
+
+    def _in_flight(self, data: bytes) -> None:
+        if self._answered or not self._flight:
+            self.end_flight()
+            self._answered = False
+            self._repeat_in(0)
+        self._flight.append(data)
+
+    def _repeat_in(self, turn: int) -> None:
+        if turn < len(REPEATS):
+            self._repeat = asyncio.get_running_loop().call_later(REPEATS[turn], self._again, turn)
+
+    def _again(self, turn: int) -> None:
+        for data in self._flight:
+            self.ice.send(data)
+        self._repeat_in(turn + 1)
