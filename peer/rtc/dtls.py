@@ -30,7 +30,7 @@ from aiortc import (
     RTCStatsReport,
 )
 from aiortc import RTCTransportStats as TransportStats
-from aiortc.clock import current_datetime, datetime_from_ntp
+from aiortc.clock import current_datetime
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import State
 from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, WEBRTC_DCEP, AbortChunk, InitChunk
@@ -39,7 +39,7 @@ from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 from peer.rtc.icepipe import IcePipe
 from peer.rtc.packet import RtpPacket
 from peer.rtc.router import Router, RtpStream
-from peer.rtc.rtcp import SenderReported, media_sources
+from peer.rtc.rtcp import SenderReports, media_sources
 from peer.rtc.rtp import RunningTimestamps
 
 if TYPE_CHECKING:
@@ -53,8 +53,6 @@ logger = logging.getLogger(__name__)
 
 MAX_EARLY = 100
 """Packets of SRTP that may come before our side has the keys; beyond, the oldest go. A keyframe fits."""
-MAX_REPORTED = 64
-"""Streams whose sender reports are kept for the statistics; beyond, the oldest go."""
 _OF_ONE_ASSOCIATION = frozenset(
     "_association_state _local_verification_tag _inbound_streams _last_received_tsn _sack_duplicates _sack_misordered "
     "_sack_needed _cwnd _fast_recovery_exit _fast_recovery_transmit _forward_tsn_chunk _forward_tsn_streams "
@@ -78,12 +76,13 @@ class DtlsTransport(RTCDtlsTransport):
         self._unsent: deque[bytes] = deque(maxlen=MAX_EARLY)
         """Of SCTP, between one association and the next; beyond, the oldest go: it sends again what is lost."""
         self._senders_by_ssrc: dict[int, Any] = {}
-        self._reported: dict[int, SenderReported] = {}
+        self.sender_reports = SenderReports()
+        """What the other side said last of the streams that it sends."""
         self.packets_sent = self.packets_received = 0
         self.bytes_sent = self.bytes_received = 0
         self.on_end: Callable[[], bool] = lambda: False
         """Asked when the association ends or another begins; True: another takes its place, see `renew`."""
-        self._renewing = False
+        self._superseded: asyncio.Future[None] | None = None
 
     async def handshake(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
         """Make the handshake; `state` tells afterwards whether it succeeded. `role` is `client` or `server`."""
@@ -95,13 +94,17 @@ class DtlsTransport(RTCDtlsTransport):
         while self._unsent and self.state == "connected":
             await self._send_data(self._unsent.popleft())
 
-    async def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
-        """Make another association in the place of this one; streams and data channels go on over it."""
-        before, self._task = self._task, None
-        if before is not None and before.cancel():
-            self._renewing = True
-            await asyncio.wait([before])
-            self._renewing = False
+    def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> Coroutine[Any, Any, None]:
+        """Make another association in the place of this one, whose end does not count from the call on.
+
+        Streams and data channels go on over it.
+        """
+        self._superseded, self._task = self._task, None
+        return self._begin_again(fingerprints, role)
+
+    async def _begin_again(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
+        if self._superseded is not None and self._superseded.cancel():
+            await asyncio.wait([self._superseded])
         self._ssl, self.encrypted, self._RTCDtlsTransport__handshake_done = None, False, False
         self._rx_srtp = self._tx_srtp = None  # type: ignore[assignment]
         self._set_state(State.NEW)
@@ -109,7 +112,8 @@ class DtlsTransport(RTCDtlsTransport):
         await self.handshake(fingerprints, role)
 
     def _set_state(self, state: State) -> None:
-        if state == State.CLOSED and (self._renewing or (self.pipe.open and self.on_end())):
+        superseded = self._superseded is not None and self._superseded is asyncio.current_task()
+        if state == State.CLOSED and (superseded or (self.pipe.open and self.on_end())):
             state = State.NEW
         super()._set_state(state)
 
@@ -171,22 +175,11 @@ class DtlsTransport(RTCDtlsTransport):
             if stream is not None:
                 info = packet.sender_info
                 stream.sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp, time.monotonic())
-                self._keep_report(packet.ssrc, info)
+                self.sender_reports.take(packet.ssrc, info)
         elif isinstance(packet, RtcpByePacket):
             logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
         for sender in self._concerned(packet):
             _run_now(sender._handle_rtcp_packet(packet))
-
-    def _keep_report(self, ssrc: int, info: Any) -> None:
-        if ssrc not in self._reported and len(self._reported) >= MAX_REPORTED:
-            del self._reported[next(iter(self._reported))]
-        self._reported[ssrc] = SenderReported(
-            datetime_from_ntp(info.ntp_timestamp), info.packet_count, info.octet_count
-        )
-
-    def reported(self, ssrc: int) -> SenderReported | None:
-        """What the other side said last of a stream that it sends."""
-        return self._reported.get(ssrc)
 
     def _concerned(self, packet: Any) -> list[Any]:
         """The senders that a packet is about."""

@@ -80,7 +80,7 @@ def inbound(receiver: RtpReceiver) -> RTCStatsReport:
     report = RTCStatsReport()
     for rid, counts in receiver.remote.counts().items():
         report.add(_inbound_entry(receiver, rid, counts))
-        if (said := receiver.transport.reported(counts.ssrc)) is not None:
+        if (said := receiver.transport.sender_reports.get(counts.ssrc)) is not None:
             report.add(
                 RTCRemoteOutboundRtpStreamStats(
                     timestamp=current_datetime(),

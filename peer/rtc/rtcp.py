@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiortc.clock import datetime_from_ntp
 from aiortc.rtp import RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket, unpack_remb_fci
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aiortc.rtp import AnyRtcpPacket
+    from aiortc.rtp import AnyRtcpPacket, RtcpSenderInfo
 
+MAX_REPORTED = 64
+"""Streams whose sender reports are kept; beyond, the oldest go."""
 _REMB = 15
 _FIR = 4
 
@@ -24,6 +27,15 @@ class SenderReported:
     """On the sender's clock."""
     packets: int
     bytes: int
+
+
+class SenderReports(dict[int, SenderReported]):
+    """The last one of each SSRC."""
+
+    def take(self, ssrc: int, info: RtcpSenderInfo) -> None:
+        if ssrc not in self and len(self) >= MAX_REPORTED:
+            del self[next(iter(self))]
+        self[ssrc] = SenderReported(datetime_from_ntp(info.ntp_timestamp), info.packet_count, info.octet_count)
 
 
 def media_sources(packet: AnyRtcpPacket) -> list[int]:

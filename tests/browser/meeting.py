@@ -6,6 +6,7 @@ Neither needs more than the W3C interface, and neither is told who the other is:
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import json
 from pathlib import Path
@@ -215,6 +216,15 @@ class Meeting:
         self.pc = ours.pc
         self._sources: list[TestPictures | TestTone] = []
         self._stops: list[Callable[[], None]] = []
+        self.arrived: collections.Counter[int] = collections.Counter()
+        """Packets of RTP that came, by SSRC, whatever became of them."""
+        self._packet = self.pc.path.dtls.packet
+        self.pc.path.dtls.packet = self._count  # type: ignore[method-assign]
+
+    def _count(self, data: bytes) -> None:
+        if len(data) >= 12 and 127 < data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
+            self.arrived[int.from_bytes(data[8:12], "big")] += 1
+        self._packet(data)
 
     # What both sides do
 
@@ -263,12 +273,14 @@ class Meeting:
     async def settled(self) -> None:
         """Nothing is being negotiated, and nothing has to be, on both sides."""
         async with asyncio.timeout(WAIT):
-            while not (  # noqa: ASYNC110 - one event does not tell
+            while not (
                 self.pc.signalingState == "stable"
                 and self.ours.idle
                 and await self.browser.evaluate("pc.signalingState === 'stable' && !makingOffer")
                 and self.wire.idle
             ):
+                if self.ours.errors:
+                    raise self.ours.errors[0]
                 await asyncio.sleep(0.02)
 
     def said(self, side: str, kind: str) -> str:

@@ -150,9 +150,11 @@ async def _goes_on(met: Meeting, mid: str) -> bool:
             if mid == "1":
                 await met.seen(mid)
     except TimeoutError:
-        sent, arrived = await met.browser.evaluate("outbound()"), met.pc.path.dtls.packets_received
-        await met.browser.wait_for(f"outbound().then((now) => now > {sent} + 30)", WAIT)
-        assert met.pc.path.dtls.packets_received - arrived < 20, "what arrives is not taken"
+        sent = await met.browser.evaluate(f"outbound('{mid}')")
+        arrived = met.arrived[sent["ssrc"]]
+        more = f"outbound('{mid}').then(({{packetsSent}}) => packetsSent > {sent['packetsSent'] + 30})"
+        await met.browser.wait_for(more, WAIT)
+        assert met.arrived[sent["ssrc"]] == arrived, "what arrives is not taken"
         return False
     return True
 

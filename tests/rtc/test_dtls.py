@@ -45,7 +45,6 @@ from pylibsrtp import Policy, Session
 from peer.rtc import dtls as module
 from peer.rtc.dtls import (
     MAX_EARLY,
-    MAX_REPORTED,
     DtlsTransport,
     EngineSender,
     SctpTransport,
@@ -53,6 +52,7 @@ from peer.rtc.dtls import (
     data_on_its_way,
 )
 from peer.rtc.icepipe import IcePipe
+from peer.rtc.rtcp import MAX_REPORTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -494,12 +494,12 @@ def test_sender_reports_reach_the_receiver_and_are_kept() -> None:
     one.packet(far.protect_rtcp(sender_report(5)))
     one.packet(far.protect_rtcp(sender_report(999)))
     assert stream.reports == [(5, 1 << 63, 7)]
-    said = one.reported(5)
+    said = one.sender_reports.get(5)
     assert said is not None and (said.packets, said.bytes) == (3, 4)
-    assert one.reported(999) is None
+    assert one.sender_reports.get(999) is None
     for ssrc in range(6, 200):
         one.packet(far.protect_rtcp(sender_report(ssrc)))
-    assert one.reported(5) is None and len(vars(one)["_reported"]) == MAX_REPORTED
+    assert one.sender_reports.get(5) is None and len(one.sender_reports) == MAX_REPORTED
 
 
 @pytest.mark.parametrize("ntp", [0, 1, (1 << 64) - 1])
@@ -507,7 +507,7 @@ def test_a_sender_may_have_any_time(ntp: int) -> None:
     one, far = keyed()
     one.router.add("0", Stream(), [0], [5])
     one.packet(far.protect_rtcp(sender_report(5, ntp=ntp)))
-    assert one.reported(5) is not None
+    assert one.sender_reports.get(5) is not None
 
 
 def test_a_bye_ends_nothing() -> None:
@@ -660,6 +660,21 @@ async def test_streams_go_on_over_another_association(pair: tuple[DtlsTransport,
     await passed(first)
     assert [each.sequence_number for each in stream.packets] == [7]
     assert "closed" not in states and "failed" not in states
+
+
+async def test_a_goodbye_that_comes_as_another_association_begins(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    """The other side's end of the one before is taken when the new one has been asked for, and has not begun yet."""
+    first, second = pair
+    states: list[str] = []
+    first.on("statechange", lambda: states.append(first.state))
+    ended = vars(first)["_task"]
+    first.on_end = lambda: True
+    work = first.renew(fingerprints(1), "client")
+    first.on_end = lambda: False
+    await second.stop()
+    await asyncio.wait_for(asyncio.wait([ended]), 10)
+    assert states == ["new"]
+    work.close()
 
 
 async def test_channels_go_on_over_another_association(channels: Any) -> None:

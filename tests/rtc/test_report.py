@@ -8,11 +8,11 @@ from typing import Any
 from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport
 
 from peer.rtc import report
-from peer.rtc.dtls import SenderReported
 from peer.rtc.ice.candidate import Candidate
 from peer.rtc.ice.pairs import PairReport
 from peer.rtc.inbound import InboundCounts
 from peer.rtc.layers import Layer
+from peer.rtc.rtcp import SenderReported
 
 HOST = Candidate("1", 1, "udp", 2130706431, "192.0.2.1", 50000, "host", username_fragment="abcdefgh")
 RELAY = Candidate(
@@ -28,9 +28,7 @@ UNTRIED = Candidate("4", 1, "tcp", 5, "198.51.100.9", 9, "host", tcp_type="activ
 
 class Transport:
     stats_id = "transport_1"
-
-    def reported(self, ssrc: int) -> SenderReported | None:
-        return SenderReported(datetime(2026, 1, 1, tzinfo=UTC), 10, 1000) if ssrc == 5 else None
+    sender_reports = {5: SenderReported(datetime(2026, 1, 1, tzinfo=UTC), 10, 1000)}
 
     def statistics(self) -> RTCStatsReport:
         return RTCStatsReport()
