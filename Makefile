@@ -23,8 +23,8 @@ test: .venv/.dev ## every test; installs the browsers and ffmpeg first when it m
 	@sh .ci/system-packages.sh
 	@sh .ci/run-tests.sh $(ARGS)
 
-test-fast: .venv/.dev ## the tests that need neither a browser nor many seconds, on all cores: less than a minute
-	@sh .ci/run-tests.sh -m "not browser and not network and not slow" -n auto --dist worksteal $(ARGS)
+test-fast: .venv/.dev ## the tests that need no browser, no server, no root and few seconds: less than a minute
+	@sh .ci/run-tests.sh -m "not browser and not coturn and not network and not slow" -n auto --dist worksteal $(ARGS)
 
 lint: .venv/.dev ## ruff, ruff format and mypy --strict
 	@status=0; \

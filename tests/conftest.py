@@ -48,6 +48,11 @@ settings.register_profile("ci", settings.get_profile("steady"), derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half of the time a test waits: for a timer, a socket, a process."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """The loop a test runs on: the watchful one, or the one with the virtual clock."""
     return {"loop": VirtualLoop if item.get_closest_marker("virtual_time") else WatchfulLoop}
@@ -111,6 +116,7 @@ async def _guard_on_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     found = await guards.settle(before)
     guards.end_children(before)
     gc.collect()  # a task that failed unseen tells so when it is collected
+    gc.freeze()  # what is left is not looked at again
     found += [f"asyncio reported: {trouble}" for trouble in loop.troubles]
     if not request.node.get_closest_marker("may_block"):
         found += [f"the event loop was blocked for {seconds:.2f} s" for seconds in loop.watch.blocked]

@@ -140,8 +140,9 @@ async def _dial(room: Room, name: str) -> Any:
     return await room.call(name)
 
 
+@pytest.mark.slow
 async def test_silence_for_good_is_the_end_with_a_reason(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = IceSettings(disconnected_after=1.3, lost_after=1.8, connect_timeout=5)  # a restart's, too
+    short = IceSettings(disconnected_after=1.3, lost_after=1.8, connect_timeout=2)  # a restart's, too
     async with rooms("alice", "bob", network=short) as (alice, bob):
         calling, answered = await connect(alice, bob)
         monkeypatch.setattr(HostBase, "send", lambda base, data, address: None)

@@ -37,6 +37,7 @@ def test_serve_says_its_url_once_it_answers_and_ends_on_sigterm(tmp_path: Path) 
         assert "Traceback" not in server.err
 
 
+@pytest.mark.slow
 def test_a_call_outlives_the_server_and_ends_with_whole_files(tmp_path: Path) -> None:
     with Command("serve", "--port", "0", "--json", cwd=tmp_path) as server:
         url = json.loads(server.wait_for(r"^\{.*\}$")[0])["url"]

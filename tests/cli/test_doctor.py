@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.harness.coturn import Coturn
 
+pytestmark = pytest.mark.coturn
+
 LOOPBACK = ("--interface", "127.0.0.1")
 
 

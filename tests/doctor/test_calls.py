@@ -73,6 +73,7 @@ async def test_a_direct_call_to_an_end_of_our_own(hub: MemoryHub) -> None:
     assert found.protocol == "udp"
 
 
+@pytest.mark.coturn
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_call_through_a_relay_only(hub: MemoryHub, turn: Coturn, transport: str) -> None:
     url = turn.url(transport)
@@ -81,6 +82,7 @@ async def test_a_call_through_a_relay_only(hub: MemoryHub, turn: Coturn, transpo
     assert found.local.startswith("relay ") and found.protocol == transport
 
 
+@pytest.mark.coturn
 async def test_a_path_that_is_not_there_says_why(hub: MemoryHub, turn: Coturn) -> None:
     server = IceServer([turn.url()], turn.username, "wrong")
     found = await tried(caller(hub, timeout=1.0), CallPath("relay", (server,), turn.url()))

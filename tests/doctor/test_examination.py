@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from peer.doctor.findings import Findings
     from tests.harness.coturn import Coturn
 
+pytestmark = pytest.mark.coturn
+
 LOOPBACK = IceSettings(interfaces=("127.0.0.1",))
 
 

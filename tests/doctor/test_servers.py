@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from peer.doctor.findings import ServerFinding
     from tests.harness.coturn import Coturn
 
+pytestmark = pytest.mark.coturn
+
 
 @pytest.fixture(scope="module")
 def turn() -> Iterator[Coturn]:

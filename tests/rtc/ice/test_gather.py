@@ -392,6 +392,7 @@ async def test_a_server_of_a_family_that_the_host_lacks(stun_servers: list[StunS
 # TURN
 
 
+@pytest.mark.coturn
 async def test_every_turn_url_gives_a_relay(turn_server: Coturn) -> None:
     gathering = Gathering(turn_urls(turn_server, "udp", "tcp"))
     await gathering.run()
@@ -404,6 +405,7 @@ async def test_every_turn_url_gives_a_relay(turn_server: Coturn) -> None:
     await gathering.gatherer.close()
 
 
+@pytest.mark.coturn
 async def test_a_turn_server_is_asked_as_a_stun_server_too(
     turn_server: Coturn, stun_servers: list[StunServer], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -417,6 +419,7 @@ async def test_a_turn_server_is_asked_as_a_stun_server_too(
     await gathering.gatherer.close()
 
 
+@pytest.mark.coturn
 async def test_relay_only_has_no_other_candidates(turn_server: Coturn) -> None:
     gathering = Gathering(turn_urls(turn_server, "udp"), turn_server.stun_url, policy="relay")
     await gathering.run()
@@ -425,6 +428,7 @@ async def test_relay_only_has_no_other_candidates(turn_server: Coturn) -> None:
     await gathering.gatherer.close()
 
 
+@pytest.mark.coturn
 async def test_a_wrong_password_is_told_without_showing_it(
     turn_server: Coturn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -450,6 +454,7 @@ async def test_a_turn_server_that_is_silent_is_given_up_at_the_deadline() -> Non
 # The end
 
 
+@pytest.mark.coturn
 async def test_closing_in_the_middle_leaves_nothing_behind(turn_server: Coturn, stun_servers: list[StunServer]) -> None:
     stun_servers.append(await StunServer.open(lambda _: None))
     for turns in range(12):
@@ -486,6 +491,7 @@ def _free_tcp_port() -> int:
         return port
 
 
+@pytest.mark.coturn
 async def test_a_relay_that_is_lost_before_it_is_told_of_is_none(
     turn_server: Coturn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,6 +507,7 @@ async def test_a_relay_that_is_lost_before_it_is_told_of_is_none(
     await gathering.gatherer.close()
 
 
+@pytest.mark.coturn
 async def test_a_turn_server_that_does_not_confirm_is_not_waited_for_long(
     turn_server: Coturn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

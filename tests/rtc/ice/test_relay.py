@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from peer.rtc.ice.relay import Relay
     from tests.harness.coturn import Coturn
 
+pytestmark = pytest.mark.coturn
+
 OPTIONS = RelayOptions("ourufrag", 65535)
 
 
