@@ -82,7 +82,7 @@ def join(
         audio: what calls carry as sound: `test`, `microphone`, `file:PATH[,loop]`, None, or a source.
         ice_servers: besides those the server hands out: `stun:HOST[:PORT]`, `turn:USER:PASSWORD@HOST[:PORT]`, or JSON
             as in browsers.
-        network: ports, addresses and deadlines of the connections, see `peer.IceSettings`.
+        network: ports, addresses, deadlines and more servers of the connections, see `peer.IceSettings`.
         connect_timeout: seconds that a call may take from its answer to flowing media, 15 unless `network` says else.
         timeout: seconds that the signaling server may take to answer.
 

@@ -19,6 +19,7 @@ from peer.errors import BadDescription, CallLost, Error, IceFailed
 from peer.rtc.configuration import Configuration
 from peer.rtc.connection import PeerConnection
 from peer.rtc.dtls import data_on_its_way
+from peer.rtc.ice.candidate import endpoint
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
@@ -234,9 +235,9 @@ class Link:
         local, remote = chosen.local, chosen.remote
         return PairStats(
             local.type,
-            f"{local.address}:{local.port}",
+            endpoint(local.address, local.port),
             remote.type,
-            f"{remote.address}:{remote.port}",
+            endpoint(remote.address, remote.port),
             local.relay_protocol or local.protocol,
             chosen.round_trip_time,
             chosen.reason,

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -215,10 +215,18 @@ class Negotiating(ABC):
         previous = self._connection
         for track in previous.tracks:
             self.track_removed(track)
-        self._connection = self.remote.connection = Link(self._options, self, previous)
+        self._connection = self.remote.connection = Link(self._replacing(), self, previous)
         self._room.spawn(previous.close(), "close the connection before")
         self.session = session
         self._negotiation = Negotiation(session)
+
+    def _replacing(self) -> Options:
+        """For another connection: it may take as long as the broken one that it replaces might have been silent."""
+        if self._broken_since is None:
+            return self._options
+        ice = self._options.ice
+        left = ice.lost_after - (time.monotonic() - self._broken_since)
+        return replace(self._options, ice=replace(ice, connect_timeout=max(ice.connect_timeout, left)))
 
     def _put(self, item: CallMessage | _Internal) -> None:
         try:

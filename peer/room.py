@@ -58,7 +58,7 @@ class RoomOptions:
     ice_servers: Sequence[IceServer] = ()
     """ICE servers besides those that the signaling server hands out."""
     network: IceSettings | None = None
-    """Ports, addresses and deadlines of connections; its servers do not count, those above do."""
+    """Ports, addresses, deadlines and more servers of connections."""
     connect_timeout: float | None = None
     """Seconds from having both descriptions until it has failed; None: as `network` says, else 15."""
 
@@ -340,7 +340,8 @@ class Room:
     def new_call(self, remote: Remote, session: str) -> Call:
         from peer.link import Options
 
-        settings = replace(self._options.network or IceSettings(), servers=tuple(self.ice_servers))
+        settings = self._options.network or IceSettings()
+        settings = replace(settings, servers=(*self.ice_servers, *settings.servers))
         if self._options.connect_timeout is not None:
             settings = replace(settings, connect_timeout=self._options.connect_timeout)
         return Call(self, remote, session, Options(settings), self._shelf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +123,17 @@ async def test_where_restarts_do_not_help_another_connection_is_made(
         await calling.hang_up()
         await answered.hang_up()
         assert len(recorder.files) == 1
+
+
+async def test_another_connection_may_take_as_long_as_silence_may() -> None:
+    network = IceSettings(connect_timeout=15, lost_after=100)
+    async with rooms("alice", "bob", network=network) as (alice, bob):
+        calling, _ = await connect(alice, bob)
+        assert calling._replacing().ice == network
+        calling._broken_since = time.monotonic() - 40
+        assert calling._replacing().ice.connect_timeout == pytest.approx(60, abs=1)
+        calling._broken_since = time.monotonic() - 99
+        assert calling._replacing().ice == network
 
 
 async def test_a_path_that_cannot_be_repaired_ends_the_call(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,11 @@ from peer import events as happened
 from peer.channel import MemoryHub
 from peer.errors import CallEnded, NotHere, SignalingError, Unreachable, UsageError
 from peer.joining import join
+from peer.negotiating import Remote
 from peer.recording.group import Recorder
+from peer.rtc.ice.servers import IceSettings
 from signaling.app import Server, Settings
+from signaling.messages import IceServer
 from tests.rooms import PATIENCE, SMALL, connect, rooms, soon, until
 
 if TYPE_CHECKING:
@@ -77,6 +80,16 @@ def test_bad_arguments_are_refused_before_anything_happens() -> None:
 async def test_ice_servers_of_both_are_used() -> None:
     async with rooms("alice", ice_servers=["stun:192.0.2.1"]) as (alice,):
         assert [server.urls for server in alice.ice_servers] == [["stun:192.0.2.1"]]
+
+
+async def test_servers_of_the_network_settings_are_used_too() -> None:
+    network = IceSettings(servers=(IceServer(["stun:192.0.2.2"]),), udp_port=5000)
+    async with rooms("alice", ice_servers=["stun:192.0.2.1"], network=network) as (alice,):
+        call = alice.new_call(Remote("bob", "2"), "session")
+        ice = call._options.ice
+        assert [url for server in ice.servers for url in server.urls] == ["stun:192.0.2.1", "stun:192.0.2.2"]
+        assert ice.udp_port == 5000
+        await call.hang_up()
 
 
 # Scripts

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from peer.doctor.findings import CallFinding
 from peer.doctor.tcpoffers import MAX_OFFERS, TcpOffers
 from peer.rtc.ice import stun
-from peer.rtc.ice.candidate import candidate_priority
+from peer.rtc.ice.candidate import candidate_priority, endpoint
 from peer.rtc.ice.framing import FrameError, FrameReader, frame
 from peer.rtc.ice.stun import Attribute, Class, Message, Method, StunError
 from peer.rtc.ice.tls import connection_failed
@@ -54,7 +54,7 @@ class IceTcp:
 
 
 async def _checked(offer: TcpOffer) -> CallFinding:
-    shown = f"[{offer.host}]:{offer.port}" if ":" in offer.host else f"{offer.host}:{offer.port}"
+    shown = endpoint(offer.host, offer.port)
     finding = CallFinding(path="ICE-TCP", remote=f"host {shown}", protocol="tcp")
     try:
         async with asyncio.timeout(SECONDS):

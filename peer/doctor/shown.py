@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peer.doctor.diagnosis import diagnose, exit_code, lacks_hairpinning, named, summary
+from peer.rtc.ice.candidate import endpoint
 from peer.rtc.ice.remedies import shows_sign
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ def _tcp_row(call: CallFinding, findings: Findings) -> Row:
 
 def address(value: Address | None) -> str:
     """`192.0.2.1:3478` or `[2001:db8::1]:3478`."""
-    if value is None:
-        return ""
-    host, port = value
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "" if value is None else endpoint(*value)
 
 
 def milliseconds(seconds: float | None) -> str:

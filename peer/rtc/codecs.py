@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ CAPABILITIES: dict[str, tuple[Codec, ...]] = {
 """What we send and receive, in our order of preference, with the payload types of a first offer."""
 
 
+@lru_cache(maxsize=1024)
 def matches(ours: Codec, theirs: Codec) -> bool:
     """Whether two formats are the same codec, with parameters that make them take each other's stream."""
     if (ours.kind, ours.name.lower(), ours.clock_rate) != (theirs.kind, theirs.name.lower(), theirs.clock_rate):

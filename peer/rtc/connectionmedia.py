@@ -188,7 +188,7 @@ class ConnectionMedia(ConnectionState):
         for each in self.getTransceivers():
             merged.update(await each.sender.getStats())
             merged.update(await each.receiver.getStats())
-        merged.update(self._path.dtls.statistics())
+        merged.update(report.transport(self._path))
         merged.update(report.candidates(self._path.ice))
         return merged
 

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds, as long as a path may be silent; flights that get lost are repeated meanwhile."""
 MAX_EARLY = 100
 """Packets of SRTP that may come before our side has the keys; beyond, the oldest go. A keyframe fits."""
 _OF_ONE_ASSOCIATION = frozenset(
@@ -87,7 +89,12 @@ class DtlsTransport(RTCDtlsTransport):
     async def handshake(self, fingerprints: Sequence[tuple[str, str]], role: str) -> None:
         """Make the handshake; `state` tells afterwards whether it succeeded. `role` is `client` or `server`."""
         self._set_role(role)
-        await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+                await self.start(RTCDtlsParameters([RTCDtlsFingerprint(name, value) for name, value in fingerprints]))
+        except TimeoutError:
+            logger.warning("the other side did not complete the DTLS handshake within %g s", HANDSHAKE_TIMEOUT)
+            self._set_state(State.FAILED)
         self.pipe.handshake_over(role)
         while self._early and self.state == "connected":
             self._protected(self._early.popleft())

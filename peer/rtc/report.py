@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport
+from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport, RTCTransportStats
 from aiortc.clock import current_datetime
 from aiortc.stats import RTCStats
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.pairs import PairReport
     from peer.rtc.ice.transport import IceTransport
     from peer.rtc.inbound import InboundCounts
+    from peer.rtc.path import Path
     from peer.rtc.transceiver import RtpReceiver
 
 
@@ -32,6 +34,14 @@ class InboundRtpStreamStats(RTCInboundRtpStreamStats):
     pliCount: int
     frameWidth: int
     frameHeight: int
+
+
+@dataclass
+class TransportStats(RTCTransportStats):
+    """The path that everything takes (webrtc-stats section 8.11)."""
+
+    selectedCandidatePairId: str | None
+    """None before there is one."""
 
 
 @dataclass
@@ -124,6 +134,16 @@ def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> In
     )
 
 
+def transport(path: Path) -> RTCStatsReport:
+    """What went over a path in all, and which pair of candidates it uses."""
+    pair = path.ice.selected_pair
+    chosen = _pair_id(pair) if pair is not None else None
+    report = path.dtls.statistics()
+    for key, entry in report.items():
+        report[key] = TransportStats(**vars(entry), selectedCandidatePairId=chosen)
+    return report
+
+
 def candidates(ice: IceTransport) -> RTCStatsReport:
     """The candidates of a path, and their pairs."""
     report = RTCStatsReport()
@@ -137,7 +157,7 @@ def candidates(ice: IceTransport) -> RTCStatsReport:
             IceCandidatePairStats(
                 timestamp=current_datetime(),
                 type="candidate-pair",
-                id=f"candidate-pair_{pair.id}",
+                id=_pair_id(pair),
                 localCandidateId=f"local-candidate_{_key(pair.local)}",
                 remoteCandidateId=f"remote-candidate_{_key(pair.remote)}",
                 state=pair.state,
@@ -157,6 +177,10 @@ def candidates(ice: IceTransport) -> RTCStatsReport:
             )
         )
     return report
+
+
+def _pair_id(pair: PairReport) -> str:
+    return f"candidate-pair_{pair.id}"
 
 
 def _distinct(found: Iterable[Candidate]) -> list[Candidate]:

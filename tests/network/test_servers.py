@@ -28,8 +28,8 @@ async def gathered(servers: list[dict[str, Any]], *, trusted: bool = True) -> Fo
             settings = {"ca_file": str(running.ca_file)} if trusted else {}
             options = {"engine": "ice", "offers": True, "servers": servers, "settings": settings}
             party.tell({"do": "start", "options": options})
-            last = {"event": "candidate", "candidate": None}
-            assert await party.until(lambda: party.find(**last), GATHERED_SECONDS)
+            gathered = await party.until(lambda: party.find(event="candidate", candidate=None), GATHERED_SECONDS)
+            assert gathered
         finally:
             await party.close()
     lines = [event["candidate"] for event in party.events if event["event"] == "candidate" and event["candidate"]]

@@ -242,6 +242,8 @@ async def test_statistics_of_a_call(pair: list[PeerConnection]) -> None:
     found = await one.getStats()
     assert {"outbound-rtp", "transport", "candidate-pair"} <= {each.type for each in found.values()}
     (chosen,) = [each for each in found.values() if each.type == "candidate-pair" and each.selected]
+    (path,) = [each for each in found.values() if each.type == "transport"]
+    assert path.selectedCandidatePairId == chosen.id
     assert chosen.localCandidateId in found and chosen.remoteCandidateId in found
     assert chosen.state == "succeeded" and chosen.bytesSent > 0
 

@@ -44,6 +44,7 @@ from pylibsrtp import Policy, Session
 
 from peer.rtc import dtls as module
 from peer.rtc.dtls import (
+    HANDSHAKE_TIMEOUT,
     MAX_EARLY,
     DtlsTransport,
     EngineSender,
@@ -254,6 +255,15 @@ async def test_a_certificate_that_was_not_named_ends_the_handshake() -> None:
     async with two() as (first, second), asyncio.timeout(10):
         await asyncio.gather(first.handshake(fingerprints(0), "client"), second.handshake(fingerprints(0), "server"))
         assert first.state == "failed"
+
+
+@pytest.mark.virtual_time
+async def test_a_handshake_that_is_not_taken_up_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async with two() as (first, second):
+        first.pipe.ice.other = None
+        await first.handshake(fingerprints(1), "client")
+        assert (first.state, second.state) == ("failed", "new")
+    assert f"within {HANDSHAKE_TIMEOUT:g} s" in caplog.text
 
 
 async def test_a_sender_starts_once_and_outlives_its_track() -> None:

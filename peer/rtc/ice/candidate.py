@@ -26,6 +26,11 @@ _PASSWORD: Final = re.compile(r"[!-~]{22,256}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
+def endpoint(host: str, port: int) -> str:
+    """As people write it: `192.0.2.1:3478` or `[2001:db8::1]:3478`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A transport address that may reach a peer. `address` is an IP address in its canonical form, or a name."""

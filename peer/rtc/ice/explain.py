@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from peer.rtc.ice.candidate import endpoint
 from peer.rtc.ice.remedies import server_words, servers_advice
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _lost(attempt: Attempt) -> str:
     used = next((pair for pair in attempt.pairs if pair.selected), None)
     path = f" over {_path(used)}" if used is not None else ""
     return (
-        f"the other side has not been heard of for {attempt.seconds:.0f} s{path}; "
+        f"the other side has not been heard of for {_span(attempt.seconds)} s{path}; "
         "check that it is still there and that the network between is up, then restart ICE or call again"
     )
 
@@ -77,7 +78,7 @@ def _no_pairs(attempt: Attempt) -> str:
     if not attempt.remote:
         hidden = f" (its names {_listed(attempt.unresolved)} could not be resolved)" if attempt.unresolved else ""
         return (
-            f"the other side named no address{hidden} and no check of it arrived within {attempt.seconds:.0f} s "
+            f"the other side named no address{hidden} and no check of it arrived within {_span(attempt.seconds)} s "
             f"at {ours or 'any of ours'}{_servers(attempt.errors)}; check that candidates are passed on in both "
             f"directions, or {_turn_advice(attempt)}"
         )
@@ -93,8 +94,8 @@ def _no_answer(attempt: Attempt) -> str:
     guess = f"; {attempt.rejected} checks came with an old password" if attempt.rejected else ""
     unresolved = f"; no answer to the names {_listed(attempt.unresolved)}" if attempt.unresolved else ""
     return (
-        f"no path worked within {attempt.seconds:.0f} s: tried {tried}{_servers(attempt.errors)}{unresolved}{guess}; "
-        f"{_turn_advice(attempt)}"
+        f"no path worked within {_span(attempt.seconds)} s: tried {tried}"
+        f"{_servers(attempt.errors)}{unresolved}{guess}; {_turn_advice(attempt)}"
     )
 
 
@@ -124,14 +125,17 @@ def _servers(errors: Sequence[CandidateError]) -> str:
     return "; " + _listed(server_words(each.url, each.error_code, each.error_text) for each in worst.values())
 
 
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 2 else f"{seconds:.1f}"
+
+
 def _path(pair: PairReport) -> str:
     return f"{_short(pair.local)} to {_short(pair.remote)}"
 
 
 def _short(candidate: Candidate) -> str:
-    address = f"[{candidate.address}]" if candidate.family == 6 else candidate.address
     kind = candidate.type if candidate.protocol == "udp" else f"{candidate.type} tcp"
-    return f"{kind} {address}:{candidate.port}"
+    return f"{kind} {endpoint(candidate.address, candidate.port)}"
 
 
 def _listed(items: Iterable[str]) -> str:

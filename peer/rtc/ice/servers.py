@@ -86,7 +86,8 @@ class IceSettings:
     disconnected_after: float = 2.5
     """Silence until `disconnected`."""
     lost_after: float = 30.0
-    """Silence until `failed`: RFC 7675 section 5.1, consent expires."""
+    """Silence until `failed`: RFC 7675 section 5.1, consent expires. A restart that both sides agreed on before that
+    still has its `connect_timeout`."""
 
 
 class MalformedUrl(ValueError):

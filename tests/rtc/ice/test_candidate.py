@@ -12,6 +12,7 @@ from peer.rtc.ice.candidate import (
     IceParameters,
     candidate_foundation,
     candidate_priority,
+    endpoint,
     pair_priority,
 )
 
@@ -22,6 +23,11 @@ CHROMIUM = (
 FIREFOX = "candidate:1 1 UDP 1686052863 203.0.113.7 42938 typ srflx raddr 0.0.0.0 rport 0"
 PASSIVE = "candidate:2 1 TCP 2105524479 2001:DB8:0::1 443 typ host tcptype passive"
 MDNS = "candidate:0 1 UDP 2122252543 5b7b1a4e-7d0a-4a2e-9a8d-0d8d4b1f8e5e.local 50000 typ host"
+
+
+@pytest.mark.parametrize(("host", "written"), [("192.0.2.1", "192.0.2.1:9"), ("2001:db8::1", "[2001:db8::1]:9")])
+def test_an_endpoint_as_people_write_it(host: str, written: str) -> None:
+    assert endpoint(host, 9) == written
 
 
 def test_what_chromium_writes() -> None:

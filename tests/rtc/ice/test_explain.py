@@ -88,6 +88,7 @@ def test_a_lost_path_is_named() -> None:
     sentence = explain(Attempt(had_path=True, pairs=[used], seconds=31.4))
     assert "not been heard of for 31 s over host 192.0.2.1:1000 to host [2001:db8::2]:3000" in sentence
     assert "not been heard of for 3 s; check" in explain(Attempt(had_path=True, seconds=3))
+    assert "not been heard of for 0.4 s; check" in explain(Attempt(had_path=True, seconds=0.4))
 
 
 def test_long_lists_are_cut_and_counted() -> None:

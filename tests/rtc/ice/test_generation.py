@@ -133,6 +133,21 @@ async def test_an_answered_check_makes_it_connected(generation: Generation, owne
     assert owner.changes == [("checking", False), ("connected", True)]
 
 
+@pytest.mark.virtual_time
+async def test_one_that_only_listens_says_nothing_and_takes_data(generation: Generation, owner: Owner) -> None:
+    await generation.gather()
+    base = with_base(generation)
+    connect(generation, base)
+    await asyncio.sleep(5)
+    generation.listen()
+    sent = len(base.sent)
+    assert sent > 1, "checks for consent"
+    generation.stun_received(base, base.sent[0], THEIRS)
+    generation.data_received(b"\x80late")
+    await asyncio.sleep(60)
+    assert len(base.sent) == sent and owner.data == [b"\x80late"]
+
+
 async def test_what_is_for_the_gatherer_does_not_reach_the_agent(generation: Generation) -> None:
     await generation.gather()
     base = with_base(generation)
