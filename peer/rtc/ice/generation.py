@@ -81,13 +81,15 @@ class Owner(Protocol):
 class Generation:
     """Lives from the making of its credentials until `close`."""
 
-    def __init__(self, settings: IceSettings, owner: Owner, parts: Parts, role: str) -> None:
+    def __init__(
+        self, settings: IceSettings, owner: Owner, parts: Parts, role: str, *, restarted: bool = False
+    ) -> None:
         self.parameters = IceParameters(_text(8), _text(24))
         self.candidates: list[Candidate] = []
         self.errors: list[CandidateError] = []
         self.unresolved: list[str] = []
         self.gathering = "new"
-        self.agent = Agent(self.parameters, role, _random, deadlines(settings))
+        self.agent = Agent(self.parameters, role, _random, deadlines(settings, restarted=restarted))
         self.selected: Pair | None = None
         """The pair that data goes over."""
         self.state = "new"
@@ -298,13 +300,14 @@ class Generation:
             self.add_remote_candidate(replace(candidate, address=address))
 
 
-def deadlines(settings: IceSettings) -> Deadlines:
+def deadlines(settings: IceSettings, *, restarted: bool = False) -> Deadlines:
     return Deadlines(
         connect_timeout=settings.connect_timeout,
         disconnected_after=settings.disconnected_after,
         lost_after=settings.lost_after,
-        # Where only relays are allowed there is nothing better to wait for.
-        nomination_window=0.0 if settings.policy == "relay" else NOMINATION_WINDOW,
+        # Where only relays are allowed there is nothing better to wait for. A restart mostly repairs something: media
+        # waits, and a browser goes on over the path that is dead until another one is nominated.
+        nomination_window=0.0 if restarted or settings.policy == "relay" else NOMINATION_WINDOW,
     )
 
 

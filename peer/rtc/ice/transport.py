@@ -143,7 +143,7 @@ class IceTransport:
         if self._pending is not None and self._pending.agent.remote is not None:
             self._agreed, self._pending = self._pending, None  # it holds until the new one is agreed
         self._drop_pending()
-        self._pending = Generation(self._settings, self, self._parts, role)
+        self._pending = Generation(self._settings, self, self._parts, role, restarted=True)
         self._update_gathering()
 
     def rollback(self) -> None:

@@ -214,6 +214,7 @@ def test_where_only_relays_are_allowed_no_better_path_is_waited_for() -> None:
     settings = IceSettings(connect_timeout=3, disconnected_after=2, lost_after=20)
     assert deadlines(settings).nomination_window > 0
     assert deadlines(IceSettings(policy="relay")).nomination_window == 0
+    assert deadlines(settings, restarted=True).nomination_window == 0, "media waits"
     found = deadlines(settings)
     assert (found.connect_timeout, found.disconnected_after, found.lost_after) == (3, 2, 20)
 
