@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aiortc.rate import RemoteBitrateEstimator
@@ -32,8 +33,9 @@ class Bandwidth:
     So simulcast layers, and several videos, have to share one.
     """
 
-    def __init__(self) -> None:
-        self._estimator = RemoteBitrateEstimator()
+    @cached_property
+    def _estimator(self) -> RemoteBitrateEstimator:
+        return RemoteBitrateEstimator()  # a tenth of what it takes to make a connection, which may carry no video
 
     def arrived(self, sent: int, size: int, ssrc: int, now: float) -> tuple[int, list[int]] | None:
         """A packet came, which says when it was `sent` (abs-send-time); returns an estimate when one is due."""

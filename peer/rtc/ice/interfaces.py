@@ -55,6 +55,7 @@ class LocalAddress:
 @dataclass(slots=True)
 class _Known:
     addresses: Sequence[LocalAddress] = ()
+    sources: Sequence[str] = ()
     at: float = -math.inf
 
 
@@ -68,10 +69,20 @@ def all_addresses(*, fresh: bool = False) -> list[LocalAddress]:
     Interfaces that are down or without a cable are left out (Linux tells), and so is an address whose uniqueness is
     still being probed for, which cannot be bound.
     """
+    return list(_looked(fresh=fresh).addresses)
+
+
+def sources() -> list[str]:
+    """The addresses that packets to the rest of the world leave from, IPv4 first."""
+    return list(_looked().sources)
+
+
+def _looked(*, fresh: bool = False) -> _Known:
     now = time.monotonic()
     if fresh or now - _known.at > KEPT_SECONDS:
         _known.addresses, _known.at = _look(), now
-    return list(_known.addresses)
+        _known.sources = [found for version in (4, 6) if (found := outgoing(version))]
+    return _known
 
 
 def _look() -> list[LocalAddress]:
@@ -129,7 +140,7 @@ def is_ip(text: str) -> bool:
 
 def usable_addresses(settings: IceSettings) -> list[LocalAddress]:
     """The addresses that the settings allow, the preferred first. Raises UsageError for a filter that cannot be."""
-    return select(all_addresses(), settings, preferred=[found for version in (4, 6) if (found := outgoing(version))])
+    return select(all_addresses(), settings, preferred=sources())
 
 
 def select(

@@ -40,7 +40,7 @@ def _hosts(monkeypatch: pytest.MonkeyPatch) -> list[LocalAddress]:
     hosts = list(HOSTS)
     monkeypatch.setattr(interfaces, "all_addresses", lambda: hosts)
     monkeypatch.setattr(LocalAddress, "is_loopback", property(lambda self: False))
-    monkeypatch.setattr(interfaces, "outgoing", lambda version: "127.0.0.1" if version == 4 else None)
+    monkeypatch.setattr(interfaces, "sources", lambda: ["127.0.0.1"])
     return hosts
 
 
