@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peer.rtc.ice import stun
 from peer.rtc.ice.bases import UdpEndpoint, bind_udp
+from peer.rtc.ice.sockets import closed_on_failure
 from peer.rtc.ice.stun import Attribute, Class, Message, Method
 
 if TYPE_CHECKING:
@@ -44,12 +45,9 @@ class StunProbe(UdpEndpoint):
     async def open(cls, address: str) -> StunProbe:
         """On a port of its own. Raises OSError."""
         sock = bind_udp(address)
-        try:
+        with closed_on_failure(sock):
             probe = cls(sock)
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: probe, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
         return probe
 
     @property

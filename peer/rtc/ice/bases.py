@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from peer.errors import UsageError
 from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
 from peer.rtc.ice.interfaces import family, is_ip
+from peer.rtc.ice.sockets import closed_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,12 +176,9 @@ async def open_host_base(
 ) -> HostBase:
     """A socket on the address, on a port of the range if there is one. Raises OSError."""
     sock = bind_udp(local.address, ports)
-    try:
+    with closed_on_failure(sock):
         base = HostBase(sock, candidate_of(local, sock.getsockname()[1]), listener)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: base, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
     return base
 
 
@@ -220,7 +218,7 @@ async def when_free(bind: Callable[[], socket.socket]) -> socket.socket:
 
 def _bound(address: str, port: int) -> socket.socket:
     sock = socket.socket(family(address), socket.SOCK_DGRAM)
-    try:
+    with closed_on_failure(sock):
         sock.setblocking(False)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -228,9 +226,6 @@ def _bound(address: str, port: int) -> socket.socket:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, option, size)
         sock.bind((address, port))
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 

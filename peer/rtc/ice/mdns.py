@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from peer.rtc.ice import interfaces
+from peer.rtc.ice.sockets import closed_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,7 +301,7 @@ def multicast_interfaces() -> list[interfaces.LocalAddress]:
 
 def _multicast_socket(version: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
-    try:
+    with closed_on_failure(sock):
         sock.setblocking(False)
         # Browsers and the system's own resolver have the same port: each of them gets a copy of what is multicast.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -314,9 +315,6 @@ def _multicast_socket(version: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
             sock.bind(("", PORT))  # the group could only be bound on one interface
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 

@@ -11,6 +11,7 @@ from peer.rtc.ice.bases import tune_stream
 from peer.rtc.ice.interfaces import family
 from peer.rtc.ice.lookup import ServerFailed
 from peer.rtc.ice.servers import UNREACHABLE
+from peer.rtc.ice.sockets import closed_on_failure
 from peer.rtc.ice.stun import StunError
 from peer.rtc.ice.tls import connection_failed, tls_context
 from peer.rtc.ice.turn import StreamSplitter
@@ -127,11 +128,8 @@ async def connect_datagrams(address: Address, listener: LinkListener, way: Way) 
     """A UDP socket that is connected, and so hears when nobody listens there. Raises OSError."""
     link = _Datagrams(listener)
     sock = _connected(address, way.source(address))
-    try:
+    with closed_on_failure(sock):
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: link, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
     return link
 
 
@@ -151,12 +149,9 @@ async def _connect_stream(server: IceServerUrl, address: Address, listener: Link
 
 def _connected(address: Address, local: str | None) -> socket.socket:
     sock = socket.socket(family(address[0]), socket.SOCK_DGRAM)
-    try:
+    with closed_on_failure(sock):
         sock.setblocking(False)
         if local is not None:
             sock.bind((local, 0))
         sock.connect(address)  # of a UDP socket: sends nothing
-    except BaseException:
-        sock.close()
-        raise
     return sock

@@ -19,6 +19,7 @@ from peer.errors import UsageError
 from peer.rtc.ice import stun
 from peer.rtc.ice.bases import MAX_WAITING, host_candidate, tune_stream, when_free
 from peer.rtc.ice.framing import MAX_FRAME, FrameError, FrameReader, frame
+from peer.rtc.ice.sockets import closed_on_failure
 
 if TYPE_CHECKING:
     from peer.rtc.ice.bases import Address
@@ -304,16 +305,13 @@ def _network_of(address: str) -> str:
 
 def _listening_socket(kind: socket.AddressFamily, host: str, port: int) -> socket.socket:
     sock = socket.socket(kind, socket.SOCK_STREAM)
-    try:
+    with closed_on_failure(sock):
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if kind == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
