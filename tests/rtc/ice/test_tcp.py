@@ -278,14 +278,19 @@ async def test_over_ipv6(browsers: Browsers) -> None:
     passive.close()
 
 
-async def test_media_is_dropped_when_it_cannot_get_out_and_checks_are_not(browsers: Browsers) -> None:
-    listener = Recorder()
-    passive = await listening(listener)
-    browser, base = await connected(browsers, passive, listener)
+async def clog(browser: Browser, base: Any) -> None:
+    """The browser reads no more, and what can wait for it waits."""
     browser.transport.pause_reading()
     while not base.dropped:
         base.send(b"\x80" * 1200, browser.address)
         await asyncio.sleep(0)
+
+
+async def test_media_is_dropped_when_it_cannot_get_out_and_checks_are_not(browsers: Browsers) -> None:
+    listener = Recorder()
+    passive = await listening(listener)
+    browser, base = await connected(browsers, passive, listener)
+    await clog(browser, base)
     waiting = base._transport.get_write_buffer_size()
     assert waiting <= MAX_WAITING + 1300
     base.send(b"\x00check", browser.address)
@@ -305,10 +310,7 @@ async def test_a_connection_that_is_stuck_is_lost(browsers: Browsers) -> None:
     listener = Recorder()
     passive = await listening(listener)
     browser, base = await connected(browsers, passive, listener)
-    browser.transport.pause_reading()
-    while not base.dropped:
-        base.send(b"\x80" * 1200, browser.address)
-        await asyncio.sleep(0)
+    await clog(browser, base)
     while base._transport.get_write_buffer_size() <= tcp.MAX_STUCK:
         base.send(b"\0" * 60000, browser.address)
     dropped = base.dropped
