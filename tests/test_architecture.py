@@ -24,13 +24,16 @@ PURE = (
     *("peer/rtc/jsep.py", "peer/rtc/layers.py", "peer/rtc/nack.py", "peer/rtc/numbering.py"),
     *("peer/rtc/packet.py", "peer/rtc/payload/*.py", "peer/rtc/slots.py"),
     *("peer/rtc/router.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py", "peer/rtc/stats.py", "peer/rtc/textaccount.py"),
-    *("peer/rtc/transport_section.py", "peer/rtc/ice/agent.py", "peer/rtc/ice/candidate.py"),
+    *(
+        "peer/rtc/transport_section.py",
+        "peer/rtc/transportwide.py",
+        "peer/rtc/ice/agent.py",
+        "peer/rtc/ice/candidate.py",
+    ),
     *("peer/rtc/ice/checks.py", "peer/rtc/ice/consent.py", "peer/rtc/ice/explain.py", "peer/rtc/ice/framing.py"),
     *("peer/rtc/ice/pairs.py", "peer/rtc/ice/publicip.py", "peer/rtc/ice/schedule.py"),
     *("peer/rtc/ice/selection.py", "peer/rtc/ice/servers.py", "peer/rtc/ice/stun.py", "peer/rtc/ice/turn.py"),
-    *("peer/rtc/ice/turnpeers.py", "peer/rtc/ice/turnrequest.py", "peer/rtc/ice/remedies.py"),
-    *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
-    *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py"),
+    *("peer/rtc/ice/turnpeers.py", "peer/rtc/ice/turnrequest.py"),
 )
 """Files that think and do nothing else: no asyncio, no I/O, no clock, no chance; `now` is an argument."""
 

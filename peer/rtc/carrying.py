@@ -160,8 +160,16 @@ class Carrier:
         remote.mid = mid
         ids = {extension.uri: extension.id for extension in record.extensions}
         repairs = dict(record.remote.repairs)
-        send_time = ids.get(codecs.ABS_SEND_TIME, 0)
-        remote.configure(ReceiveParameters(record.codecs, repairs, send_time, record.remote.layers))
+        transport_wide = any(codecs.TRANSPORT_FEEDBACK in codec.feedback for codec in record.codecs)
+        remote.configure(
+            ReceiveParameters(
+                record.codecs,
+                repairs,
+                abs_send_time=ids.get(codecs.ABS_SEND_TIME, 0),
+                transport_wide=ids.get(codecs.TRANSPORT_WIDE, 0) if transport_wide else 0,
+                layers=record.remote.layers,
+            )
+        )
         if sdp.receives(record.current_direction or "inactive"):
             ssrcs = (*record.remote.ssrcs, *repairs) if not record.remote.layers else ()
             dtls.router.add(mid, remote, (codec.payload_type for codec in record.codecs), ssrcs)

@@ -17,11 +17,12 @@ MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+TRANSPORT_WIDE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 
 EXTENSIONS: dict[str, tuple[str, ...]] = {
-    "audio": (MID, AUDIO_LEVEL),
-    "video": (MID, ABS_SEND_TIME, RID, REPAIRED_RID),
+    "audio": (MID, AUDIO_LEVEL, TRANSPORT_WIDE),
+    "video": (MID, ABS_SEND_TIME, RID, REPAIRED_RID, TRANSPORT_WIDE),
 }
 """What we take, by media type; ids are given when it is offered first."""
 
@@ -79,7 +80,8 @@ def codec(
     return Codec(kind, name, clock_rate, channels, payload_type, tuple(pairs.items()), tuple(dict.fromkeys(feedback)))
 
 
-_VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
+TRANSPORT_FEEDBACK = "transport-cc"
+_VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", TRANSPORT_FEEDBACK)
 
 
 def _video(number: int, name: str, fmtp: str = "") -> tuple[Codec, Codec]:
@@ -90,7 +92,7 @@ def _video(number: int, name: str, fmtp: str = "") -> tuple[Codec, Codec]:
 _H264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id="
 CAPABILITIES: dict[str, tuple[Codec, ...]] = {
     "audio": (
-        codec("audio", "opus", 48000, 2, 96, "minptime=10;useinbandfec=1"),
+        codec("audio", "opus", 48000, 2, 96, "minptime=10;useinbandfec=1", [TRANSPORT_FEEDBACK]),
         codec("audio", "G722", 8000, 1, 9),
         codec("audio", "PCMU", 8000, 1, 0),
         codec("audio", "PCMA", 8000, 1, 8),

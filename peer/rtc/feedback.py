@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from aiortc.rtp import (
     pack_remb_fci,
 )
 
+from peer.rtc.transportwide import Arrivals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,11 +31,34 @@ MAX_SSRCS = 16
 """Streams that an estimate names; of more, those that were not heard for longest are left out."""
 
 
-class Bandwidth:
-    """What all video streams of a path may take together: browsers read each estimate as the limit of the whole path.
+FEEDBACK_INTERVAL = 0.1
+"""Seconds between two packets of transport-wide feedback while media comes."""
 
-    So simulcast layers, and several videos, have to share one.
+
+class Bandwidth:
+    """What all streams of a path may take together, so simulcast layers and several videos share one.
+
+    Senders that number their packets transport-wide are told of the arrivals and work it out themselves. Others are
+    told an estimate, which browsers read as the limit of the whole path.
     """
+
+    def __init__(self) -> None:
+        self._arrivals = Arrivals()
+        self._newest: tuple[Feedback, int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arrived_as(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
+        """A packet came that has this transport-wide number; `out` tells its sender, soon."""
+        self._arrivals.add(number, now)
+        self._newest = out, ssrc
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        if self._newest is not None:
+            out, ssrc = self._newest
+            out.transport_wide(self._arrivals, ssrc, time.monotonic())
 
     @cached_property
     def _estimator(self) -> RemoteBitrateEstimator:
@@ -67,6 +94,11 @@ class Feedback:
         """Receiver estimated maximum bitrate, bits per second."""
         fci = pack_remb_fci(bitrate, ssrcs)
         self._send(bytes(RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=self._ssrc, media_ssrc=0, fci=fci)))
+
+    def transport_wide(self, arrivals: Arrivals, media_ssrc: int, now: float) -> None:
+        """When each packet of the path arrived since the last time (see `peer.rtc.transportwide`)."""
+        for packet in arrivals.take(self._ssrc, media_ssrc, now):
+            self._send(packet)
 
     def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
         """RFC 3550 section 6.4.2; at most 31 blocks fit in one packet."""

@@ -43,6 +43,8 @@ class ReceiveParameters:
     """SSRC of retransmissions -> SSRC of what they repair, where the description says it."""
     abs_send_time: int = 0
     """Id of that header extension, 0 where it is not used."""
+    transport_wide: int = 0
+    """The same, of the sequence number that all streams of the path share."""
     layers: tuple[str, ...] = ()
     """Restriction ids of simulcast layers, empty where there is but one stream."""
 
@@ -74,7 +76,7 @@ class InboundRtp:
         emit: Callable[[EncodedFrame], None],
         bandwidth: Bandwidth | None = None,
     ) -> None:
-        """`bandwidth`: of the path, shared with its other streams of video."""
+        """`bandwidth`: of the path, shared with its other streams."""
         self._kind = kind
         self._out = out
         self._clock = clock
@@ -91,8 +93,8 @@ class InboundRtp:
         self._epoch = 0
         self._received: dict[int, ReceptionStatistics] = {}
         self._reports: dict[int, tuple[int, float]] = {}
-        self._bandwidth = (bandwidth or Bandwidth()) if kind == "video" else None
-        self._abs_send_time = 0
+        self._bandwidth = bandwidth or Bandwidth()
+        self._abs_send_time = self._transport_wide = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         """When the timer is due; a handle of uvloop does not always tell."""
@@ -112,7 +114,8 @@ class InboundRtp:
 
     def configure(self, parameters: ReceiveParameters) -> None:
         self._codecs, self._rtx_of, self._rtx_ssrc = {}, {}, dict(parameters.repairs)
-        self._abs_send_time = parameters.abs_send_time
+        self._abs_send_time = parameters.abs_send_time if self._kind == "video" else 0
+        self._transport_wide = parameters.transport_wide
         for each in parameters.codecs:
             if each.is_rtx:
                 self._rtx_of[each.payload_type] = each.apt
@@ -253,7 +256,13 @@ class InboundRtp:
             self._time.sender_report(ntp * NTP_UNIT, rtp_timestamp, now)
 
     def _estimate(self, packet: RtpPacket, now: float) -> None:
-        if self._bandwidth is None or not self._abs_send_time:
+        """Feedback on what the path can take: the sender's own estimate needs arrivals, else ours has to do."""
+        if self._transport_wide:
+            number = packet.extension(self._transport_wide)
+            if number is not None and len(number) == 2:
+                self._bandwidth.arrived_as(int.from_bytes(number, "big"), packet.ssrc, self._out, now)
+                return
+        if not self._abs_send_time:
             return
         sent = packet.extension(self._abs_send_time)
         if sent is None or len(sent) != 3:

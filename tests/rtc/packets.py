@@ -16,17 +16,31 @@ H264 = CAPABILITIES["video"][2]
 OPUS = CAPABILITIES["audio"][0]
 PCMU = next(each for each in CAPABILITIES["audio"] if each.name == "PCMU")
 SEND_TIME_ID = 3
+TRANSPORT_WIDE_ID = 4
 
 
 def packet(
-    codec: Codec, sequence: int, timestamp: int, payload: bytes, *, ssrc: int = 5, send_time: int | None = None
+    codec: Codec,
+    sequence: int,
+    timestamp: int,
+    payload: bytes,
+    *,
+    ssrc: int = 5,
+    send_time: int | None = None,
+    number: int | None = None,
 ) -> RtpPacket:
-    """One packet with the marker set, with an absolute sending time if it is given."""
-    head = bytes([0x90 if send_time is not None else 0x80, 0x80 | codec.payload_type])
+    """One packet with the marker set; with an absolute sending time and a transport-wide number if they are given."""
+    extensions = b""
+    if send_time is not None:
+        extensions += bytes([SEND_TIME_ID << 4 | 2]) + (send_time & 0xFFFFFF).to_bytes(3, "big")
+    if number is not None:
+        extensions += bytes([TRANSPORT_WIDE_ID << 4 | 1]) + (number & 0xFFFF).to_bytes(2, "big")
+    head = bytes([0x90 if extensions else 0x80, 0x80 | codec.payload_type])
     head += (sequence & 0xFFFF).to_bytes(2, "big") + (timestamp & 0xFFFFFFFF).to_bytes(4, "big")
     head += ssrc.to_bytes(4, "big")
-    if send_time is not None:
-        head += b"\xbe\xde\x00\x01" + bytes([SEND_TIME_ID << 4 | 2]) + (send_time & 0xFFFFFF).to_bytes(3, "big")
+    if extensions:
+        extensions += bytes(-len(extensions) % 4)
+        head += b"\xbe\xde" + (len(extensions) // 4).to_bytes(2, "big") + extensions
     return RtpPacket(head + payload)
 
 

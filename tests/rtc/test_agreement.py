@@ -120,6 +120,7 @@ def test_extensions_are_taken_as_the_other_side_sees_them() -> None:
     assert agreement.extensions_taken(video) == [
         Extension(3, codecs.MID),
         Extension(4, codecs.ABS_SEND_TIME),
+        Extension(7, codecs.TRANSPORT_WIDE),
         Extension(9, codecs.RID, "recvonly"),
         Extension(10, codecs.REPAIRED_RID, "recvonly"),
     ]

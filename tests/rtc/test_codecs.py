@@ -98,7 +98,7 @@ def test_common_has_their_order_and_numbers_and_the_feedback_of_both() -> None:
     ]
     first, second, third = common(ours, theirs)
     assert numbers([first, second, third]) == [108, 96, 97]
-    assert (second.name, second.feedback, second.fmtp) == ("VP8", ("nack", "goog-remb"), "")
+    assert (second.name, second.feedback, second.fmtp) == ("VP8", ("nack", "goog-remb", "transport-cc"), "")
     assert (third.name, third.apt) == ("rtx", 96)
     assert numbers(common([each for each in ours if not each.is_rtx], theirs)) == [108, 96]
     assert common(ours, []) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.feedback import MAX_SSRCS, Bandwidth, Feedback
+from peer.rtc.feedback import FEEDBACK_INTERVAL, MAX_SSRCS, Bandwidth, Feedback
 
 
 def said(method: str, *arguments: Any) -> Any:
@@ -75,3 +77,18 @@ def test_an_estimate_names_the_newest_streams_only() -> None:
         now += 0.01
         _, named = bandwidth.arrived(int(now * (1 << 18)) & 0xFFFFFF, 1000, ssrc, now) or (0, named)
     assert len(named) == MAX_SSRCS and min(named) > 900
+
+
+@pytest.mark.virtual_time
+async def test_arrivals_are_told_every_tenth_of_a_second_while_there_are_any() -> None:
+    sent: list[bytes] = []
+    bandwidth, out = Bandwidth(), Feedback(7, sent.append)
+    for number in range(30):
+        bandwidth.arrived_as(number, 5, out, time.monotonic())
+        await asyncio.sleep(FEEDBACK_INTERVAL / 10)
+    await asyncio.sleep(10)
+    packets = [packet for data in sent for packet in RtcpPacket.parse(data)]
+    assert 3 <= len(packets) <= 4
+    for packet in packets:
+        assert isinstance(packet, RtcpRtpfbPacket)
+        assert (packet.fmt, packet.ssrc, packet.media_ssrc) == (15, 7, 5)

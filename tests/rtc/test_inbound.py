@@ -10,7 +10,7 @@ import pytest
 
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
-from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, VP8, VP8_RTX, opus, packet, pictures
+from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, TRANSPORT_WIDE_ID, VP8, VP8_RTX, opus, packet, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiortc.rtp import RtcpReceiverInfo
 
     from peer.rtc.frames import EncodedFrame, Kind
+    from peer.rtc.transportwide import Arrivals
 
 PICTURES = pictures(4)
 
@@ -29,6 +30,8 @@ class Out:
         self.asked: asyncio.Queue[tuple[int, list[int]]] = asyncio.Queue()
         self.plis: list[int] = []
         self.rembs: list[tuple[int, list[int]]] = []
+        self.told: list[int] = []
+        """Streams whose sender was told of arrivals."""
         self.reports: asyncio.Queue[list[RtcpReceiverInfo]] = asyncio.Queue()
 
     def nack(self, media_ssrc: int, lost: list[int]) -> None:
@@ -39,6 +42,9 @@ class Out:
 
     def remb(self, bitrate: int, ssrcs: list[int]) -> None:
         self.rembs.append((bitrate, ssrcs))
+
+    def transport_wide(self, arrivals: Arrivals, media_ssrc: int, now: float) -> None:
+        self.told.append(media_ssrc)
 
     def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
         self.reports.put_nowait(reports)
@@ -206,6 +212,31 @@ async def test_the_bandwidth_is_estimated(video: Receiving) -> None:
         one = packet(VP8, number, number * 900, PICTURES[0], send_time=int(at * (1 << 18)))
         video.stream.rtp(one, now + at)
     assert video.out.rembs and all(ssrcs == [5] for _, ssrcs in video.out.rembs)
+
+
+@pytest.mark.virtual_time
+async def test_a_sender_that_numbers_its_packets_is_told_of_arrivals_instead(video: Receiving) -> None:
+    video.stream.configure(
+        ReceiveParameters([VP8, VP8_RTX], abs_send_time=SEND_TIME_ID, transport_wide=TRANSPORT_WIDE_ID)
+    )
+    now = time.monotonic()
+    for number in range(400):
+        sent = int(number * 0.01 * (1 << 18))
+        one = packet(VP8, number, number * 900, PICTURES[0], send_time=sent, number=number)
+        video.stream.rtp(one, now + number * 0.01)
+    await asyncio.sleep(1)
+    assert video.out.rembs == [] and video.out.told == [5]
+
+
+@pytest.mark.virtual_time
+async def test_a_sender_that_does_not_number_them_is_told_an_estimate(video: Receiving) -> None:
+    video.stream.configure(ReceiveParameters([VP8], abs_send_time=SEND_TIME_ID, transport_wide=TRANSPORT_WIDE_ID))
+    now = time.monotonic()
+    for number in range(400):
+        one = packet(VP8, number, number * 900, PICTURES[0], send_time=int(number * 0.01 * (1 << 18)))
+        video.stream.rtp(one, now + number * 0.01)
+    await asyncio.sleep(1)
+    assert video.out.rembs and video.out.told == []
 
 
 @pytest.mark.virtual_time
