@@ -92,7 +92,7 @@ def _video(number: int, name: str, fmtp: str = "") -> tuple[Codec, Codec]:
 _H264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id="
 CAPABILITIES: dict[str, tuple[Codec, ...]] = {
     "audio": (
-        codec("audio", "opus", 48000, 2, 96, "minptime=10;useinbandfec=1", [TRANSPORT_FEEDBACK]),
+        codec("audio", "opus", 48000, 2, 96, "minptime=10;useinbandfec=1", ["nack", TRANSPORT_FEEDBACK]),
         codec("audio", "G722", 8000, 1, 9),
         codec("audio", "PCMU", 8000, 1, 0),
         codec("audio", "PCMA", 8000, 1, 8),

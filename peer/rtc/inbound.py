@@ -165,7 +165,7 @@ class InboundRtp:
         """Another stream takes over (a replaced track, another codec): a new buffer, the counters go on."""
         self._keep_counters()
         self._ssrc, self._codec = ssrc, codec
-        self._buffer, self._epoch = JitterBuffer(codec), 0
+        self._buffer, self._epoch = JitterBuffer(codec, retransmission=True), 0
         self._time = self._clock.track(self, codec.clock_rate)
         self._time.restart()
 

@@ -28,6 +28,8 @@ MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
 MAX_PLI_INTERVAL = 1.0
 REMEMBERED = 1024
+UNANSWERED = 10
+"""Packets of sound that were asked for in vain, and never one that came: the sender keeps none, waiting is useless."""
 MALFORMED = PADDING = Chunk(b"", False, False)
 
 
@@ -53,7 +55,8 @@ class _Held(NamedTuple):
 class JitterBuffer:
     """Puts the packets of one stream (one SSRC at a time) in order and together; all times are seconds.
 
-    `retransmission`: missing packets may be asked for; by default so for video. `hand_out_broken`: after a loss go on
+    `retransmission`: missing packets are asked for; by default so for video. For sound that ends when it is of no use:
+    many senders send it again although they do not say so, others never do. `hand_out_broken`: after a loss go on
     handing out whole frames although the pictures they build on are missing. Raises ValueError for a codec without a
     payload format here (`peer.rtc.payload.depacketiser_for`).
     """
@@ -71,6 +74,7 @@ class JitterBuffer:
             self._assembler = AudioAssembler(depacketiser, self.counters, codec.clock_rate)
         self._parse = depacketiser.parse
         self._retransmission = self.video if retransmission is None else retransmission
+        self._unanswered = 0
         self._skip_to_keyframe = self.video and not hand_out_broken
         self._missing = MissingPackets()
         self._held: dict[int, _Held] = {}
@@ -190,6 +194,7 @@ class JitterBuffer:
             return
         self.counters.late += 1
         if given_up.tries:
+            self._unanswered = 0
             self._learn_rtt(now - given_up.asked, given_up.tries)
         elif isinstance(self._assembler, AudioAssembler):
             self._assembler.overdue(now - given_up.noticed)
@@ -200,6 +205,7 @@ class JitterBuffer:
         missing = self._missing.found(sequence)
         if missing.tries:
             self.counters.recovered += 1
+            self._unanswered = 0
             self._learn_rtt(now - missing.asked, missing.tries)
         else:
             self.counters.reordered += 1
@@ -254,12 +260,15 @@ class JitterBuffer:
     def _give_up(self, sequences: list[int]) -> None:
         """Wait no longer for these, the lowest ones that are missing, and hand on what they held up."""
         for sequence in sequences:
-            self._given_up[sequence] = self._missing.found(sequence)
+            missing = self._given_up[sequence] = self._missing.found(sequence)
+            self._unanswered += missing.tries > 0
             if len(self._given_up) > REMEMBERED:
                 del self._given_up[next(iter(self._given_up))]
             self._assembler.lost()
             self._release(sequence + 1)
         self.counters.lost_given_up += len(sequences)
+        if self._unanswered >= UNANSWERED and not self.video and not self.counters.recovered:
+            self._retransmission = False
 
     # Feedback
 

@@ -218,13 +218,24 @@ class Meeting:
         self._stops: list[Callable[[], None]] = []
         self.arrived: collections.Counter[int] = collections.Counter()
         """Packets of RTP that came, by SSRC, whatever became of them."""
+        self.lost: set[int] = set()
+        """Sequence numbers of those that were lost on purpose, see `lose`."""
+        self._loses = (-1, 1)
         self._packet = self.pc.path.dtls.packet
         self.pc.path.dtls.packet = self._count  # type: ignore[method-assign]
 
     def _count(self, data: bytes) -> None:
         if len(data) >= 12 and 127 < data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
-            self.arrived[int.from_bytes(data[8:12], "big")] += 1
+            number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
+            self.arrived[ssrc] += 1
+            if ssrc == self._loses[0] and number % self._loses[1] == 0 and number not in self.lost:
+                self.lost.add(number)
+                return
         self._packet(data)
+
+    async def lose(self, mid: str, every: int) -> None:
+        """Of what the browser sends on an m-line, every so many-th packet is lost from now on; not when sent again."""
+        self._loses = (await self.browser.evaluate(f"outbound('{mid}')"))["ssrc"], every
 
     # What both sides do
 

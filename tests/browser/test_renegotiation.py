@@ -195,6 +195,18 @@ async def test_hold_mute_and_another_source(browser: Browser) -> None:
         await met.messages()
 
 
+@pytest.mark.parametrize("mid", ["0", "1"], ids=["sound", "pictures"])
+async def test_what_is_lost_is_sent_again(browser: Browser, mid: str) -> None:
+    """Both browsers keep sound too, though their descriptions do not say so."""
+    async with meeting(browser) as met:
+        await met.browser_begins()
+        await met.hears(mid)
+        await met.lose(mid, every=10)
+        await met.hears(mid, 100)
+        assert len(met.lost) >= 5
+        assert met.track(mid).counts()[""].lost <= len(met.lost) / 2
+
+
 @pytest.mark.parametrize("polite", [True, False], ids=["we give way", "the browser gives way"])
 async def test_offers_that_cross(browser: Browser, polite: bool) -> None:
     async with meeting(browser, polite=polite) as met:

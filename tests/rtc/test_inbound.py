@@ -102,6 +102,15 @@ async def test_what_is_lost_is_asked_for_and_taken_when_it_comes_again(video: Re
     assert video.stream.counts().nacks == 1
 
 
+async def test_sound_that_is_lost_is_asked_for_too(audio: Receiving) -> None:
+    (data,) = opus()
+    for number in (0, 2):
+        audio.take(OPUS, number, number * 960, data)
+    assert await asyncio.wait_for(audio.out.asked.get(), 10) == (5, [1])
+    audio.take(OPUS, 1, 960, data)
+    assert [frame.timestamp for frame in audio.frames] == [0, 960, 1920]
+
+
 async def test_probes_and_retransmissions_of_nothing_are_dropped(video: Receiving) -> None:
     video.take(VP8_RTX, 77, 0, b"\x00\x01" + PICTURES[1], ssrc=6)
     video.take(VP8, 0, 0, PICTURES[0])

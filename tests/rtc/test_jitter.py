@@ -7,7 +7,7 @@ import random
 import pytest
 
 from peer.rtc.frames import Codec
-from peer.rtc.jitter import Feedback, JitterBuffer
+from peer.rtc.jitter import UNANSWERED, Feedback, JitterBuffer
 from tests.rtc.bad_link import DELTA, KEYFRAME, OPUS, QUIET, VP8, Packet, put, put_all, started, video, vp8_frame
 
 # The everyday case
@@ -175,6 +175,30 @@ def test_the_deadline_for_audio_leaves_time_for_an_answer(rtt: float, deadline: 
     buffer.set_rtt(rtt)
     assert buffer.deadline == pytest.approx(deadline)
     assert JitterBuffer(OPUS).deadline == pytest.approx(0.04)
+
+
+def test_sound_is_not_waited_for_when_the_sender_keeps_none() -> None:
+    buffer = JitterBuffer(OPUS, retransmission=True)
+    asked = 0
+    for number in range(0, 60, 2):
+        now = number * 0.5
+        put(buffer, Packet(number, number * 24000, b"x"), now)
+        asked += len(buffer.feedback(now + 0.01).nack)
+        buffer.frames(now + 0.5)
+    assert asked == UNANSWERED
+    assert buffer.deadline == pytest.approx(0.02), "what the sound itself needs"
+
+
+def test_sound_that_came_again_once_is_asked_for_ever_after() -> None:
+    buffer = JitterBuffer(OPUS, retransmission=True)
+    for number in (0, 2):
+        put(buffer, Packet(number, number * 960, b"x"), 0.0)
+    assert buffer.feedback(0.01).nack == [1]
+    put(buffer, Packet(1, 960, b"x"), 0.03)
+    for number in range(4, 60, 2):
+        put(buffer, Packet(number, number * 960, b"x"), number * 0.5)
+        assert buffer.feedback(number * 0.5 + 0.01).nack == [number - 1]
+        buffer.frames(number * 0.5 + 0.5)
 
 
 # Giving up
