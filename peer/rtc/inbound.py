@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from peer.rtc.feedback import Bandwidth, Feedback, RtcpReceiverInfo
 from peer.rtc.frames import Codec, EncodedFrame
+from peer.rtc.freezes import Freezes
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
 from peer.rtc.payload import depacketiser_for
 from peer.rtc.rtp import ReceptionStatistics
@@ -63,6 +64,10 @@ class InboundCounts:
     nacks: int = 0
     plis: int = 0
     jitter: float = 0.0
+    freezes: int = 0
+    frozen: float = 0.0
+    pauses: int = 0
+    paused: float = 0.0
 
 
 class InboundRtp:
@@ -110,6 +115,7 @@ class InboundRtp:
         self._lost_before = 0
         self._nacks_before = 0
         self._dropped_before = 0
+        self._freezes = Freezes()
         self._closed = False
 
     def configure(self, parameters: ReceiveParameters) -> None:
@@ -202,6 +208,8 @@ class InboundRtp:
             self._epoch = frame.epoch
             self._time.restart()
         self._frames += 1
+        if self._kind == "video":
+            self._freezes.frame(now)
         if frame.keyframe and self._keyframe_tries is not None:
             self._keyframe_came()
         self._hand_on(
@@ -328,6 +336,10 @@ class InboundRtp:
             nacks=self._nacks_before + (counters.nacks if counters else 0),
             plis=self._pli_asked,
             jitter=main.jitter_seconds if main else 0.0,
+            freezes=self._freezes.freezes,
+            frozen=self._freezes.frozen,
+            pauses=self._freezes.pauses,
+            paused=self._freezes.paused,
         )
 
     def _keep_counters(self) -> None:

@@ -198,6 +198,10 @@ class RemoteTrack:
             jitter=main.jitter if main else 0.0,
             frame_width=self.width,
             frame_height=self.height,
+            freeze_count=main.freezes if main else 0,
+            total_freezes_duration=main.frozen if main else 0.0,
+            pause_count=main.pauses if main else 0,
+            total_pauses_duration=main.paused if main else 0.0,
         )
 
     def counts(self) -> dict[str, InboundCounts]:

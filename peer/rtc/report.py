@@ -34,6 +34,10 @@ class InboundRtpStreamStats(RTCInboundRtpStreamStats):
     pliCount: int
     frameWidth: int
     frameHeight: int
+    freezeCount: int
+    totalFreezesDuration: float
+    pauseCount: int
+    totalPausesDuration: float
 
 
 @dataclass
@@ -131,6 +135,10 @@ def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> In
         pliCount=counts.plis,
         frameWidth=layer.width if layer else remote.width,
         frameHeight=layer.height if layer else remote.height,
+        freezeCount=counts.freezes,
+        totalFreezesDuration=counts.frozen,
+        pauseCount=counts.pauses,
+        totalPausesDuration=counts.paused,
     )
 
 

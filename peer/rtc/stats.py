@@ -28,6 +28,14 @@ class InboundStats:
     """Seconds."""
     frame_width: int
     frame_height: int
+    freeze_count: int = 0
+    """Pictures that stood for much longer than usual."""
+    total_freezes_duration: float = 0.0
+    """Seconds."""
+    pause_count: int = 0
+    """Pictures that stood for more than five seconds; those are no freezes."""
+    total_pauses_duration: float = 0.0
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,11 @@ class Arrivals:
 
     def _forget(self, before: float) -> None:
         """What came before that time and was told."""
-        for number, at in list(self._arrived.items()):  # in the order in which they came
-            if at >= before:
-                break
-            if number < self._next:
-                del self._arrived[number]
+        while self._arrived:
+            number = next(iter(self._arrived))  # they are in the order in which they came
+            if self._arrived[number] >= before or number >= self._next:
+                return
+            del self._arrived[number]
 
 
 def _packet(

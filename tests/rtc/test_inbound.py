@@ -214,6 +214,15 @@ async def test_no_keyframe_is_asked_of_sound(audio: Receiving) -> None:
     assert audio.out.plis == []
 
 
+async def test_pictures_that_stand_still_are_counted(video: Receiving) -> None:
+    now = time.monotonic()
+    for number in range(20):
+        now += 1.0 if number == 15 else 0.03
+        video.stream.rtp(packet(VP8, number, number * 3000, PICTURES[min(number, 1)]), now)
+    counts = video.stream.counts()
+    assert (counts.freezes, counts.pauses) == (1, 0) and counts.frozen == pytest.approx(1.0)
+
+
 async def test_the_bandwidth_is_estimated(video: Receiving) -> None:
     now = time.monotonic()
     for number in range(400):

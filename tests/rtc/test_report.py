@@ -53,8 +53,10 @@ def inbound(receiver: Receiver) -> list[Any]:
 
 
 def test_what_came_of_a_stream() -> None:
-    counts = InboundCounts("VP8", 5, 100, 3, 9000, 30, 2, 7, 1, 0.002)
+    counts = InboundCounts("VP8", 5, 100, 3, 9000, 30, 2, 7, 1, 0.002, 4, 1.5, 1, 6.5)
     entry, remote = inbound(Receiver({"": counts}))
+    assert (entry.freezeCount, entry.totalFreezesDuration) == (4, 1.5)
+    assert (entry.pauseCount, entry.totalPausesDuration) == (1, 6.5)
     assert isinstance(entry, RTCInboundRtpStreamStats) and entry.type == "inbound-rtp"
     assert (entry.ssrc, entry.kind, entry.transportId, entry.mid, entry.rid) == (5, "video", "transport_1", "1", "")
     assert (entry.packetsReceived, entry.packetsLost, entry.jitter, entry.codec) == (100, 3, 0.002, "VP8")
