@@ -47,7 +47,7 @@ class Bandwidth:
         self._newest: tuple[Feedback, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def arrived_as(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
+    def note_arrival(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that has this transport-wide number; `out` tells its sender, soon."""
         self._arrivals.add(number, now)
         self._newest = out, ssrc

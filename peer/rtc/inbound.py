@@ -268,7 +268,7 @@ class InboundRtp:
         if self._transport_wide:
             number = packet.extension(self._transport_wide)
             if number is not None and len(number) == 2:
-                self._bandwidth.arrived_as(int.from_bytes(number, "big"), packet.ssrc, self._out, now)
+                self._bandwidth.note_arrival(int.from_bytes(number, "big"), packet.ssrc, self._out, now)
                 return
         if not self._abs_send_time:
             return

@@ -84,7 +84,7 @@ async def test_arrivals_are_told_every_tenth_of_a_second_while_there_are_any() -
     sent: list[bytes] = []
     bandwidth, out = Bandwidth(), Feedback(7, sent.append)
     for number in range(30):
-        bandwidth.arrived_as(number, 5, out, time.monotonic())
+        bandwidth.note_arrival(number, 5, out, time.monotonic())
         await asyncio.sleep(FEEDBACK_INTERVAL / 10)
     await asyncio.sleep(10)
     packets = [packet for data in sent for packet in RtcpPacket.parse(data)]
