@@ -165,7 +165,7 @@ def browser_troubles() -> list[Trouble]:
     over_tcp = Row(Kind.UDP_BLOCKED, Kind.PUBLIC, frozenset({Help.ICE_TCP}), engines=("chromium", "peer"))
     return [
         Trouble("outage", home, 5),
-        Trouble("new LAN address", home),
+        Trouble("new LAN address", home, after=8),
         Trouble("new WAN address", home, after=8),
         Trouble("both restart", home),
         Trouble("both restart", chromium_first),

@@ -17,6 +17,9 @@ NOTICED_SECONDS = 3.5
 """`disconnected` is due 3 s after the network went away; half a second more for a busy machine."""
 BACK_SECONDS = 2.5
 """Media is due half a second after the network is back; two more for a busy machine."""
+CHROMIUM_HOLDS_ON = 2.5
+"""Told of our new address, Chromium goes on over the path that is dead in 1 of 10 runs, though another is checked and
+nominated by then, until it has heard nothing over it for so long. What it takes us for then is not understood."""
 BACK_OVER_TCP_SECONDS = 8.0
 """A TCP connection to a relay sends again only after a pause that grows with the outage."""
 
@@ -69,6 +72,8 @@ def _noticed(trouble: Trouble, outcome: Outcome) -> None:
 def _back(trouble: Trouble, outcome: Outcome) -> None:
     """Media flows again, both ways, and nothing but the outage itself was missed."""
     limit = BACK_OVER_TCP_SECONDS if Kind.UDP_BLOCKED in (trouble.row.first, trouble.row.second) else BACK_SECONDS
+    if trouble.what == "new LAN address" and "chromium" in trouble.row.engines:
+        limit += CHROMIUM_HOLDS_ON
     if trouble.what == "new WAN address":
         limit = trouble.after  # nobody is told: it has to be missed first
     streams = [(name, gap) for gaps in outcome.gaps for name, gap in gaps.items() if name != "ping"] or [
