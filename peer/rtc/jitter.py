@@ -27,6 +27,8 @@ DEFAULT_RTT = 0.100
 MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
 MAX_PLI_INTERVAL = 1.0
+MAX_AUDIO_MISSING = 10
+"""Packets of sound, 20 ms mostly: what misses more was away, and its beginning would come too late in any case."""
 REMEMBERED = 1024
 UNANSWERED = 10
 """Packets of sound that were asked for in vain, and never one that came: the sender keeps none, waiting is useless."""
@@ -75,6 +77,7 @@ class JitterBuffer:
         self._parse = depacketiser.parse
         self._retransmission = self.video if retransmission is None else retransmission
         self._unanswered = 0
+        self._most_missing = MAX_MISSING if self.video else MAX_AUDIO_MISSING
         self._skip_to_keyframe = self.video and not hand_out_broken
         self._missing = MissingPackets()
         self._held: dict[int, _Held] = {}
@@ -156,7 +159,7 @@ class JitterBuffer:
         chunk = self._read(payload)
         packet = _Held(timestamp, chunk, now, marker)
         if ahead > 0:
-            if len(self._missing) + ahead - 1 > MAX_MISSING:
+            if len(self._missing) + ahead - 1 > self._most_missing:
                 self._give_up(self._missing.below(sequence))
                 self.counters.lost_given_up += ahead - 1
                 self._assembler.lost()

@@ -201,6 +201,15 @@ def test_sound_that_came_again_once_is_asked_for_ever_after() -> None:
         buffer.frames(number * 0.5 + 0.5)
 
 
+def test_after_an_outage_sound_goes_on_at_once() -> None:
+    buffer = JitterBuffer(OPUS, retransmission=True)
+    put(buffer, Packet(0, 0, b"a"), 0.0)
+    assert put(buffer, Packet(100, 96000, b"b"), 2.0) == [96000]
+    assert buffer.feedback(2.01) == QUIET and buffer.counters.lost_given_up == 99
+    put(buffer, Packet(102, 97920, b"c"), 2.04)
+    assert buffer.feedback(2.05).nack == [101]
+
+
 # Giving up
 
 
