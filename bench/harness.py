@@ -29,10 +29,11 @@ class NotHere(Exception):
     """What a comparison needs is not installed; the text says what to do."""
 
 
-def arguments(description: str, *, runs: int) -> argparse.ArgumentParser:
-    """The options that every comparison has."""
+def arguments(description: str, *, runs: int | None = None) -> argparse.ArgumentParser:
+    """The options that every comparison has; `--runs` where a case is run more than once."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--runs", type=int, default=runs, help=f"runs of each case (default: {runs})")
+    if runs is not None:
+        parser.add_argument("--runs", type=int, default=runs, help=f"runs of each case (default: {runs})")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     return parser
 
@@ -112,6 +113,16 @@ def show(reports: Sequence[Report], *, as_json: bool) -> None:
     for report in reports:
         console.print(report.title)
         console.print(report.table())
+
+
+def show_measured(measuring: Coroutine[Any, Any, Sequence[Report]], *, as_json: bool) -> None:
+    """Measures, and prints what came of it, or what has to be installed first."""
+    try:
+        reports = asyncio.run(measuring)
+    except NotHere as reason:
+        print(reason)
+        return
+    show(reports, as_json=as_json)
 
 
 def progress(text: str) -> None:

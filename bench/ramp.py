@@ -13,7 +13,7 @@ import asyncio
 import time
 from typing import Any
 
-from harness import NotHere, Report, arguments, progress, show
+from harness import Report, arguments, progress, show_measured
 from relay import Relay, participants
 
 SAMPLES = (6, 12, 18, 24, 30)
@@ -78,15 +78,11 @@ def _read(samples: list[dict[str, Any]]) -> tuple[list[float], list[str]]:
 
 
 def main() -> None:
-    parser = arguments("What Chromium sends us over time, beside what it sends Chromium", runs=1)
+    parser = arguments("What Chromium sends us over time, beside what it sends Chromium")
     parser.add_argument("--stock", action="store_true", help="to aiortc's own connection too")
     chosen = parser.parse_args()
-    try:
-        reports = asyncio.run(measure(OTHERS | ({"aiortc": "stock 1"} if chosen.stock else {})))
-    except NotHere as reason:
-        print(reason)
-        return
-    show(reports, as_json=chosen.json)
+    others = OTHERS | ({"aiortc": "stock 1"} if chosen.stock else {})
+    show_measured(measure(others), as_json=chosen.json)
 
 
 if __name__ == "__main__":

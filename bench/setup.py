@@ -27,7 +27,7 @@ import socket
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from harness import NotHere, Report, arguments, median, percentile, show
+from harness import NotHere, Report, arguments, median, percentile, show_measured
 from relay import HERE as GOOD
 from relay import PATIENCE, Relay, participants
 
@@ -142,12 +142,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     calls = CALLS | (STOCK_CALLS if chosen.stock else {})
-    try:
-        reports = asyncio.run(measure(calls, chosen.runs))
-    except NotHere as reason:
-        print(reason)
-        return
-    show(reports, as_json=chosen.json)
+    show_measured(measure(calls, chosen.runs), as_json=chosen.json)
 
 
 if __name__ == "__main__":
