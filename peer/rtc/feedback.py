@@ -44,21 +44,17 @@ class Bandwidth:
 
     def __init__(self) -> None:
         self._arrivals = Arrivals()
-        self._newest: tuple[Feedback, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def note_arrival(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that has this transport-wide number; `out` tells its sender, soon."""
         self._arrivals.add(number, now)
-        self._newest = out, ssrc
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell, out, ssrc)
 
-    def _tell(self) -> None:
+    def _tell(self, out: Feedback, ssrc: int) -> None:
         self._timer = None
-        if self._newest is not None:
-            out, ssrc = self._newest
-            out.transport_wide(self._arrivals, ssrc, time.monotonic())
+        out.transport_wide(self._arrivals, ssrc, time.monotonic())
 
     @cached_property
     def _estimator(self) -> RemoteBitrateEstimator:

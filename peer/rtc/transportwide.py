@@ -40,11 +40,6 @@ class Arrivals:
         """The first that was not told yet."""
         self._count = 0
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to tell."""
-        return self._highest is not None and self._next <= self._highest
-
     def add(self, number: int, now: float) -> None:
         """Packet `number`, 16 bits, came."""
         extended = self._extended(number)
