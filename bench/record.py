@@ -1,240 +1,154 @@
-"""What it costs to record one call: ours, which remuxes, beside aiortc's MediaRecorder, which encodes again.
+"""What it costs to record calls: ours, which remuxes, beside Janus, GStreamer and aiortc's MediaRecorder.
 
-A sender process sends the same pre-encoded 720p30 VP8 and Opus to each recorder in turn, each in a fresh process. CPU
-is that of the recorder process per second of call, once the call is up; pictures are those in its file of those sent.
+One process sends the same encoded 720p30 and Opus to each recorder in turn, over 1, 4 and 8 calls at a time, each
+recorder in a fresh process. CPU is that of the recorder's process, per second of a call; a packet is one that was sent;
+the lag is that of the recorder's event loop; pictures are those in the files of those sent.
 
-    python bench/record.py [--seconds 10]
+    python bench/record.py [--seconds 10] [--calls 1 4 8] [--codec VP8 H264] [--only ours Janus] [--json]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import multiprocessing
+import struct
 import tempfile
-import time
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
-import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.contrib.media import MediaRecorder
-from rich.console import Console
-from rich.table import Table
+from harness import NotHere, Report, arguments, progress, show_measured
+from recorders import RECORDERS, cpu_seconds, p99, resident_bytes
+from sending import FPS, HEIGHT, WIDTH, Clip, clip
+from sending import run as run_sender
 
-from peer.link import Link, Observer, Options
-from peer.recording.group import Recorder
-from signaling.messages import SessionDescription
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
-WIDTH, HEIGHT, FPS, CLIP_SECONDS = 1280, 720, 30, 4
-
-
-def video_clip() -> list[bytes]:
-    """Four seconds of VP8 with noise in it, a keyframe each second."""
-    encoder: Any = av.CodecContext.create("libvpx", "w")
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.bit_rate = WIDTH, HEIGHT, "yuv420p", 3_000_000
-    encoder.framerate, encoder.time_base, encoder.gop_size = FPS, Fraction(1, FPS), FPS
-    encoder.options = {"deadline": "realtime", "cpu-used": "-8"}
-    noise = np.random.default_rng(1).integers(40, 200, (HEIGHT // 2, WIDTH, 3), np.uint8)
-    packets = []
-    for number in range(FPS * CLIP_SECONDS):
-        picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-        picture[HEIGHT // 2 :] = np.roll(noise, 4 * number, axis=1)
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-        frame.pts = number
-        packets += encoder.encode(frame)
-    return [bytes(packet) for packet in [*packets, *encoder.encode(None)]]
-
-
-def audio_clip() -> list[bytes]:
-    """Four seconds of a tone in Opus."""
-    encoder: Any = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48000, "mono", "s16", 32000
-    tone = (np.sin(np.arange(48000 * CLIP_SECONDS) * 440 * 2 * np.pi / 48000) * 3000).astype(np.int16)
-    packets = []
-    for start in range(0, len(tone), 960):
-        frame = av.AudioFrame.from_ndarray(tone[None, start : start + 960], format="s16", layout="mono")
-        frame.sample_rate, frame.pts = 48000, start
-        packets += encoder.encode(frame)
-    return [bytes(packet) for packet in packets]
-
-
-class Encoded(MediaStreamTrack):
-    """Sends a clip over and over, in real time, without encoding it."""
-
-    def __init__(self, kind: str, frames: list[bytes], interval: float, clock: int) -> None:
-        super().__init__()
-        self.kind = kind
-        self._frames, self._interval, self._clock = frames, interval, clock
-        self._start: float | None = None
-        self.sent = 0
-
-    async def recv(self) -> Any:
-        self._start = self._start or time.monotonic()
-        await asyncio.sleep(max(0.0, self._start + self.sent * self._interval - time.monotonic()))
-        packet = av.Packet(self._frames[self.sent % len(self._frames)])
-        packet.pts, packet.time_base = round(self.sent * self._interval * self._clock), Fraction(1, self._clock)
-        self.sent += 1
-        return packet
-
-
-async def send(pipe: Connection, video: list[bytes], audio: list[bytes]) -> None:
-    """Offer, take the answer, send until told to stop; answers each "count" with the pictures sent so far."""
-    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    pictures = Encoded("video", video, 1 / FPS, 90000)
-    pc.addTrack(Encoded("audio", audio, 0.02, 48000))
-    pc.addTrack(pictures)
-    await pc.setLocalDescription(await pc.createOffer())
-    pipe.send(pc.localDescription.sdp)
-    answer = await asyncio.to_thread(pipe.recv)
-    await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    while await asyncio.to_thread(pipe.recv) == "count":
-        pipe.send(pictures.sent)
-    await pc.close()
-
-
-class Ours:
-    """Our connection and recorder."""
-
-    def __init__(self, path: Path) -> None:
-        self._recorder = Recorder(path.parent)
-        self._participant = self._recorder.participant(path.stem, expect=("audio", "video"))
-        self._connection = Link(Options(), self)
-        self._up = asyncio.Event()
-
-    async def answer(self, offer: str) -> str:
-        await self._connection.take(SessionDescription("offer", offer))
-        return (await self._connection.gathered()).sdp
-
-    async def ready(self) -> None:
-        await self._up.wait()
-
-    async def close(self) -> Path:
-        await self._connection.close()
-        (file,) = await self._recorder.finish(self._participant)
-        await self._recorder.close()
-        return file.path
-
-    def connected(self) -> None:
-        self._up.set()
-
-    def track_added(self, track: Any) -> None:
-        self._participant.add(track)
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a connection tells is no matter here."""
-        if name in dir(Observer):
-            return lambda *_: None
-        raise AttributeError(name)
-
-
-class Stock:
-    """aiortc's connection and MediaRecorder."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._recorder = MediaRecorder(str(path))
-        self._pc.on("track", self._recorder.addTrack)
-        self._up = asyncio.Event()
-        self._pc.on("connectionstatechange", lambda: self._pc.connectionState == "connected" and self._up.set())
-
-    async def answer(self, offer: str) -> str:
-        await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return str(self._pc.localDescription.sdp)
-
-    async def ready(self) -> None:
-        await self._up.wait()
-        await self._recorder.start()
-
-    async def close(self) -> Path:
-        try:
-            await self._recorder.stop()
-        finally:
-            await self._pc.close()
-        return self._path
-
-
-RECORDERS: dict[str, tuple[Any, str]] = {
-    "ours, MKV": (Ours, "ours.mkv"),
-    "MediaRecorder, MP4": (Stock, "stock.mp4"),
-    "MediaRecorder, WebM": (Stock, "stock.webm"),
+SETTLE = 3.0
+"""Seconds of recording before the measurement."""
+COLUMNS = {
+    "calls": "d",
+    "recorder": "",
+    "CPU per call": ".2%",
+    "x Janus": ".2f",
+    "us per packet": ".0f",
+    "RSS": ".0f",
+    "MB per added call": ".1f",
+    "lag p99, ms": ".1f",
+    "pictures": ".1%",
 }
 
 
-async def record(pipe: Connection, name: str, folder: Path, seconds: float) -> None:
-    """Answer the offer in the pipe, record, and send back (CPU per second, pictures in the file or an error)."""
-    kind, file = RECORDERS[name]
-    recorder = kind(folder / file)
-    pipe.send(await recorder.answer(await asyncio.to_thread(pipe.recv)))
-    await recorder.ready()
-    await asyncio.sleep(1)
-    pipe.send("up")
-    cpu, start = time.process_time(), time.monotonic()
-    await asyncio.sleep(seconds)
-    share = (time.process_time() - cpu) / (time.monotonic() - start)
+class Sender:
+    """The process that sends."""
+
+    def __init__(self, clip: Clip) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=run_sender, args=(other, clip))
+        self._process.start()
+
+    async def ask(self, *request: Any) -> Any:
+        self._pipe.send(request)
+        return await asyncio.to_thread(self._pipe.recv)
+
+    async def close(self) -> None:
+        await self.ask("close")
+        await asyncio.to_thread(self._process.join, 30)
+
+
+async def measure(name: str, clip: Clip, calls: int, seconds: float) -> tuple[float, float, int, float | None, float]:
+    """CPU per second, seconds of it per packet, bytes of memory, seconds of lag, part of the pictures in the files."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = RECORDERS[name](Path(folder))
+        sender = Sender(clip)
+        try:
+            for number in range(calls):
+                answer = await recording.answer(number, await sender.ask("offer"))
+                await sender.ask("answered", number, answer)
+            await asyncio.sleep(SETTLE)
+            await recording.lag()
+            packets, cpu = await sender.ask("packets"), cpu_seconds(recording.pid)
+            await asyncio.sleep(seconds)
+            spent = cpu_seconds(recording.pid) - cpu
+            packets = await sender.ask("packets") - packets
+            memory, lag = resident_bytes(recording.pid), p99(await recording.lag())
+            sent = sum(await sender.ask("pictures"))
+            files = await recording.close()
+        finally:
+            await sender.close()
+        return spent / seconds / calls, spent / packets, memory, lag, sum(map(pictures, files)) / sent
+
+
+def pictures(path: Path) -> int:
+    """In a file; 0 where it cannot be read."""
+    if path.suffix == ".mjr":
+        return _pictures_of_janus(path.read_bytes())
     try:
-        path = await recorder.close()
         with av.open(str(path)) as container:
-            found: object = sum(1 for packet in container.demux(video=0) if packet.size)
-    except (OSError, ValueError, IndexError) as error:
-        found = f"no file ({error})"
-    pipe.send((share, found))
+            return sum(1 for packet in container.demux(video=0) if packet.size)
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
-def run_sender(pipe: Connection, video: list[bytes], audio: list[bytes]) -> None:
-    asyncio.run(send(pipe, video, audio))
+def _pictures_of_janus(data: bytes) -> int:
+    """RTP packets, each after its length: those with the marker end a picture."""
+    at, found = 0, 0
+    while at + 12 < len(data):
+        if data[at : at + 4] == b"MJR0":  # then the length of a header in JSON; after packets, when they came
+            (length,) = struct.unpack_from("!H", data, at + 8)
+            at += 10 + length
+            continue
+        (length,) = struct.unpack_from("!H", data, at + 8)
+        packet = data[at + 10 : at + 10 + length]
+        found += length > 12 and packet[1] >> 7
+        at += 10 + length
+    return found
 
 
-def run_recorder(pipe: Connection, name: str, folder: str, seconds: float) -> None:
-    asyncio.run(record(pipe, name, Path(folder), seconds))
-
-
-def measure(
-    name: str, clips: tuple[list[bytes], list[bytes]], folder: str, seconds: float
-) -> tuple[float, object, int]:
-    """CPU per second, pictures in the file (or an error), pictures sent."""
-    context = multiprocessing.get_context("spawn")
-    (sender, sender_end), (recorder, recorder_end) = context.Pipe(), context.Pipe()
-    processes = [
-        context.Process(target=run_sender, args=(sender_end, *clips)),
-        context.Process(target=run_recorder, args=(recorder_end, name, folder, seconds)),
-    ]
-    for process in processes:
-        process.start()
-    recorder.send(sender.recv())
-    sender.send(recorder.recv())
-    assert recorder.recv() == "up"
-    share, found = recorder.recv()
-    sender.send("count")
-    sent: int = sender.recv()
-    sender.send("stop")
-    for process in processes:
-        process.join(timeout=30)
-    return share, found, sent
+async def compare(codec: Any, numbers: list[int], only: list[str], seconds: float) -> Report:
+    sent = clip(codec)
+    title = f"{WIDTH}x{HEIGHT} at {FPS}, {codec} {sent.bits / 1e6:.1f} Mbit/s and Opus, {seconds:g} s each"
+    report = Report(title, COLUMNS)
+    first: dict[str, tuple[int, int]] = {}
+    for calls in numbers:
+        rows = []
+        for name in RECORDERS:
+            if only and not any(name.startswith(each) for each in only):
+                continue
+            progress(f"{codec}, {calls} calls, {name}")
+            try:
+                rows.append((name, *await measure(name, sent, calls, seconds)))
+            except NotHere as reason:
+                progress(str(reason))
+        janus = next((cpu for name, cpu, *_ in rows if name.startswith("Janus")), None)
+        for name, cpu, per_packet, memory, lag, found in rows:
+            fewest, least = first.setdefault(name, (calls, memory))
+            added = (memory - least) / 1e6 / (calls - fewest) if calls > fewest else None
+            report.add(
+                calls,
+                name,
+                cpu,
+                cpu / janus if janus else None,
+                per_packet * 1e6,
+                memory / 1e6,
+                added,
+                None if lag is None else lag * 1000,
+                found,
+            )
+    return report
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU of recording one call, ours beside aiortc's MediaRecorder")
-    parser.add_argument("--seconds", type=float, default=10.0)
-    seconds = parser.parse_args().seconds
-    clips = video_clip(), audio_clip()
-    table = Table("recorder", "CPU, share of a core", "x ours", "pictures in the file / sent")
-    ours = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for name in RECORDERS:
-            share, found, sent = measure(name, clips, folder, seconds)
-            ours = ours or share
-            table.add_row(name, f"{share:.1%}", f"{share / ours:.1f}", f"{found} / {sent}")
-    bits = sum(map(len, clips[0])) * 8 / CLIP_SECONDS
-    Console().print(f"One call, {WIDTH}x{HEIGHT} at {FPS}, VP8 {bits / 1e6:.1f} Mbit/s and Opus, {seconds:g} s each")
-    Console().print(table)
+    parser = arguments(__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--calls", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--codec", nargs="+", choices=("VP8", "H264"), default=["VP8", "H264"])
+    parser.add_argument("--only", nargs="+", default=[], help="how the names of the recorders begin")
+    given = parser.parse_args()
+
+    async def measuring() -> list[Report]:
+        return [await compare(codec, given.calls, given.only, given.seconds) for codec in given.codec]
+
+    show_measured(measuring(), as_json=given.json)
 
 
 if __name__ == "__main__":

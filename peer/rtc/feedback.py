@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
@@ -19,6 +16,7 @@ from aiortc.rtp import (
     pack_remb_fci,
 )
 
+from peer.rtc.bandwidth import Arrival, BandwidthEstimator
 from peer.rtc.transportwide import Arrivals
 
 if TYPE_CHECKING:
@@ -27,46 +25,72 @@ if TYPE_CHECKING:
 __all__ = ["Bandwidth", "Feedback", "RtcpReceiverInfo"]
 
 
-MAX_SSRCS = 16
+MAX_SSRCS: Final = 16
 """Streams that an estimate names; of more, those that were not heard for longest are left out."""
-
-
-FEEDBACK_INTERVAL = 0.1
+FEEDBACK_INTERVAL: Final = 0.1
 """Seconds between two packets of transport-wide feedback while media comes."""
+REMB_INTERVAL: Final = 0.5
+"""Seconds between two estimates, unless the path is overused."""
+MAX_NOTED: Final = 2000
+"""Packets that are noted between two feedbacks; beyond, the oldest half goes."""
 
 
 class Bandwidth:
     """What all streams of a path may take together, so simulcast layers and several videos share one.
 
     Senders that number their packets transport-wide are told of the arrivals and work it out themselves. Others are
-    told an estimate, which browsers read as the limit of the whole path.
+    told an estimate, which browsers read as the limit of the whole path. A packet is only noted when it comes; what
+    follows from it is worked out on a timer.
     """
 
     def __init__(self) -> None:
         self._arrivals = Arrivals()
+        self._estimator = BandwidthEstimator()
+        self._numbered: list[tuple[int, float]] = []
+        self._timed: list[Arrival] = []
+        self._heard: dict[int, float] = {}
+        self._told = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def note_arrival(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
+    def numbered(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that has this transport-wide number; `out` tells its sender, soon."""
-        self._arrivals.add(number, now)
+        self._numbered.append((number, now))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell, out, ssrc)
+            self._begin(out, ssrc)
+        elif len(self._numbered) > MAX_NOTED:
+            del self._numbered[: MAX_NOTED // 2]
+
+    def timed(self, sent: int, size: int, ssrc: int, out: Feedback, now: float) -> None:
+        """A packet came that says when it was `sent` (abs-send-time); `out` tells its sender an estimate when due."""
+        self._timed.append(Arrival(sent, now, size))
+        self._heard[ssrc] = now
+        if self._timer is None:
+            self._begin(out, ssrc)
+        elif len(self._timed) > MAX_NOTED:
+            del self._timed[: MAX_NOTED // 2]
+
+    def _begin(self, out: Feedback, ssrc: int) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell, out, ssrc)
 
     def _tell(self, out: Feedback, ssrc: int) -> None:
         self._timer = None
-        out.transport_wide(self._arrivals, ssrc, time.monotonic())
+        now = asyncio.get_running_loop().time()  # the monotonic clock
+        if self._numbered:
+            numbered, self._numbered = self._numbered, []
+            for number, at in numbered:
+                self._arrivals.add(number, at)
+            out.transport_wide(self._arrivals, ssrc, now)
+        if self._timed:
+            timed, self._timed = self._timed, []
+            self._estimate(timed, out, now)
 
-    @cached_property
-    def _estimator(self) -> RemoteBitrateEstimator:
-        return RemoteBitrateEstimator()  # a tenth of what it takes to make a connection, which may carry no video
-
-    def arrived(self, sent: int, size: int, ssrc: int, now: float) -> tuple[int, list[int]] | None:
-        """A packet came, which says when it was `sent` (abs-send-time); returns an estimate when one is due."""
-        estimate = self._estimator.add(round(now * 1000), sent, size, ssrc)
-        heard = self._estimator.ssrcs
-        while len(heard) > MAX_SSRCS:
-            del heard[min(heard, key=heard.__getitem__)]
-        return (estimate[0], list(heard)) if estimate is not None else None
+    def _estimate(self, timed: list[Arrival], out: Feedback, now: float) -> None:
+        estimate = self._estimator.update(timed, now)
+        while len(self._heard) > MAX_SSRCS:
+            del self._heard[min(self._heard, key=self._heard.__getitem__)]
+        if estimate is not None and (now - self._told >= REMB_INTERVAL or self._estimator.usage == "over"):
+            self._told = now
+            out.remb(estimate, list(self._heard))
 
 
 class Feedback:

@@ -92,6 +92,9 @@ class InboundRtp:
         self._rtx_ssrc: dict[int, int] = {}
         """SSRC of retransmissions -> SSRC of what they repair."""
         self._ssrc: int | None = None
+        self._payload_type = -1
+        """Of the stream, once its packets need no looking up."""
+        self._statistics = ReceptionStatistics(1)
         self._codec: Codec | None = None
         self._buffer: JitterBuffer | None = None
         self._time: TrackClock | None = None
@@ -120,6 +123,7 @@ class InboundRtp:
 
     def configure(self, parameters: ReceiveParameters) -> None:
         self._codecs, self._rtx_of, self._rtx_ssrc = {}, {}, dict(parameters.repairs)
+        self._payload_type = -1
         self._abs_send_time = parameters.abs_send_time if self._kind == "video" else 0
         self._transport_wide = parameters.transport_wide
         for each in parameters.codecs:
@@ -133,27 +137,42 @@ class InboundRtp:
             self._report_timer = asyncio.get_running_loop().call_later(1.0, self._report)
 
     def rtp(self, packet: RtpPacket, now: float) -> None:
+        if packet.payload_type == self._payload_type and packet.ssrc == self._ssrc:
+            self._note(packet, now)
+            self._statistics.add(packet.sequence_number, packet.timestamp, now)
+        else:
+            repaired = self._of_another(packet, now)
+            if repaired is None:
+                return
+            packet = repaired
+        buffer = self._buffer
+        assert buffer is not None
+        payload = packet.payload
+        self._bytes += len(payload)
+        if buffer.add(packet.sequence_number, packet.timestamp, payload, now, marker=packet.marker > 0):
+            self._drain(now)
+
+    def _of_another(self, packet: RtpPacket, now: float) -> RtpPacket | None:
+        """What to take of a packet that is not of the stream: it may repair it, or begin another; None for nothing."""
         if self._closed:
-            return
-        self._estimate(packet, now)
+            return None
+        self._note(packet, now)
         carried = self._rtx_of.get(packet.payload_type)
         if carried is not None:
             repaired = self._repaired(packet, carried)
             if repaired is None:
-                return
+                return None
             packet = repaired
         else:
             self._count(packet, now)
         codec = self._codecs.get(packet.payload_type)
         if codec is None:
-            return
-        if packet.ssrc != self._ssrc or codec != self._codec or self._buffer is None:
+            return None
+        if packet.ssrc != self._ssrc or codec != self._codec:
             self._switch(packet.ssrc, codec)
-        buffer = self._buffer
-        assert buffer is not None
-        self._bytes += len(packet.payload)
-        buffer.add(packet.sequence_number, packet.timestamp, packet.payload, now, marker=bool(packet.marker))
-        self._drain(now)
+        if packet.ssrc in self._received:
+            self._payload_type, self._statistics = packet.payload_type, self._received[packet.ssrc]
+        return packet
 
     def _repaired(self, packet: RtpPacket, carried: int) -> RtpPacket | None:
         """The packet that a retransmission carries, None for a probe, or where it repairs another stream."""
@@ -170,7 +189,7 @@ class InboundRtp:
     def _switch(self, ssrc: int, codec: Codec) -> None:
         """Another stream takes over (a replaced track, another codec): a new buffer, the counters go on."""
         self._keep_counters()
-        self._ssrc, self._codec = ssrc, codec
+        self._ssrc, self._codec, self._payload_type = ssrc, codec, -1
         self._buffer, self._epoch = JitterBuffer(codec, retransmission=True), 0
         self._time = self._clock.track(self, codec.clock_rate)
         self._time.restart()
@@ -263,21 +282,18 @@ class InboundRtp:
         if ssrc == self._ssrc and self._time is not None and ntp:
             self._time.sender_report(ntp * NTP_UNIT, rtp_timestamp, now)
 
-    def _estimate(self, packet: RtpPacket, now: float) -> None:
-        """Feedback on what the path can take: the sender's own estimate needs arrivals, else ours has to do."""
+    def _note(self, packet: RtpPacket, now: float) -> None:
+        """For the feedback on what the path can take: the sender's own estimate needs arrivals, else ours has to do."""
         if self._transport_wide:
             number = packet.extension(self._transport_wide)
             if number is not None and len(number) == 2:
-                self._bandwidth.note_arrival(int.from_bytes(number, "big"), packet.ssrc, self._out, now)
+                self._bandwidth.numbered(number[0] << 8 | number[1], packet.ssrc, self._out, now)
                 return
-        if not self._abs_send_time:
-            return
-        sent = packet.extension(self._abs_send_time)
-        if sent is None or len(sent) != 3:
-            return
-        estimate = self._bandwidth.arrived(int.from_bytes(sent, "big"), packet.size - 12, packet.ssrc, now)
-        if estimate is not None:
-            self._out.remb(*estimate)
+        if self._abs_send_time:
+            sent = packet.extension(self._abs_send_time)
+            if sent is not None and len(sent) == 3:
+                size = len(packet.payload)
+                self._bandwidth.timed(int.from_bytes(sent, "big"), size, packet.ssrc, self._out, now)
 
     def _count(self, packet: RtpPacket, now: float) -> None:
         statistics = self._received.get(packet.ssrc)
@@ -349,7 +365,7 @@ class InboundRtp:
             self._dropped_before += self._buffer.counters.frames_dropped
 
     def close(self) -> None:
-        self._closed = True
+        self._closed, self._payload_type = True, -1
         self._clock.forget(self)
         self._keyframe_came()
         for timer in (self._timer, self._report_timer):

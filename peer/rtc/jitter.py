@@ -80,6 +80,8 @@ class JitterBuffer:
         self._most_missing = MAX_MISSING if self.video else MAX_AUDIO_MISSING
         self._skip_to_keyframe = self.video and not hand_out_broken
         self._missing = MissingPackets()
+        self._gaps = self._missing.packets
+        """The same; whether there are any is asked for each packet."""
         self._held: dict[int, _Held] = {}
         self._held_bytes = 0
         self._given_up: dict[int, Missing] = {}
@@ -116,24 +118,27 @@ class JitterBuffer:
 
     # Packets in
 
-    def add(self, sequence_number: int, timestamp: int, payload: bytes, now: float, *, marker: bool = False) -> None:
+    def add(self, sequence_number: int, timestamp: int, payload: bytes, now: float, *, marker: bool = False) -> bool:
         """Take one packet as it came: 16-bit sequence number, 32-bit timestamp, payload without padding.
 
         An unwrapped retransmission (RFC 4588) comes with its original sequence number. An empty payload is padding:
-        it fills its place. A payload that is malformed costs its frame, and is counted.
+        it fills its place. A payload that is malformed costs its frame, and is counted. Returns whether `frames`,
+        `feedback` or `next_wakeup` may have something new to say; of most packets, nothing follows.
         """
         self.counters.received += 1
         if sequence_number != self._next:
             self._add_out_of_line(sequence_number, timestamp, payload, now, marker=marker)
-            return
+            return True
         self._highest += 1
         self._next = (sequence_number + 1) & 0xFFFF
         chunk = self._read(payload)
-        if self._missing:
+        if self._gaps:
             self._missing.arrived()
             self._hold(self._highest, _Held(timestamp, chunk, now, marker))
-            return
-        self._assembler.put(timestamp, chunk, now, marker=marker)
+            return True
+        assembler = self._assembler
+        assembler.put(timestamp, chunk, now, marker=marker)
+        return bool(assembler.ready) or assembler.waiting
 
     def _read(self, payload: bytes) -> Chunk | None:
         if not payload:

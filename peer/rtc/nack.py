@@ -29,29 +29,30 @@ class Missing(NamedTuple):
 class MissingPackets:
     """Keeps the gaps of one stream; sequence numbers are unwrapped, and noticed in growing order."""
 
-    __slots__ = ("_arrivals", "_fresh", "_next_due", "_packets")
+    __slots__ = ("_arrivals", "_fresh", "_next_due", "packets")
 
     def __init__(self) -> None:
-        self._packets: dict[int, Missing] = {}
+        self.packets: dict[int, Missing] = {}
+        """By sequence number; for looking only."""
         self._arrivals = 0
         self._fresh = False
         self._next_due = float("inf")
 
     def __len__(self) -> int:
-        return len(self._packets)
+        return len(self.packets)
 
     def __contains__(self, sequence: int) -> bool:
-        return sequence in self._packets
+        return sequence in self.packets
 
     def first(self) -> int:
         """The lowest missing sequence number; there has to be one."""
-        return next(iter(self._packets))
+        return next(iter(self.packets))
 
     def notice(self, start: int, stop: int, now: float) -> None:
         """The packets from `start` to before `stop` are missing."""
         due = now + REORDER_SECONDS
         for sequence in range(start, stop):
-            self._packets[sequence] = Missing(now, self._arrivals, due=due)
+            self.packets[sequence] = Missing(now, self._arrivals, due=due)
         self._fresh = True
         self._next_due = min(self._next_due, due)
 
@@ -61,12 +62,12 @@ class MissingPackets:
 
     def found(self, sequence: int) -> Missing:
         """Take one off: it came, or it is given up."""
-        return self._packets.pop(sequence)
+        return self.packets.pop(sequence)
 
     def expired(self, now: float, wait: float) -> list[int]:
         """The sequence numbers that have been missing for `wait` seconds."""
         result = []
-        for sequence, missing in self._packets.items():
+        for sequence, missing in self.packets.items():
             if missing.noticed + wait > now:
                 break
             result.append(sequence)
@@ -74,11 +75,11 @@ class MissingPackets:
 
     def below(self, sequence: int) -> list[int]:
         """The sequence numbers below `sequence`."""
-        return [missing for missing in self._packets if missing < sequence]
+        return [missing for missing in self.packets if missing < sequence]
 
     def first_noticed(self) -> float:
         """Seconds: when the lowest one was noticed; there has to be one."""
-        return self._packets[self.first()].noticed
+        return self.packets[self.first()].noticed
 
     def due(self, now: float, interval: float) -> list[int]:
         """The sequence numbers to ask for now; the next time for each is `interval` seconds later."""
@@ -87,7 +88,7 @@ class MissingPackets:
         result: list[int] = []
         self._fresh = False
         self._next_due = float("inf")
-        for sequence, missing in self._packets.items():
+        for sequence, missing in self.packets.items():
             tries = missing.tries
             if tries >= MAX_TRIES:
                 continue
@@ -96,7 +97,7 @@ class MissingPackets:
                 result.append(sequence)
                 asked = missing.asked if tries else now
                 missing = missing._replace(tries=tries + 1, asked=asked, due=now + max(interval, MIN_INTERVAL))
-                self._packets[sequence] = missing
+                self.packets[sequence] = missing
                 if tries + 1 >= MAX_TRIES:
                     continue
             elif not tries:
@@ -107,7 +108,7 @@ class MissingPackets:
     def wakeup(self, now: float) -> float:
         """When `due` will have something without a further packet; infinity for never."""
         if self._fresh:
-            for missing in self._packets.values():
+            for missing in self.packets.values():
                 if not missing.tries:
                     return now if self._arrivals - missing.arrivals >= REORDER_PACKETS else self._next_due
         return self._next_due

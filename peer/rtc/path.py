@@ -47,6 +47,7 @@ class Path:
         self._owner = owner
         self.ice = IceTransport(settings, self)
         self.dtls = DtlsTransport(self.ice, certificate)
+        self.ice.data_received = self.dtls.packet  # media takes no way round
         self.dtls.on("statechange", self._dtls_changed)
         self.dtls.on_end = self._another_begins
         self._fingerprints = tuple(

@@ -50,6 +50,8 @@ BEGINNING = 1.0
 """Seconds for which the first encoded frames of a track are kept."""
 BEGINNING_FRAMES = 50
 """Frames of that at most, which the decoder takes at once; when there are more none are kept."""
+SIGN_INTERVAL = 0.05
+"""Seconds in which one packet is sign of life enough."""
 MAX_LAYERS = 8
 """Simulcast layers of one track; packets of those beyond are dropped."""
 
@@ -65,7 +67,7 @@ class RemoteTrack:
         heard: Callable[[float], None],
         bandwidth: Bandwidth | None = None,
     ) -> None:
-        """`heard`: called with the time of each packet; `bandwidth`: of the path, shared with other tracks."""
+        """`heard`: called with the time of a packet now and then; `bandwidth`: of the path, shared by its tracks."""
         self.kind = kind
         self.mid = ""
         self._active = False
@@ -77,6 +79,7 @@ class RemoteTrack:
         """Called with the first packet after the track began, or came back."""
         self._silent = True
         self._heard = heard
+        self._sign_due = 0.0
         self._takers: list[Callable[[EncodedFrame], None]] = []
         self._streams: WeakSet[Taker[EncodedFrame]] = WeakSet()
         self._pictures: WeakSet[Taker[Picture]] = WeakSet()
@@ -223,15 +226,13 @@ class RemoteTrack:
             stream.configure(parameters)
 
     def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
-        self._heard(now)
+        if now >= self._sign_due:
+            self._sign_due = now + SIGN_INTERVAL
+            self._heard(now)
         if self._silent and self.active:
             self._silent = False
             self.on_media()
-        if not layer and self._choice.layers:
-            return  # of which layer it is was never said
-        stream = self._streams_in.get(layer)
-        if stream is None:
-            stream = self._stream(layer)
+        stream = self._streams_in.get(layer) or self._stream(layer)
         if stream is not None:
             stream.rtp(packet, now)
 
@@ -248,6 +249,8 @@ class RemoteTrack:
     def _stream(self, layer: str) -> InboundRtp | None:
         if self._over or self._parameters is None or len(self._streams_in) >= MAX_LAYERS:
             return None
+        if not layer and self._choice.layers:
+            return None  # of which layer it is was never said
 
         def emit(frame: EncodedFrame) -> None:
             self._emit_layer(layer, frame)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiortc.rtp import (
@@ -18,7 +17,10 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.feedback import FEEDBACK_INTERVAL, MAX_SSRCS, Bandwidth, Feedback
+from peer.rtc.feedback import FEEDBACK_INTERVAL, MAX_NOTED, MAX_SSRCS, REMB_INTERVAL, Bandwidth, Feedback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def said(method: str, *arguments: Any) -> Any:
@@ -60,23 +62,52 @@ def test_reports_fit_into_one_packet(streams: int) -> None:
     assert packet.ssrc == 7 and packet.reports == reports[:31]
 
 
-def test_all_streams_share_one_estimate() -> None:
+class Told:
+    """Takes the estimates that are sent."""
+
+    def __init__(self) -> None:
+        self.rembs: list[tuple[int, list[int]]] = []
+
+    def remb(self, bitrate: int, ssrcs: list[int]) -> None:
+        self.rembs.append((bitrate, ssrcs))
+
+
+async def timed(bandwidth: Bandwidth, out: Any, ssrcs: Iterable[int]) -> None:
+    """Packets of 1000 bytes, one each 10 ms, that say when they left."""
+    for ssrc in ssrcs:
+        now = asyncio.get_running_loop().time()
+        bandwidth.timed(int(now * (1 << 18)) & 0xFFFFFF, 1000, ssrc, out, now)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.virtual_time
+async def test_all_streams_share_one_estimate() -> None:
     """Two streams of about 400 kb/s each: the estimate is for both."""
-    bandwidth, now, estimate = Bandwidth(), 10.0, None
-    for number in range(2000):
-        now += 0.01
-        sent = int(now * (1 << 18)) & 0xFFFFFF
-        estimate = bandwidth.arrived(sent, 1000, 5 + number % 2, now) or estimate
-    assert estimate is not None and estimate[1] == [5, 6]
-    assert 700_000 < estimate[0] < 1_300_000
+    bandwidth, out = Bandwidth(), Told()
+    await timed(bandwidth, out, [5 + number % 2 for number in range(2000)])
+    estimate, named = out.rembs[-1]
+    assert named == [5, 6] and 700_000 < estimate < 1_400_000
+    assert 17 / REMB_INTERVAL - 2 <= len(out.rembs) <= 17 / REMB_INTERVAL + 2, "told twice a second after the first"
 
 
-def test_an_estimate_names_the_newest_streams_only() -> None:
-    bandwidth, now, named = Bandwidth(), 10.0, []
-    for ssrc in range(1000):
-        now += 0.01
-        _, named = bandwidth.arrived(int(now * (1 << 18)) & 0xFFFFFF, 1000, ssrc, now) or (0, named)
+@pytest.mark.virtual_time
+async def test_an_estimate_names_the_newest_streams_only() -> None:
+    bandwidth, out = Bandwidth(), Told()
+    await timed(bandwidth, out, range(1000))
+    _, named = out.rembs[-1]
     assert len(named) == MAX_SSRCS and min(named) > 900
+
+
+@pytest.mark.virtual_time
+async def test_what_is_noted_is_bounded() -> None:
+    bandwidth, out = Bandwidth(), Feedback(7, lambda _: None)
+    for number in range(3 * MAX_NOTED):
+        bandwidth.numbered(number, 5, out, asyncio.get_running_loop().time())
+        bandwidth.timed(number, 100, 5, out, asyncio.get_running_loop().time())
+    assert len(vars(bandwidth)["_numbered"]) <= MAX_NOTED + 1
+    assert len(vars(bandwidth)["_timed"]) <= MAX_NOTED + 1
+    await asyncio.sleep(1)
+    assert vars(bandwidth)["_numbered"] == vars(bandwidth)["_timed"] == []
 
 
 @pytest.mark.virtual_time
@@ -84,7 +115,7 @@ async def test_arrivals_are_told_every_tenth_of_a_second_while_there_are_any() -
     sent: list[bytes] = []
     bandwidth, out = Bandwidth(), Feedback(7, sent.append)
     for number in range(30):
-        bandwidth.note_arrival(number, 5, out, time.monotonic())
+        bandwidth.numbered(number, 5, out, asyncio.get_running_loop().time())
         await asyncio.sleep(FEEDBACK_INTERVAL / 10)
     await asyncio.sleep(10)
     packets = [packet for data in sent for packet in RtcpPacket.parse(data)]

@@ -99,7 +99,6 @@ class Generation:
         self.listening = False
         self._settings = settings
         self._owner = owner
-        self._deliver = owner.data_received
         self._resolve = parts.resolve
         self._gatherer = parts.gatherer(settings, self.parameters, self)
         self._waiting: list[Candidate] = []
@@ -208,7 +207,7 @@ class Generation:
         if pair is not None:  # over which pair it came is not looked up: nearly always over this one
             pair.packets_received += 1
             pair.bytes_received += len(data)
-        self._deliver(data)
+        self._owner.data_received(data)
 
     def base_lost(self, base: Base) -> None:
         if not self.closed and self._loop is not None:

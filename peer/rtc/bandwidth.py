@@ -1,0 +1,210 @@
+"""What a path can take, worked out from when packets left and when they came: for senders that want to be told. Pure.
+
+The delay-based part of Google congestion control (draft-ietf-rmcat-gcc-02): packets that take longer and longer fill a
+queue on the way. The trend of their delay is a regression line through the last of them, as in browsers of today, where
+the draft has a Kalman filter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Usage = Literal["normal", "over", "under"]
+
+BURST: Final = 0.005
+"""Seconds: packets that left within that time of one another are one group (section 5.2)."""
+RATE_WINDOW: Final = 1.0
+"""Seconds over which the incoming rate is measured."""
+DECREASE: Final = 0.85
+"""Of the incoming rate, when the path is overused (section 5.5, beta)."""
+INCREASE: Final = 1.08
+"""A second, far from where the path was overused before (section 5.5, eta)."""
+HEADROOM: Final = 1.5
+"""Times the incoming rate: more is never estimated, as it was never tried."""
+FIRST: Final = 3.0
+"""Seconds of arrivals before there is an estimate, unless the path is overused sooner."""
+
+_WRAP: Final = 64.0
+"""Seconds after which absolute send times begin anew: 24 bits, the upper 6 of them seconds."""
+
+
+class Arrival(NamedTuple):
+    """One packet."""
+
+    sent: int
+    """The header extension's absolute send time, 24 bits: seconds with 18 bits behind the point."""
+    at: float
+    """Seconds, on any one clock of ours."""
+    size: int
+    """Bytes, of RTP payload."""
+
+
+class Trend:
+    """Whether delays grow: the slope of the smoothed delay over the last groups."""
+
+    _WINDOW: Final = 20
+    _SMOOTHING: Final = 0.9
+    _GAIN: Final = 4.0
+    _MOST_DELTAS: Final = 60
+    _OVERUSE_TIME: Final = 0.010
+    _FAR: Final = 15.0
+
+    def __init__(self) -> None:
+        self.usage: Usage = "normal"
+        self.overused = 0
+        """How often it became plain that the path is."""
+        self._points: deque[tuple[float, float]] = deque(maxlen=self._WINDOW)
+        self._delay = self._smoothed = 0.0
+        self._count = 0
+        self._slope = 0.0
+        self._threshold = 12.5
+        self._over_for = 0.0
+        self._over_count = 0
+        self._adapted: float | None = None
+
+    def add(self, variation: float, interval: float, now: float) -> None:
+        """A group came: `variation` seconds later than the one before it would have it, which left `interval` ago."""
+        self._count += 1
+        self._delay += 1000 * variation
+        self._smoothed = self._SMOOTHING * self._smoothed + (1 - self._SMOOTHING) * self._delay
+        self._points.append((1000 * now, self._smoothed))
+        slope = _slope(self._points) if len(self._points) == self._WINDOW else 0.0
+        self._judge(slope, interval, now)
+
+    def _judge(self, slope: float, interval: float, now: float) -> None:
+        """Section 5.4, with the trend in the place of the filter's offset."""
+        trend = min(self._count, self._MOST_DELTAS) * slope * self._GAIN
+        if trend > self._threshold:
+            self._over_for += interval if self._over_count else interval / 2
+            self._over_count += 1
+            if self._over_for > self._OVERUSE_TIME and self._over_count > 1 and slope >= self._slope:
+                self._over_for, self._over_count = 0.0, 0
+                self.usage = "over"
+                self.overused += 1
+        else:
+            self._over_for, self._over_count = 0.0, 0
+            self.usage = "under" if trend < -self._threshold else "normal"
+        self._slope = slope
+        self._adapt(abs(trend), now)
+
+    def _adapt(self, trend: float, now: float) -> None:
+        """The threshold follows, so that a path that always varies, or another's traffic, is no reason to starve."""
+        before, self._adapted = self._adapted, now
+        if before is None or trend > self._threshold + self._FAR:
+            return
+        gain = 0.039 if trend < self._threshold else 0.0087
+        self._threshold += gain * (trend - self._threshold) * 1000 * min(now - before, 0.1)
+        self._threshold = min(max(self._threshold, 6.0), 600.0)
+
+
+class BandwidthEstimator:
+    """Of one path: what came goes in, now and then, and an estimate comes out."""
+
+    def __init__(self) -> None:
+        self.usage: Usage = "normal"
+        self._trend = Trend()
+        self._rates: deque[tuple[float, int]] = deque()
+        self._bytes = 0
+        self._began: float | None = None
+        self._group: tuple[int, int, float] | None = None
+        """Send times of the first and the last packet of the present group, and when its last one came."""
+        self._before: tuple[int, float] | None = None
+        """Of the group before: when its last packet left, and when it came."""
+        self._estimate: float | None = None
+        self._convergence: float | None = None
+        """Bits per second at which the path was overused, smoothed."""
+        self._changed = 0.0
+        self._holding = False
+
+    def update(self, arrivals: Sequence[Arrival], now: float) -> int | None:
+        """The estimate in bits per second after `arrivals`, in the order in which they came; None before the first."""
+        overused = self._trend.overused
+        for arrival in arrivals:
+            self._place(arrival)
+        self.usage = "over" if self._trend.overused > overused else self._trend.usage
+        rate = self._rate(sum(arrival.size for arrival in arrivals), now)
+        return self._control(rate, now)
+
+    def _place(self, arrival: Arrival) -> None:
+        group = self._group
+        if group is None:
+            self._group = (arrival.sent, arrival.sent, arrival.at)
+            return
+        first, last, at = group
+        since_first = _after(arrival.sent, first)
+        if since_first < 0:  # out of order
+            return
+        since_last = _after(arrival.sent, last)
+        # What was held up on the way and came in one burst belongs together, whenever it left (section 5.2).
+        burst = arrival.at - at <= BURST and arrival.at - at < since_last
+        if since_first <= BURST or burst:
+            self._group = (first, arrival.sent if since_last > 0 else last, arrival.at)
+            return
+        if self._before is not None:
+            interval = _after(last, self._before[0])
+            self._trend.add(at - self._before[1] - interval, interval, at)
+        self._before = (last, at)
+        self._group = (arrival.sent, arrival.sent, arrival.at)
+
+    def _rate(self, size: int, now: float) -> float | None:
+        """Bits per second that came in the last second; None before there is enough to tell."""
+        self._began = now if self._began is None else self._began
+        self._rates.append((now, size))
+        self._bytes += size
+        while self._rates[0][0] <= now - RATE_WINDOW:
+            self._bytes -= self._rates.popleft()[1]
+        elapsed = min(now - self._began, RATE_WINDOW)
+        return 8 * self._bytes / elapsed if elapsed >= RATE_WINDOW / 2 else None
+
+    def _control(self, rate: float | None, now: float) -> int | None:
+        """Section 5.5: up while all is well, down to below what came when it is not, hold while the queue empties."""
+        assert self._began is not None
+        if rate is None or (self._estimate is None and self.usage != "over" and now - self._began < FIRST):
+            self._changed = now
+            return None if self._estimate is None else round(self._estimate)
+        estimate = rate if self._estimate is None else self._estimate
+        elapsed, self._changed = min(now - self._changed, 1.0), now
+        if self.usage == "over":
+            estimate = min(estimate, DECREASE * rate)
+            self._converge(rate)
+            self._holding = True
+        elif self.usage == "under":
+            self._holding = True
+        elif self._holding:
+            self._holding = False
+        else:
+            estimate = min(self._raised(estimate, rate, elapsed), max(HEADROOM * rate + 10_000, estimate))
+        self._estimate = estimate
+        return round(estimate)
+
+    def _raised(self, estimate: float, rate: float, elapsed: float) -> float:
+        if self._convergence is not None and rate > 1.1 * self._convergence:
+            self._convergence = None  # the path takes more than it did
+        if self._convergence is None:
+            return float(estimate * INCREASE**elapsed)
+        # About a packet of 1200 bytes each 200 ms, the time until an answer would be seen.
+        return estimate + max(4000.0, 1200 * 8 / 0.2) * elapsed
+
+    def _converge(self, rate: float) -> None:
+        before = self._convergence
+        near = before is not None and 0.7 * before < rate < 1.3 * before
+        self._convergence = 0.95 * before + 0.05 * rate if before is not None and near else rate
+
+
+def _after(sent: int, before: int) -> float:
+    """Seconds from one send time to the other; negative where it is the earlier one."""
+    difference = (sent - before) & 0xFFFFFF
+    return (difference - 0x1000000 if difference & 0x800000 else difference) * (_WRAP / 0x1000000)
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the line with the least squared distance; 0 where all lie at one time."""
+    count = len(points)
+    mean_x = sum(x for x, _ in points) / count
+    mean_y = sum(y for _, y in points) / count
+    across = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / across if across else 0.0
