@@ -87,7 +87,7 @@ async def test_all_streams_share_one_estimate() -> None:
     await timed(bandwidth, out, [5 + number % 2 for number in range(2000)])
     estimate, named = out.rembs[-1]
     assert named == [5, 6] and 700_000 < estimate < 1_400_000
-    assert 17 / REMB_INTERVAL - 2 <= len(out.rembs) <= 17 / REMB_INTERVAL + 2, "told twice a second after the first"
+    assert 25 <= len(out.rembs) <= 17 / REMB_INTERVAL, "told twice a second or so after the first three"
 
 
 @pytest.mark.virtual_time

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peer.errors import UsageError
 from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
+from peer.rtc.ice.datagrams import open_datagrams
 from peer.rtc.ice.interfaces import family, is_ip
 from peer.rtc.ice.sockets import closed_on_failure
 
@@ -178,7 +179,7 @@ async def open_host_base(
     sock = bind_udp(local.address, ports)
     with closed_on_failure(sock):
         base = HostBase(sock, candidate_of(local, sock.getsockname()[1]), listener)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: base, sock=sock)
+        await open_datagrams(sock, base)
     return base
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peer.rtc.ice.bases import tune_stream
+from peer.rtc.ice.datagrams import open_datagrams
 from peer.rtc.ice.interfaces import family
 from peer.rtc.ice.lookup import ServerFailed
 from peer.rtc.ice.servers import UNREACHABLE
@@ -129,7 +130,7 @@ async def connect_datagrams(address: Address, listener: LinkListener, way: Way) 
     link = _Datagrams(listener)
     sock = _connected(address, way.source(address))
     with closed_on_failure(sock):
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: link, sock=sock)
+        await open_datagrams(sock, link)
     return link
 
 

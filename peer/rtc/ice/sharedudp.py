@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
 from peer.rtc.ice.bases import UdpEndpoint, bind_udp, when_free
+from peer.rtc.ice.datagrams import open_datagrams
 from peer.rtc.ice.stun import HEADER_SIZE, peek_username
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ async def _open(address: str, port: int, registry: _Registry) -> _SharedEndpoint
         raise UsageError(sentence) from error
     endpoint = _SharedEndpoint(sock, registry.endpoints)
     try:
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: endpoint, sock=sock)
+        await open_datagrams(sock, endpoint)
     except BaseException:
         registry.endpoints.pop(endpoint.address, None)
         sock.close()

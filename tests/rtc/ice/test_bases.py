@@ -124,7 +124,7 @@ async def test_when_the_kernel_takes_no_more_packets_are_dropped() -> None:
 async def test_a_socket_that_dies_is_told() -> None:
     listener = Recorder()
     base = await opened(listener)
-    base._transport._fatal_error(OSError(errno.EIO, "broken"))
+    base._transport._close(OSError(errno.EIO, "broken"))
     await listener.until(lambda: listener.lost == [base])
     base.send(b"\x80", ("127.0.0.1", 9))
     base.close()
@@ -163,10 +163,10 @@ async def test_a_port_that_is_just_being_closed_is_waited_for() -> None:
 
 
 async def test_a_socket_that_the_loop_does_not_take_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(*_: object, **__: object) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(errno.ENOMEM, "no memory")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_datagram_endpoint", refuse)
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", refuse)
     with pytest.raises(OSError, match="no memory"):
         await opened(Recorder())
 

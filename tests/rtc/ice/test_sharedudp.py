@@ -273,7 +273,7 @@ async def test_a_socket_that_dies_is_told_to_everybody() -> None:
     one, two = Call(), Call()
     first, second = await joined(port, "one", one), await joined(port, "two", two)
     assert first._endpoint is not None
-    first._endpoint._transport._fatal_error(OSError("broken"))
+    first._endpoint._transport._close(OSError("broken"))
     await one.until(lambda: one.lost == [first])
     await two.until(lambda: two.lost == [second])
     first.close()

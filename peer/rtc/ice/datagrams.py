@@ -1,0 +1,220 @@
+"""UDP sockets of an event loop that are read in batches, where the system has epoll.
+
+Waking a process for each packet of a burst costs more than the packet: a picture comes as ten of them, a few hundredths
+of a millisecond apart. So once packets follow one another quickly, all sockets of the loop are left alone for
+`PAUSE`, and then read together. Who gets a packet now and then gets it at once.
+
+Elsewhere the loop's own datagram endpoints serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import socket
+
+logger = logging.getLogger(__name__)
+
+PAUSE: Final = 0.002
+"""Seconds: what a packet may wait for those that follow it."""
+QUICK: Final = 0.001
+"""Seconds within which packets follow one another quickly."""
+MAX_BATCH: Final = 64
+"""Datagrams of one socket at a time; then it is the others' turn."""
+MAX_ERRORS: Final = 1000
+MAX_DATAGRAM: Final = 1 << 16
+
+
+class DatagramReceiver(Protocol):
+    """What is told of a socket: a part of `asyncio.DatagramProtocol`."""
+
+    def connection_made(self, transport: Any) -> None: ...
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None: ...
+    def error_received(self, exc: Exception) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+
+class DatagramTransport:
+    """One socket, with the methods of `asyncio.DatagramTransport` that are used here."""
+
+    def __init__(self, sock: socket.socket, receiver: DatagramReceiver, reader: _Reader) -> None:
+        self._sock, self._receiver, self._reader = sock, receiver, reader
+        self._waiting: deque[tuple[bytes, Any]] = deque()
+        self._waiting_bytes = 0
+        self._errors = 0
+        """In a row, with nothing read in between."""
+        self._closed = False
+
+    def sendto(self, data: bytes, addr: Any = None) -> None:
+        """Send now, or when the socket takes more; `addr` is left out where the socket is connected."""
+        if not self._waiting and not self._closed and not self._sent(data, addr):
+            self._reader.loop.add_writer(self._sock, self._writable)
+            self._keep(data, addr)
+        elif self._waiting:
+            self._keep(data, addr)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait; whoever sends keeps an eye on it."""
+        return self._waiting_bytes
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._sock if name == "socket" else default
+
+    def abort(self) -> None:
+        """Close the socket; what waits is dropped. The receiver hears of it, as with asyncio, a turn later."""
+        self._close(None)
+
+    def _close(self, error: Exception | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._waiting:
+            self._reader.loop.remove_writer(self._sock)
+            self._waiting.clear()
+        self._reader.remove(self._sock)
+        self._sock.close()
+        self._reader.loop.call_soon(self._receiver.connection_lost, error)
+
+    def read(self, buffer: bytearray, view: memoryview) -> None:
+        """Hand on what came."""
+        receive, deliver = self._sock.recvfrom_into, self._receiver.datagram_received
+        for _ in range(MAX_BATCH):
+            try:
+                size, address = receive(buffer)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._failed(error)
+                return
+            self._errors = 0
+            try:
+                deliver(bytes(view[:size]), address)
+            except Exception:
+                logger.exception("a datagram could not be taken")
+            if self._closed:
+                return
+
+    def _failed(self, error: OSError) -> None:
+        """The network answered so to something that was sent; or the socket is broken, which shows as it goes on."""
+        self._errors += 1
+        if self._errors > MAX_ERRORS:
+            self._close(error)
+        else:
+            self._receiver.error_received(error)
+
+    def _sent(self, data: bytes, addr: Any) -> bool:
+        """False when the socket takes no more now."""
+        try:
+            if addr is None:
+                self._sock.send(data)
+            else:
+                self._sock.sendto(data, addr)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self._receiver.error_received(error)
+        return True
+
+    def _keep(self, data: bytes, addr: Any) -> None:
+        self._waiting.append((data, addr))
+        self._waiting_bytes += len(data)
+
+    def _writable(self) -> None:
+        while self._waiting and self._sent(*self._waiting[0]):
+            if self._closed:  # whoever heard of an error closed it
+                return
+            data, _ = self._waiting.popleft()
+            self._waiting_bytes -= len(data)
+        if not self._waiting:
+            self._reader.loop.remove_writer(self._sock)
+
+
+class _Reader:
+    """Watches the sockets of one loop with an epoll of its own, which the loop watches in turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._epoll = select.epoll()
+        self._transports: dict[int, DatagramTransport] = {}
+        self._buffer = bytearray(MAX_DATAGRAM)
+        self._view = memoryview(self._buffer)
+        self._last = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        try:
+            loop.add_reader(self._epoll.fileno(), self._ready)
+        except BaseException:
+            self._epoll.close()
+            raise
+
+    def add(self, sock: socket.socket, transport: DatagramTransport) -> None:
+        self._transports[sock.fileno()] = transport
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def remove(self, sock: socket.socket) -> None:
+        """Closes with its last socket."""
+        del self._transports[sock.fileno()]
+        self._epoll.unregister(sock.fileno())
+        if self._transports:
+            return
+        if _readers.get(self.loop) is self:
+            del _readers[self.loop]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        else:
+            self.loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _ready(self) -> None:
+        now = time.monotonic()
+        quick, self._last = now - self._last < QUICK, now
+        self._read()
+        if quick and self._transports:
+            self.loop.remove_reader(self._epoll.fileno())
+            self._timer = self.loop.call_later(PAUSE, self._again)
+
+    def _again(self) -> None:
+        if self._read():
+            if self._transports:
+                self._timer = self.loop.call_later(PAUSE, self._again)
+        else:
+            self._timer = None
+            self.loop.add_reader(self._epoll.fileno(), self._ready)
+
+    def _read(self) -> bool:
+        ready = self._epoll.poll(0)
+        for descriptor, _ in ready:
+            transport = self._transports.get(descriptor)
+            if transport is not None:  # reading another may have closed it
+                transport.read(self._buffer, self._view)
+        return bool(ready)
+
+
+_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Reader] = WeakKeyDictionary()
+
+
+async def open_datagrams(sock: socket.socket, receiver: DatagramReceiver) -> None:
+    """Have the running loop read `sock`, which is not blocking, for `receiver`, which gets its transport at once.
+
+    As `loop.create_datagram_endpoint(lambda: receiver, sock=sock)`. Raises OSError.
+    """
+    loop = asyncio.get_running_loop()
+    reader = _readers.get(loop)
+    if reader is None and hasattr(select, "epoll"):
+        try:
+            reader = _readers[loop] = _Reader(loop)
+        except NotImplementedError:  # a loop that watches no descriptors
+            reader = None
+    if reader is None:
+        await loop.create_datagram_endpoint(lambda: cast("asyncio.DatagramProtocol", receiver), sock=sock)
+        return
+    transport = DatagramTransport(sock, receiver, reader)
+    reader.add(sock, transport)
+    receiver.connection_made(transport)

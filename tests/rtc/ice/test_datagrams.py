@@ -1,0 +1,231 @@
+"""Sockets that are read in batches: everything comes, in order; what is alone comes at once; nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import select
+import socket
+from typing import TYPE_CHECKING, Any
+
+from peer.rtc.ice import datagrams
+from peer.rtc.ice.datagrams import MAX_BATCH, MAX_ERRORS, DatagramTransport, open_datagrams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+
+class Receiver:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self.came: list[bytes] = []
+        self.errors: list[Exception] = []
+        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.news = asyncio.Event()
+        self.on_data: Callable[[bytes], None] = lambda _: None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self.came.append(data)
+        self.news.set()
+        self.on_data(data)
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.append(exc)
+        self.news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+    async def until(self, there: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not there():
+                self.news.clear()
+                await self.news.wait()
+
+
+def bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+async def opened() -> tuple[Receiver, tuple[str, int]]:
+    receiver, sock = Receiver(), bound()
+    await open_datagrams(sock, receiver)
+    return receiver, sock.getsockname()
+
+
+async def test_what_comes_alone_is_taken_and_answered() -> None:
+    one, there = await opened()
+    two, here = await opened()
+    two.on_data = lambda data: two.transport.sendto(b"re: " + data, here_of_one)
+    here_of_one = there
+    one.transport.sendto(b"hello", here)
+    await one.until(lambda: one.came == [b"re: hello"])
+    one.transport.abort()
+    two.transport.abort()
+    assert await one.lost is None and await two.lost is None
+
+
+async def test_bursts_come_whole_and_in_order() -> None:
+    receiver, address = await opened()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for burst in range(5):
+            sent = [f"{burst}-{number}".encode() for number in range(MAX_BATCH + 20)]
+            for data in sent:
+                sender.sendto(data, address)
+            await receiver.until(lambda: len(receiver.came) == MAX_BATCH + 20)
+            assert receiver.came == sent
+            receiver.came.clear()
+    receiver.transport.abort()
+
+
+async def test_packets_that_follow_one_another_quickly_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pause that never ends, what comes after the second packet waits for it; one socket's pause is all's."""
+    monkeypatch.setattr(datagrams, "QUICK", float("inf"))
+    loop = asyncio.get_running_loop()
+    pauses: list[Callable[[], None]] = []
+    monkeypatch.setattr(loop, "call_later", lambda _, then: pauses.append(then) or _Handle())
+    one, to_one = await opened()
+    two, to_two = await opened()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"1", to_one)
+        await one.until(lambda: one.came == [b"1"])
+        sender.sendto(b"2", to_one)
+        sender.sendto(b"3", to_two)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (one.came, two.came) == ([b"1"], [])
+        (again,) = pauses
+        again()
+        assert (one.came, two.came) == ([b"1", b"2"], [b"3"])
+        pauses.pop()()  # nothing came meanwhile: the loop watches again
+        sender.sendto(b"4", to_two)
+        await two.until(lambda: two.came == [b"3", b"4"])
+    one.transport.abort()
+    two.transport.abort()
+
+
+class _Handle:
+    def cancel(self) -> None:
+        pass
+
+
+async def test_a_receiver_that_fails_costs_only_that_datagram(caplog: pytest.LogCaptureFixture) -> None:
+    receiver, address = await opened()
+
+    def fail(data: bytes) -> None:
+        if data == b"bad":
+            raise ZeroDivisionError
+
+    receiver.on_data = fail
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender, caplog.at_level(logging.ERROR):
+        sender.sendto(b"bad", address)
+        sender.sendto(b"good", address)
+        await receiver.until(lambda: receiver.came == [b"bad", b"good"])
+    assert "could not be taken" in caplog.text
+    receiver.transport.abort()
+
+
+async def test_closing_while_reading_ends_it() -> None:
+    receiver, address = await opened()
+    receiver.on_data = lambda _: receiver.transport.abort()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"1", address)
+        sender.sendto(b"2", address)
+        assert await asyncio.wait_for(receiver.lost, 10) is None
+    assert receiver.came == [b"1"]
+    receiver.transport.sendto(b"late", address)
+    receiver.transport.abort()
+
+
+async def test_what_the_network_answers_is_told() -> None:
+    receiver, sock = Receiver(), bound()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        sock.connect(gone.getsockname())
+    await open_datagrams(sock, receiver)
+    receiver.transport.sendto(b"anybody?")
+    await receiver.until(lambda: len(receiver.errors) > 0)
+    assert isinstance(receiver.errors[0], ConnectionRefusedError)
+    receiver.transport.abort()
+
+
+class FakeSocket:
+    """Takes nothing until it is told to; reading fails."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.sent: list[tuple[bytes, Any]] = []
+
+    def sendto(self, data: bytes, addr: Any) -> None:
+        if self.full:
+            raise BlockingIOError
+        self.sent.append((data, addr))
+
+    def recvfrom_into(self, _: bytearray) -> tuple[int, Any]:
+        raise OSError(errno.EBADF, "broken")
+
+    def close(self) -> None:
+        pass
+
+
+class FakeReader:
+    def __init__(self) -> None:
+        self.loop = self
+        self.writer: Callable[[], None] | None = None
+
+    def add_writer(self, _: Any, writer: Callable[[], None]) -> None:
+        self.writer = writer
+
+    def remove_writer(self, _: Any) -> None:
+        self.writer = None
+
+    def remove(self, _: Any) -> None:
+        pass
+
+    def call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        call(*arguments)
+
+
+async def test_what_a_socket_does_not_take_waits() -> None:
+    sock, reader, receiver = FakeSocket(), FakeReader(), Receiver()
+    transport = DatagramTransport(sock, receiver, reader)  # type: ignore[arg-type]
+    for number in range(3):
+        transport.sendto(bytes([number]), ("a", 1))
+    assert transport.get_write_buffer_size() == 3 and reader.writer is not None
+    sock.full = False
+    reader.writer()
+    assert [data for data, _ in sock.sent] == [b"\x00", b"\x01", b"\x02"]
+    assert transport.get_write_buffer_size() == 0 and reader.writer is None
+
+
+async def test_a_broken_socket_is_not_read_for_ever() -> None:
+    receiver = Receiver()
+    transport = DatagramTransport(FakeSocket(), receiver, FakeReader())  # type: ignore[arg-type]
+    buffer = bytearray(10)
+    for _ in range(MAX_ERRORS):
+        transport.read(buffer, memoryview(buffer))
+    assert not receiver.lost.done() and len(receiver.errors) == MAX_ERRORS
+    transport.read(buffer, memoryview(buffer))
+    assert isinstance(receiver.lost.result(), OSError)
+
+
+async def test_without_epoll_the_loop_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll")
+    receiver, address = await opened()
+    assert not isinstance(receiver.transport, DatagramTransport)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"1", address)
+        await receiver.until(lambda: receiver.came == [b"1"])
+    receiver.transport.abort()
+    await receiver.lost
