@@ -28,8 +28,8 @@ from aiortc import (
     RTCRtpSender,
     RTCSctpTransport,
     RTCStatsReport,
+    RTCTransportStats,
 )
-from aiortc import RTCTransportStats as TransportStats
 from aiortc.clock import current_datetime
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import State
@@ -41,6 +41,7 @@ from peer.rtc.packet import RtpPacket
 from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReports, media_sources
 from peer.rtc.rtp import RunningTimestamps
+from peer.rtc.srtp import unprotect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -151,7 +152,7 @@ class DtlsTransport(RTCDtlsTransport):
             if len(data) > 1 and 64 <= data[1] & 0x7F < 96:
                 self._rtcp(self._rx_srtp.unprotect_rtcp(data))
                 return
-            packet = RtpPacket(self._rx_srtp.unprotect(data))
+            packet = RtpPacket(unprotect(self._rx_srtp, data))
         except (pylibsrtp.Error, ValueError) as error:
             logger.debug("a packet cannot be used: %s", error)
             return
@@ -244,12 +245,9 @@ class DtlsTransport(RTCDtlsTransport):
         return str(self._stats_id)
 
     def statistics(self) -> RTCStatsReport:
-        return self._get_stats()
-
-    def _get_stats(self) -> RTCStatsReport:
         report = RTCStatsReport()
         report.add(
-            TransportStats(
+            RTCTransportStats(
                 timestamp=current_datetime(),
                 type="transport",
                 id=self._stats_id,
@@ -262,6 +260,8 @@ class DtlsTransport(RTCDtlsTransport):
             )
         )
         return report
+
+    _get_stats = statistics
 
 
 class EngineSender(RTCRtpSender):

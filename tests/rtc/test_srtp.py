@@ -1,0 +1,53 @@
+"""What is opened here is what pylibsrtp opens, and what it refuses is refused."""
+
+from __future__ import annotations
+
+import struct
+
+import pylibsrtp
+import pytest
+from aiortc.rtcdtlstransport import SRTP_PROFILES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peer.rtc.srtp import MAX_PACKET, unprotect
+
+PACKET = struct.pack("!BBHII", 0x80, 96, 1, 2, 3)
+
+
+def session(profile: object, way: int) -> pylibsrtp.Session:
+    assert hasattr(profile, "key_length") and hasattr(profile, "salt_length") and hasattr(profile, "libsrtp_profile")
+    key = bytes(range(profile.key_length + profile.salt_length))
+    return pylibsrtp.Session(pylibsrtp.Policy(key=key, ssrc_type=way, srtp_profile=profile.libsrtp_profile))
+
+
+@pytest.mark.parametrize("profile", SRTP_PROFILES)
+@pytest.mark.parametrize("size", [0, 1, 160, 1188])
+def test_packets_come_out_as_they_went_in(profile: object, size: int) -> None:
+    sent = PACKET + bytes(range(256)) * 5
+    sent = sent[: 12 + size]
+    protected = session(profile, pylibsrtp.Policy.SSRC_ANY_OUTBOUND).protect(sent)
+    opened = unprotect(session(profile, pylibsrtp.Policy.SSRC_ANY_INBOUND), protected)
+    assert type(opened) is bytes and opened == sent
+
+
+def test_replays_and_forgeries_are_refused() -> None:
+    protected = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_OUTBOUND).protect(PACKET + b"media")
+    ours = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_INBOUND)
+    with pytest.raises(pylibsrtp.Error):
+        unprotect(ours, protected[:-1] + bytes([protected[-1] ^ 1]))
+    assert unprotect(ours, protected) == PACKET + b"media"
+    with pytest.raises(pylibsrtp.Error):
+        unprotect(ours, protected)
+
+
+def test_what_no_sender_sends_is_refused() -> None:
+    ours = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_INBOUND)
+    with pytest.raises(ValueError, match="larger"):
+        unprotect(ours, bytes(MAX_PACKET + 1))
+
+
+@given(st.binary(max_size=MAX_PACKET + 10))
+def test_any_bytes_are_refused_in_one_of_two_ways(data: bytes) -> None:
+    with pytest.raises((pylibsrtp.Error, ValueError)):
+        unprotect(session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_INBOUND), data)
