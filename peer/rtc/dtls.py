@@ -244,7 +244,7 @@ class DtlsTransport(RTCDtlsTransport):
         """Of this transport's entry in `getStats()`."""
         return str(self._stats_id)
 
-    def statistics(self) -> RTCStatsReport:
+    def _get_stats(self) -> RTCStatsReport:
         report = RTCStatsReport()
         report.add(
             RTCTransportStats(
@@ -261,7 +261,7 @@ class DtlsTransport(RTCDtlsTransport):
         )
         return report
 
-    _get_stats = statistics
+    statistics = _get_stats
 
 
 class EngineSender(RTCRtpSender):

@@ -23,7 +23,7 @@ _unprotect: Final[Callable[[Any, Any, Any], int]] = _binding.lib.srtp_unprotect
 
 
 def unprotect(session: pylibsrtp.Session, data: bytes) -> bytes:
-    """The RTP packet in an SRTP packet. Raises `pylibsrtp.Error` when it is forged or a replay, ValueError when large."""
+    """The RTP packet in an SRTP packet. Raises `pylibsrtp.Error` for a forgery or a replay."""
     size = len(data)
     if size > MAX_PACKET:
         raise ValueError("an SRTP packet larger than any that WebRTC sends")
