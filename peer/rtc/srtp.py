@@ -23,7 +23,10 @@ _unprotect: Final[Callable[[Any, Any, Any], int]] = _binding.lib.srtp_unprotect
 
 
 def unprotect(session: pylibsrtp.Session, data: bytes) -> bytes:
-    """The RTP packet in an SRTP packet. Raises `pylibsrtp.Error` for a forgery or a replay."""
+    """The RTP packet in an SRTP packet. Raises `pylibsrtp.Error` for a forgery or a replay.
+
+    ValueError for what is too large.
+    """
     size = len(data)
     if size > MAX_PACKET:
         raise ValueError("an SRTP packet larger than any that WebRTC sends")
@@ -32,4 +35,5 @@ def unprotect(session: pylibsrtp.Session, data: bytes) -> bytes:
     error = _unprotect(session._srtp[0], _packet, _length)
     if error:
         raise pylibsrtp.Error(f"libsrtp error {error}")
-    return bytes(_buffer[0 : _length[0]])
+    opened: bytes = _buffer[0 : _length[0]]
+    return opened
