@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.media.picture import Picture
     from peer.playback import Playable, Playback
+    from peer.recording.formats import Format
     from peer.recording.group import Recorder
     from peer.recording.recorder import ParticipantRecorder
     from peer.rtc.decode import Sound
@@ -113,16 +114,24 @@ class Call(CallLife):
         """Statistics of the connection, with W3C names."""
         return await self._connection.stats()
 
-    def record(self, directory: str | PathLike[str] | Recorder) -> Recorder:
+    def record(
+        self, directory: str | PathLike[str] | Recorder, *, format: Format = "mkv", segment: float | None = None
+    ) -> Recorder:
         """Record what the other side sends into a file in `directory`, without decoding it.
 
         The file is finished when the call ends, or when the returned recorder, an async context manager, is closed.
+        `format` is `mkv`, `webm` or `mp4`; what that cannot hold goes to an `.mkv` file. With `segment`, another file
+        begins at the first keyframe after so many seconds. A `Recorder` that is handed in keeps its own ways.
+
+        Raises:
+            UsageError: there is no such format, or segments cannot be that long.
         """
-        from peer.recording.group import Recorder
+        from peer.recording import Options, Recorder
 
         self._must_be_open()
+        options = Options(format=format, segment=segment)
         own = not isinstance(directory, Recorder)
-        recorder = directory if isinstance(directory, Recorder) else Recorder(directory)
+        recorder = directory if isinstance(directory, Recorder) else Recorder(directory, options=options)
         if any(recorder is other for other, _, _ in self._recorders):
             return recorder
         participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
 
     from peer.channel import Connect, SignalingChannel
-    from peer.recording.group import Recorder
+    from peer.recording import Format, Recorder
     from peer.ring import Pictures, Sounds
     from signaling.messages import ClientMessage, IceServer, ServerMessage
 
@@ -154,18 +154,19 @@ class Room:
         """
         return self.spawn(self._script(script, call), f"script with {call.name}")
 
-    def record(self, directory: str | PathLike[str]) -> Recorder:
-        """Record everyone: a file in `directory` for each participant of each call that runs or comes.
+    def record(
+        self, directory: str | PathLike[str], *, format: Format = "mkv", segment: float | None = None
+    ) -> Recorder:
+        """Record everyone: a file in `directory` for each participant of each call there is or comes; as `Call.record`.
 
         Returns the recorder, an async context manager with the list of `files`; closed with the room at the latest.
         """
-        from peer.recording.group import Recorder
+        from peer.recording import Options, Recorder
 
-        recorder = Recorder(directory)
+        recorder = Recorder(directory, options=Options(format=format, segment=segment))
         self._recorders.append(recorder)
-        for call in self.calls:
-            if call.open:
-                call.record(recorder)
+        for call in filter(lambda call: call.open, self.calls):
+            call.record(recorder)
         return recorder
 
     async def message(self, name: str, data: object) -> None:

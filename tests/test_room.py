@@ -171,6 +171,23 @@ async def test_everyone_is_recorded(tmp_path: Path) -> None:
         assert answered.open, "recording is not the call"
 
 
+async def test_recordings_have_a_format_and_segments(tmp_path: Path) -> None:
+    async with rooms("alice", "bob") as (alice, bob):
+        recorder = bob.record(tmp_path, format="webm", segment=60)
+        _, answered = await connect(alice, bob, audio="test")
+        for record in (bob.record, answered.record):
+            with pytest.raises(UsageError, match="use one of mkv, webm, mp4"):
+                record(tmp_path, format="avi")  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="use 1 s or more"):
+                record(tmp_path, segment=0.5)
+        sounds = next(t for t in answered.remote.tracks if t.kind == "audio").encoded()
+        for _ in range(5):
+            await soon(anext(sounds))
+        sounds.close()
+        await recorder.close()
+        assert [file.path.suffix for file in recorder.files] == [".webm"]
+
+
 async def test_a_recorder_records_a_call_once(tmp_path: Path) -> None:
     async with rooms("alice", "bob") as (alice, bob):
         _, answered = await connect(alice, bob, audio="test")

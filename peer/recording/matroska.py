@@ -1,4 +1,4 @@
-"""Matroska (RFC 9559) in bytes: the elements that a recording consists of, and nothing that touches a file.
+"""Matroska (RFC 9559), and WebM, which is a part of it, in bytes: the elements that a recording consists of. Pure.
 
 A recording is a header, clusters of at most a second, and at a proper end an index. The size of the segment stays
 "unknown" and the places of index and duration stay void until then, so that a file that was cut off still plays.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from peer.recording.formats import VideoFormat
     from peer.rtc.frames import Codec
 
 VIDEO_TRACK = 1
@@ -38,19 +39,11 @@ TICKS = 10_000
 _EPOCH_2001 = 978_307_200
 """Seconds from 1970 to the start of Matroska's dates, 2001-01-01T00:00:00 UTC."""
 
-_VIDEO_IDS = {"VP8": "V_VP8", "H264": "V_MPEG4/ISO/AVC"}
+DocType = Literal["matroska", "webm"]
+
+_VIDEO_IDS = {"VP8": "V_VP8", "VP9": "V_VP9", "AV1": "V_AV1", "H264": "V_MPEG4/ISO/AVC"}
 _ACM_TAGS = {"PCMU": 0x0007, "PCMA": 0x0006, "G722": 0x028F}
 """WAVEFORMATEX tags of the codecs that Matroska knows through Microsoft's registry only."""
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFormat:
-    """What the header of a file says about its video; `private` is the codec's own initialisation data."""
-
-    codec: Codec
-    width: int
-    height: int
-    private: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +60,12 @@ class Header:
     """Where the video's frame duration goes; None without video."""
 
 
-def is_video(codec: Codec) -> bool:
-    """Whether `codec` is one of the video codecs that a recording can hold."""
-    return codec.name in _VIDEO_IDS
-
-
-def is_audio(codec: Codec) -> bool:
-    """Whether `codec` is one of the audio codecs that a recording can hold."""
-    return codec.name == "opus" or codec.name in _ACM_TAGS
-
-
 def element(identifier: int, content: bytes) -> bytes:
     """One EBML element: its identifier, its size and its content."""
     return _identifier(identifier) + _size(len(content)) + content
 
 
-def header(video: VideoFormat | None, audio: Codec | None, started: float) -> Header:
+def header(video: VideoFormat | None, audio: Codec | None, started: float, doc_type: DocType = "matroska") -> Header:
     """The beginning of a file with these streams; `started` is the wall-clock time of its first frame (Unix time)."""
     ebml = element(
         _EBML_HEADER,
@@ -92,7 +75,7 @@ def header(video: VideoFormat | None, audio: Codec | None, started: float) -> He
                 _unsigned(0x42F7, 1),
                 _unsigned(0x42F2, 4),
                 _unsigned(0x42F3, 8),
-                _text(0x4282, "matroska"),
+                _text(0x4282, doc_type),
                 _unsigned(0x4287, 4),
                 _unsigned(0x4285, 2),
             )
@@ -173,7 +156,9 @@ def ending(
 def _video_entry(video: VideoFormat) -> bytes:
     picture = _unsigned(0x9A, 2) + _unsigned(0xB0, max(video.width, 1)) + _unsigned(0xBA, max(video.height, 1))
     rest = element(0xE0, picture) + _void(_FRAME_DURATION_SPACE)
-    return _entry(VIDEO_TRACK, _VIDEO_IDS[video.codec.name], video.private, rest)
+    # What MP4 has to say of VP9 is none of Matroska's business: there, V_VP9 needs no initialisation.
+    private = b"" if video.codec.name == "VP9" else video.private
+    return _entry(VIDEO_TRACK, _VIDEO_IDS[video.codec.name], private, rest)
 
 
 def _audio_entry(codec: Codec) -> bytes:

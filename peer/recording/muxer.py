@@ -1,4 +1,4 @@
-"""Encoded frames into a Matroska file that plays up to the last flush, whatever happens to the process.
+"""Encoded frames into a Matroska or WebM file that plays up to the last flush, whatever happens to the process.
 
 FFmpeg's muxer is not used here: it holds back every stream until the others have a packet (for VP8 without any limit,
 so a muted camera keeps all of the sound in memory), learns of a full disk late, and takes no G.711.
@@ -8,44 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from peer.recording import matroska
-from peer.recording.avc import decoder_configuration, length_prefixed
-from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK, VideoFormat
+from peer.recording.avc import length_prefixed
+from peer.recording.formats import FLUSH_INTERVAL
+from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK
+from peer.recording.output import Output, SeekPoints
 
 if TYPE_CHECKING:
     from io import RawIOBase
 
-    from peer.rtc.frames import Codec, EncodedFrame, Kind
+    from peer.recording.formats import Layout
+    from peer.recording.matroska import DocType
+    from peer.rtc.frames import EncodedFrame, Kind
 
-FLUSH_INTERVAL = 0.5
-"""Seconds of media in a cluster, which is what a killed process loses at most."""
 _MAX_CLUSTER_BYTES = 4 << 20
 _MAX_OFFSET = 0x7FFF
-_MAX_CUES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What one file holds; `origin` is the `EncodedFrame.time` that becomes zero in it."""
-
-    video: VideoFormat | None
-    audio: Codec | None
-    origin: float
-
-
-def video_format(frame: EncodedFrame) -> VideoFormat | None:
-    """How a file has to describe the video that starts with `frame`; None when decoding cannot start there."""
-    if not frame.keyframe or not matroska.is_video(frame.codec):
-        return None
-    private = b""
-    if frame.codec.name == "H264":
-        private = decoder_configuration(frame.data) or b""
-        if not private:
-            return None
-    return VideoFormat(frame.codec, frame.width, frame.height, private)
 
 
 class Rhythm:
@@ -73,21 +52,26 @@ class Rhythm:
 
 
 class Muxer:
-    """Writes one file: at most one video and one audio stream, on one timeline that starts at `layout.origin`.
+    """Writes one Matroska or WebM file; a `Container`.
 
-    `file` is unbuffered, seekable, empty, and closed by `close()`. Every method may raise OSError; what was flushed
-    before stays playable. Not thread-safe.
+    `file` is unbuffered, seekable, empty, and closed by `close()`.
     """
 
     def __init__(
-        self, file: RawIOBase, layout: Layout, *, started: float, flush_interval: float = FLUSH_INTERVAL
+        self,
+        file: RawIOBase,
+        layout: Layout,
+        *,
+        started: float,
+        flush_interval: float = FLUSH_INTERVAL,
+        doc_type: DocType = "matroska",
     ) -> None:
         """`started` is the moment of `layout.origin` in Unix time; `flush_interval` is in seconds."""
         video, audio = layout.video, layout.audio
-        self._file: Final = file
+        self._output: Final = Output(file)
         self._origin: Final = layout.origin
         self._interval: Final = round(flush_interval * TICKS)
-        self._header: Final = matroska.header(video, audio, started)
+        self._header: Final = matroska.header(video, audio, started, doc_type)
         self._avc: Final = video is not None and video.codec.name == "H264"
         self._cue_track: Final = VIDEO_TRACK if video else AUDIO_TRACK
         self._last = {VIDEO_TRACK: -1, AUDIO_TRACK: -1}
@@ -95,18 +79,16 @@ class Muxer:
         self._blocks_bytes = 0
         self._cluster_time = 0
         self._cluster_seekable = False
-        self._cues: list[tuple[int, int]] = []
-        self._cue_spacing = 0
+        self._cues = SeekPoints(TICKS // 2)
         self._rhythm = Rhythm()
-        self._length = 0
         self._flushed = 0
         self._closed = False
-        self._put(self._header.data)
+        self._output.append(self._header.data)
 
     @property
     def length(self) -> int:
         """Bytes in the file so far, without what waits for the next flush."""
-        return self._length
+        return self._output.length
 
     @property
     def seconds(self) -> float:
@@ -152,8 +134,8 @@ class Muxer:
         blocks, size = self._blocks, self._blocks_bytes
         self._blocks, self._blocks_bytes = [], 0
         if self._cluster_seekable:
-            self._add_cue(self._cluster_time, self._length - self._header.segment)
-        self._put(matroska.cluster(self._cluster_time, blocks, size))
+            self._cues.add(self._cluster_time, self.length - self._header.segment)
+        self._output.append(matroska.cluster(self._cluster_time, blocks, size))
         self._flushed = max(0, *self._last.values())
 
     def close(self) -> None:
@@ -161,49 +143,23 @@ class Muxer:
         if self._closed:
             return
         self._closed = True
-        with contextlib.closing(self._file):
+        with contextlib.closing(self._output):
             try:
                 self.flush()
-                cues_at = self._put_cues()
+                cues_at = self._append_cues()
             except OSError:
                 self._finish(None)
                 raise
             self._finish(cues_at)
 
-    def _put_cues(self) -> int | None:
-        if not self._cues:
+    def _append_cues(self) -> int | None:
+        if not self._cues.entries:
             return None
-        at = self._length
-        self._put(matroska.cues(self._cues, self._cue_track))
+        at = self.length
+        self._output.append(matroska.cues(self._cues.entries, self._cue_track))
         return at
 
     def _finish(self, cues_at: int | None) -> None:
         rhythm = self._rhythm.seconds()
-        for position, data in matroska.ending(self._header, self._length, self.seconds, cues_at, rhythm):
-            self._file.seek(position)
-            self._write_all(data)
-
-    def _add_cue(self, ticks: int, position: int) -> None:
-        if self._cues and ticks - self._cues[-1][0] < self._cue_spacing:
-            return
-        self._cues.append((ticks, position))
-        if len(self._cues) > _MAX_CUES:
-            # A long recording needs no finer index than a short one: keep every second entry.
-            self._cues = self._cues[::2]
-            self._cue_spacing = max(TICKS // 2, 2 * self._cue_spacing)
-
-    def _put(self, data: bytes) -> None:
-        try:
-            self._write_all(data)
-        except OSError:
-            # Half a cluster would make the file invalid; what lies before is whole.
-            with contextlib.suppress(OSError):
-                self._file.seek(self._length)
-                self._file.truncate(self._length)
-            raise
-        self._length += len(data)
-
-    def _write_all(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) or 0 :]
+        for position, data in matroska.ending(self._header, self.length, self.seconds, cues_at, rhythm):
+            self._output.patch(position, data)

@@ -38,10 +38,10 @@ def safe_name(name: str) -> str:
     return text
 
 
-def file_name(name: str, started: datetime, number: int = 1) -> str:
+def file_name(name: str, started: datetime, number: int = 1, ending: str = "mkv") -> str:
     """The file name for part `number` (1, 2, ...) of the recording of participant `name` begun at `started` (UTC)."""
     suffix = f"-{number}" if number > 1 else ""
-    return f"{safe_name(name)}-{started:%Y%m%dT%H%M%S}{suffix}.mkv"
+    return f"{safe_name(name)}-{started:%Y%m%dT%H%M%S}{suffix}.{ending}"
 
 
 def _safe_character(character: str) -> str:

@@ -11,7 +11,8 @@ from peer.recording.files import RecordedFile, Tally
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from peer.recording.muxer import Layout, Muxer
+    from peer.recording.formats import Layout
+    from peer.recording.output import Container
     from peer.rtc.frames import EncodedFrame, Kind
 
 
@@ -23,7 +24,7 @@ class Part:
     name: str
     strand: int
     layout: Layout
-    muxer: Muxer
+    muxer: Container
     tally: Tally
     open: bool = True
     _flushed: tuple[int, float] = (0, 0.0)

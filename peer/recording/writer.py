@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from peer.errors import UsageError
+from peer.recording.containers import Containers, create
 from peer.recording.disk import disk_sentence, open_exclusive
 from peer.recording.files import RecordedFile, Tally
-from peer.recording.muxer import FLUSH_INTERVAL, Layout, Muxer
+from peer.recording.formats import FLUSH_INTERVAL, FORMATS, Format
 from peer.recording.names import file_name
 from peer.recording.part import Part
 from peer.recording.strand import PATIENCE, Strand
@@ -28,20 +30,27 @@ if TYPE_CHECKING:
     from io import RawIOBase
     from pathlib import Path
 
+    from peer.recording.formats import Layout
     from peer.rtc.frames import EncodedFrame, Kind
 
 logger = logging.getLogger(__name__)
 
 _POLL = 0.1
+MIN_SEGMENT = 1.0
+"""Seconds that a file lasts at least where its length is chosen."""
 _MAX_FILES = 1000
-"""Files of one participant; who makes us cut more often than that does it on purpose."""
+"""Files of one participant that were not asked for; who makes us cut more often than that does it on purpose."""
 _MAX_TRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to record; the defaults are meant to be right."""
+    """How to record; the defaults are meant to be right. Raises UsageError for what cannot be."""
 
+    format: Format = "mkv"
+    """Container of the files; what it cannot hold is written as `mkv`."""
+    segment: float | None = None
+    """Seconds after which a file ends, at the next keyframe, and another goes on."""
     flush_interval: float = FLUSH_INTERVAL
     """Seconds of media that a killed process may lose."""
     patience: float = PATIENCE
@@ -54,6 +63,13 @@ class Options:
     """Seconds between requests for a keyframe."""
     now: Callable[[], float] = time.monotonic
     opener: Callable[[Path], RawIOBase] = open_exclusive
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UsageError(f"{self.format!r} is no format of recordings; use one of {', '.join(FORMATS)}")
+        if self.segment is not None and not MIN_SEGMENT <= self.segment < float("inf"):
+            text = f"segments cannot be {self.segment} s long; use {MIN_SEGMENT:g} s or more"
+            raise UsageError(f"{text}, or None for files without a limit")
 
 
 class Change(Enum):
@@ -103,6 +119,8 @@ class Writer:
         self._caught_up = options.now()
         self._wake = threading.Event()
         self._started: Final = datetime.now(UTC)
+        self._began: Final = options.now()
+        self._containers: Final = Containers(options.format, name)
         self._number = 0
         self._strands: dict[int, Strand] = {}
         self._ids: dict[tuple[int, Kind], str] = {}
@@ -209,19 +227,23 @@ class Writer:
             return self._open(number, layout)
 
         expect = self._expect if number == MAIN else ()
-        return Strand(open_file, expect=expect, patience=self._options.patience)
+        options = self._options
+        return Strand(
+            open_file, expect=expect, patience=options.patience, wanted=options.format, segment=options.segment
+        )
 
     def _open(self, strand: int, layout: Layout) -> Part:
-        if len(self._parts) >= _MAX_FILES:
+        if len(self._parts) >= self._most_files():
             raise OSError(f"more than {_MAX_FILES} changes that need a new file")
         self._directory.mkdir(parents=True, exist_ok=True)
-        path, file = self._create()
+        form = self._containers.choose(layout)
+        path, file = self._create(form)
         tracks = [track_id for (owner, _), track_id in self._ids.items() if owner == strand]
         age = self._options.now() - layout.origin
         # Frame times are on our monotonic clock; should they be on another, the start of the file is about now.
         started = time.time() - (age if 0 <= age < 60 else 0.0)
         try:
-            muxer = Muxer(file, layout, started=started, flush_interval=self._options.flush_interval)
+            muxer = create(form, file, layout, started=started, flush_interval=self._options.flush_interval)
         except OSError:
             file.close()
             path.unlink(missing_ok=True)
@@ -231,10 +253,16 @@ class Writer:
         logger.info("recording %r to %s", self._name, path)
         return part
 
-    def _create(self) -> tuple[Path, RawIOBase]:
+    def _most_files(self) -> float:
+        asked = 0.0
+        if self._options.segment is not None:
+            asked = (self._options.now() - self._began) / self._options.segment * len(self._strands)
+        return _MAX_FILES + asked
+
+    def _create(self, form: Format) -> tuple[Path, RawIOBase]:
         for _ in range(_MAX_TRIES):
             self._number += 1
-            path = self._directory / file_name(self._name, self._started, self._number)
+            path = self._directory / file_name(self._name, self._started, self._number, form)
             with contextlib.suppress(FileExistsError):
                 return path, self._options.opener(path)
         raise FileExistsError("too many recordings of that name")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 VP8 = Codec("VP8", 90000, 1, 96)
 H264 = Codec("H264", 90000, 1, 102)
+VP9 = Codec("VP9", 90000, 1, 98)
+AV1 = Codec("AV1", 90000, 1, 45)
 OPUS = Codec("opus", 48000, 2, 111)
 PCMU = Codec("PCMU", 8000, 1, 0)
 PCMA = Codec("PCMA", 8000, 1, 8)
@@ -26,6 +28,8 @@ G722 = Codec("G722", 8000, 1, 9)
 _ENCODERS = {
     "VP8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
     "H264": ("libx264", {"profile": "baseline", "preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}),
+    "VP9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+    "AV1": ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:rc=2"}),
     "opus": ("libopus", {}),
     "PCMU": ("pcm_mulaw", {}),
     "PCMA": ("pcm_alaw", {}),
@@ -62,8 +66,8 @@ def audio(seconds: float, codec: Codec = OPUS, *, start: float = 0.0) -> list[En
 
 def encode_all() -> None:
     """Make everything now that `video` and `audio` give out: it takes a second, which no event loop should spend."""
-    for codec in (VP8, H264):
-        for size in (SIZE, SMALL):
+    for codec, sizes in ((VP8, (SIZE, SMALL)), (H264, (SIZE, SMALL)), (VP9, (SIZE,)), (AV1, (SIZE,))):
+        for size in sizes:
             _encode_video(codec.name, size)
     for codec in (OPUS, PCMU, PCMA, G722):
         _encode_audio(codec.name)
@@ -80,7 +84,7 @@ def shifted(frames: Iterable[EncodedFrame], seconds: float) -> list[EncodedFrame
 
 
 def kind_of(frame: EncodedFrame) -> Kind:
-    return "video" if frame.codec.name in ("VP8", "H264") else "audio"
+    return "video" if frame.codec.clock_rate == 90000 else "audio"
 
 
 class FakeTrack:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.recording import matroska
-from peer.recording.matroska import VideoFormat
+from peer.recording.formats import VideoFormat
 from tests.recording.synthetic import G722, H264, OPUS, PCMA, PCMU, VP8
 
 if TYPE_CHECKING:

@@ -61,3 +61,7 @@ def test_names(name: str, expected: str) -> None:
 def test_the_first_file_has_no_number() -> None:
     assert file_name("alice", STARTED) == "alice-20260301T123005.mkv"
     assert file_name("alice", STARTED, 2) == "alice-20260301T123005-2.mkv"
+
+
+def test_the_ending_names_the_container() -> None:
+    assert file_name("alice", STARTED, 3, "mp4") == "alice-20260301T123005-3.mp4"

@@ -15,7 +15,7 @@ from tests.recording.synthetic import H264, OPUS, PCMU, VP8, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from peer.recording.muxer import Layout
+    from peer.recording.formats import Format, Layout
     from peer.rtc.frames import Kind
 
 PARAMETER_SETS = b"\0\0\1\x67\x42\xc0\x1f\xaa\0\0\1\x68\xce\0\0\1"
@@ -60,7 +60,7 @@ def picture(time: float, codec: Codec = VP8, *, key: bool = False, size: tuple[i
     return EncodedFrame(codec, data, 0, time, key, *(size if key else (0, 0)))
 
 
-def strand(*expected: Kind) -> tuple[Strand, list[Kept]]:
+def strand(*expected: Kind, wanted: Format = "mkv", segment: float | None = None) -> tuple[Strand, list[Kept]]:
     files: list[Kept] = []
 
     def open_file(layout: Layout) -> Kept:
@@ -68,7 +68,7 @@ def strand(*expected: Kind) -> tuple[Strand, list[Kept]]:
         files.append(Kept(layout))
         return files[-1]
 
-    made = Strand(open_file)
+    made = Strand(open_file, wanted=wanted, segment=segment)
     for kind in expected:
         made.add(kind)
     return made, files
@@ -145,10 +145,10 @@ def test_video_after_two_seconds_begins_a_second_file_with_both() -> None:
     take(made, [picture(5.0, key=True), sound(4.99), sound(5.01), picture(5.03)])
     made.end()
     first, second = files
-    assert len(first.times("audio")) == 250 and first.closed
+    assert len(first.times("audio")) == 251 and first.closed, "sound that is older than the keyframe, though it is late"
     assert second.layout.video is not None and second.layout.audio == OPUS
-    assert second.times("audio") == [4.99, 5.01] and second.times("video") == [5.0, 5.03]
-    assert 4.9 < second.layout.origin <= 4.99, "sound that is older than the keyframe keeps its place"
+    assert second.times("audio") == [5.01] and second.times("video") == [5.0, 5.03]
+    assert second.layout.origin == 5.0
 
 
 def test_sound_later_than_video_begins_a_file_at_the_next_keyframe() -> None:
@@ -171,7 +171,7 @@ def test_no_keyframe_for_new_sound_is_waited_for_two_seconds() -> None:
     take(made, [frame for time in times(0.1, 2.3, 0.1) for frame in (sound(time), picture(time + 0.01))])
     assert [file.layout.video is not None for file in files] == [True, False]
     assert made.wants_keyframe
-    take(made, [picture(2.4, key=True)])
+    take(made, [picture(2.4, key=True), sound(2.4)])
     assert files[2].layout.video is not None and files[2].layout.audio == OPUS
 
 
@@ -290,3 +290,136 @@ def test_sound_that_was_held_back_long_is_still_written() -> None:
     made, files = strand("video")
     take(made, [sound(0), picture(6)])
     assert [file.times("audio") for file in files] == [[0]]
+
+
+def test_in_mp4_another_size_is_another_file() -> None:
+    for codec, expected in ((VP8, 1), (H264, 2)):  # VP8 goes to Matroska, whatever was asked for
+        made, files = strand("video", wanted="mp4")
+        take(made, [picture(0, codec, key=True), picture(1, codec, key=True, size=(320, 240)), picture(2, codec)])
+        assert len(files) == expected
+
+
+def test_a_segment_ends_at_the_first_keyframe_after_its_length() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, [picture(0, key=True), sound(0)])
+    take(made, merge([sound(time) for time in times(0.1, 10, 0.1)], [picture(time) for time in times(0.05, 9.9, 0.1)]))
+    take(made, [picture(9.95, key=True)])
+    assert not made.wants_keyframe and len(files) == 1
+    take(made, [picture(10.05)])
+    assert made.wants_keyframe, "the boundary is past"
+    take(made, [sound(10.1), sound(10.2), picture(10.15), sound(10.3)])
+    assert files[0].times("audio")[-1] == 10.1, "sound is held back that the keyframe may turn out to be older than"
+    take(made, [picture(10.25, key=True), picture(10.35), sound(10.4), picture(10.45)])
+    assert not made.wants_keyframe
+    made.end()
+    first, second = files
+    assert first.times("audio")[-1] == 10.2 and first.times("video")[-1] == 10.15
+    assert second.layout.origin == 10.25 and second.times("video") == [10.25, 10.35, 10.45]
+    assert second.times("audio") == [10.3, 10.4]
+
+
+def test_sound_that_is_behind_the_keyframe_belongs_to_the_old_segment() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, [picture(0, key=True), sound(0), sound(10.0), picture(10.2, key=True), picture(10.3), sound(10.1)])
+    assert len(files) == 1, "sound is still behind"
+    take(made, [sound(10.2)])
+    assert len(files) == 2
+    made.end()
+    assert [file.times("audio") for file in files] == [[0, 10.0, 10.1], [10.2]]
+    assert [file.times("video") for file in files] == [[0], [10.2, 10.3]]
+
+
+def test_sound_is_waited_for_half_a_second_at_a_cut() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, [picture(0, key=True), sound(0), sound(9.9), picture(10, key=True), picture(10.4)])
+    assert len(files) == 1
+    take(made, [picture(10.5)])
+    assert len(files) == 2 and files[1].layout.audio == OPUS and files[1].times("video") == [10, 10.4, 10.5]
+    take(made, [sound(9.92)])
+    assert files[1].times("audio") == [9.92], "it keeps its place"
+
+
+def test_sound_alone_is_cut_anywhere() -> None:
+    for expected in (("audio",), ("audio", "video")):  # a camera that was never switched on changes nothing
+        made, files = strand(*expected, segment=2.5)
+        take(made, [sound(index / 50) for index in range(400)])
+        made.end()
+        assert [len(file.times("audio")) for file in files] == [125, 125, 125, 25]
+        assert [file.layout.origin for file in files] == [0, 2.5, 5.0, 7.5]
+
+
+def test_pictures_alone_are_cut_at_keyframes() -> None:
+    made, files = strand("video", segment=2.0)
+    take(made, [picture(index / 10, key=index % 15 == 0) for index in range(100)])
+    made.end()
+    assert [file.layout.origin for file in files] == [0, 3.0, 6.0, 9.0]
+    assert sum(len(file.times("video")) for file in files) == 100
+
+
+def test_a_camera_that_was_switched_off_does_not_hold_up_the_cut() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, merge([picture(0, key=True), picture(5)], [sound(time) for time in times(0, 13, 0.02)]))
+    made.end()
+    assert [file.layout.video is not None for file in files] == [True, False]
+    assert len(files[0].times("audio")) + len(files[1].times("audio")) == 650
+    assert 11.4 <= files[1].layout.origin <= 12.1, "a keyframe was waited for"
+
+
+def test_a_sender_that_gives_no_keyframe_keeps_its_file() -> None:
+    made, files = strand("audio", "video", segment=1.0)
+    take(made, [picture(0, key=True), sound(0)])
+    take(made, [frame for time in times(0.1, 20, 0.1) for frame in (sound(time), picture(time + 0.01))])
+    assert len(files) == 1 and made.wants_keyframe
+    made.end()
+    assert len(files) == 1 and len(files[0].times("audio")) == 200 == len(files[0].times("video"))
+
+
+def test_after_a_long_pause_the_keyframe_is_waited_for() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, [picture(0, key=True), sound(0), sound(40), picture(40.01), sound(40.02), picture(40.5, key=True)])
+    take(made, [sound(40.5)])
+    made.end()
+    assert [file.times("video") for file in files] == [[0, 40.01], [40.5]]
+    assert [file.times("audio") for file in files] == [[0, 40, 40.02], [40.5]]
+
+
+def merge(*streams: list[EncodedFrame]) -> list[EncodedFrame]:
+    return sorted((frame for stream in streams for frame in stream), key=lambda frame: frame.time)
+
+
+@given(
+    st.floats(-0.4, 0.4),
+    st.sets(st.integers(1, 149), max_size=12),
+    st.floats(1.0, 4.0),
+    st.sampled_from((VP8, H264)),
+    st.sets(st.integers(1, 149), max_size=2),
+)
+def test_no_frame_is_lost_or_doubled_at_a_cut(
+    skew: float, keyframes: set[int], segment: float, codec: Codec, resized: set[int]
+) -> None:
+    """Sound arrives up to 0.4 s before or after the picture of the same moment; keyframes come when asked for, too."""
+    small = False
+    pictures = []
+    for index in range(150):
+        small ^= index in resized
+        key = index == 0 or index in keyframes | resized
+        pictures.append(picture(index / 15, codec, key=key, size=(320, 240) if small else (640, 480)))
+    arrivals = [(frame.time, frame) for frame in pictures]
+    arrivals += [(index / 50 + skew, sound(index / 50)) for index in range(500)]
+    made, files = strand("audio", "video", segment=segment)
+    for _, frame in sorted(arrivals, key=lambda arrival: arrival[0]):
+        if kind_of(frame) == "video" and made.wants_keyframe:
+            size = next((one.width, one.height) for one in reversed(pictures) if one.time <= frame.time and one.width)
+            take(made, [picture(frame.time, codec, key=True, size=size)])
+        else:
+            take(made, [frame])
+    made.end()
+    written = [time for file in files for time in file.times("video")]
+    assert written == [frame.time for frame in pictures]
+    heard = [time for file in files for time in file.times("audio")]
+    all_sound = [index / 50 for index in range(500)]
+    assert heard == all_sound[len(all_sound) - len(heard) :] and heard[0] <= 0.25, "a moment before the first picture"
+    for file in files[1:]:
+        # A file that has to begin before sound has caught up leaves it its place.
+        lead = min(file.times("video") + file.times("audio")) - file.layout.origin
+        assert 0 <= lead < 0.5 if resized else lead == 0
