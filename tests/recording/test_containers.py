@@ -116,6 +116,16 @@ def test_payloads_and_times_come_back_unchanged(tmp_path: Path, form: Format) ->
 
 
 @every_format
+def test_sixty_jittery_pictures_a_second_keep_their_places(tmp_path: Path, form: Format) -> None:
+    jitter = [0.0, 0.0071, -0.0062, 0.003]
+    moments = [index / 60 + jitter[index % 4] + (0.008 if index else 0) for index in range(90)]
+    pictures = [replace(frame, time=moment) for frame, moment in zip(video(3, USUAL[form]), moments, strict=True)]
+    write(tmp_path / f"it.{form}", pictures)
+    assert times(tmp_path / f"it.{form}", "video") == pytest.approx(moments, abs=1e-4)
+    assert verify(tmp_path / f"it.{form}", expect=("video",)).numbers == 1.0
+
+
+@every_format
 @pytest.mark.parametrize("late", ["video", "audio"])
 def test_a_stream_that_starts_late_is_in_its_place(tmp_path: Path, form: Format, late: str) -> None:
     start = {"video": 0.0, "audio": 0.0, late: 1.9}

@@ -117,6 +117,39 @@ async def test_a_keyframe_is_asked_for_where_a_segment_ends(tmp_path: Path) -> N
     assert [file.video_frames for file in files] == [49, 30]
 
 
+@pytest.mark.parametrize("form", FORMATS)
+async def test_hold_and_unhold_go_on_in_the_same_file(tmp_path: Path, form: Format) -> None:
+    recorder = ParticipantRecorder(tmp_path, "alice", options=Options(format=form))
+    sound, picture = FakeTrack("audio"), FakeTrack("video")
+    for start in (0.0, 40.0):
+        recorder.add(sound)
+        recorder.add(picture)
+        feed(shifted(merged(audio(1), video(1, USUAL[form])), start), audio=sound, video=picture)
+        recorder.remove(sound)
+        recorder.remove(picture)
+    (file,) = await recorder.close()
+    assert file.whole and file.seconds == pytest.approx(41, abs=0.04)
+    await plays(file, video=60, audio=100)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_a_frame_that_nothing_follows_is_on_the_disk_soon(tmp_path: Path, form: Format) -> None:
+    options = Options(format=form, flush_interval=0.05)
+    recorder = ParticipantRecorder(tmp_path, "alice", options=options)
+    picture = FakeTrack("video")
+    recorder.add(picture)
+    frame = video(1, USUAL[form])[0]
+    picture.feed(frame)
+    async with asyncio.timeout(5):
+        while True:
+            if recorder.files and recorder.files[0].bytes >= len(frame.data):
+                break
+            await asyncio.sleep(0.005)
+    found = await asyncio.to_thread(verify, recorder.files[0].path, expect=("video",))
+    assert found.video_frames == 1
+    await recorder.close()
+
+
 async def test_many_segments_are_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peer.recording.writer._MAX_FILES", 2)
     now = 100.0
