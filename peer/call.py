@@ -236,10 +236,16 @@ class _Main(Generic[T]):
         self._kind = kind
         self._take = take
         self._taker: Taker[T] | None = None
+        self._dropped_before = 0
         self._closed = False
 
     def __aiter__(self) -> _Main[T]:
         return self
+
+    @property
+    def dropped(self) -> int:
+        """How many items went because nobody took them in time."""
+        return self._dropped_before + (self._taker.dropped if self._taker is not None else 0)
 
     async def __anext__(self) -> T:
         while True:
@@ -253,7 +259,10 @@ class _Main(Generic[T]):
             except StopAsyncIteration:
                 if self._call.over or self._closed:
                     raise
-                self._taker = None  # the track was stopped for good; another may take its place
+                self._dropped_before, self._taker = (
+                    self.dropped,
+                    None,
+                )  # the track was stopped for good; another may take its place
 
     def close(self) -> None:
         """Take no more; what is not taken is not decoded."""

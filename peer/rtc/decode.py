@@ -10,9 +10,12 @@ import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
+
+from peer.rtc.concealment import SoundCounts
+from peer.rtc.decoders import open_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,20 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from peer.rtc.decoders import DecodedFrame, StreamDecoder
     from peer.rtc.frames import Codec, EncodedFrame
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 60
 """Encoded frames that may wait for the decoder, two seconds of video; beyond, they go up to the next keyframe."""
-_DECODERS = {
-    "vp8": "libvpx",
-    "h264": "h264",
-    "opus": "libopus",
-    "pcmu": "pcm_mulaw",
-    "pcma": "pcm_alaw",
-    "g722": "g722",
-}
 
 
 class _Pool:
@@ -74,23 +70,22 @@ class Sound:
 class Decoder:
     """Decodes one track, in order, on the pool, while it has takers."""
 
-    def __init__(
-        self, deliver: Callable[[list[Any], EncodedFrame], None], request_keyframe: Callable[[], None]
-    ) -> None:
+    def __init__(self, deliver: Callable[[DecodedFrame], None], request_keyframe: Callable[[], None]) -> None:
         self._deliver = deliver
         self._request_keyframe = request_keyframe
-        self._waiting: deque[EncodedFrame] = deque()
+        self._waiting: deque[tuple[EncodedFrame, bool]] = deque()
+        """Frames, and whether a new stream begins with them."""
         self._task: asyncio.Task[None] | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
-        self._context: Any = None
-        self._opened: Codec | None = None
-        """What the context decodes; frames of the codec before may wait when another begins."""
+        self._stream: StreamDecoder | None = None
         self._codec: Codec | None = None
-        self._need_keyframe = True
+        self._fresh = self._need_keyframe = True
         self.frames = 0
+        self.keyframes = 0
         self.dropped = 0
         self.errors = 0
+        self.sound = SoundCounts()
 
     @property
     def busy(self) -> bool:
@@ -102,20 +97,28 @@ class Decoder:
         if self._closed:
             return
         if frame.codec != self._codec:
-            self._codec, self._need_keyframe = frame.codec, True
+            self._codec, self._fresh, self._need_keyframe = frame.codec, True, True
         if self._need_keyframe and not frame.keyframe:
             self.dropped += 1
             return
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += len(self._waiting) + 1
+            self._fresh = self._fresh or any(fresh for _, fresh in self._waiting)
             self._waiting.clear()
             self._need_keyframe = True
             self._request_keyframe()
             return
-        self._need_keyframe = False
-        self._waiting.append(frame)
+        self._waiting.append((frame, self._fresh))
+        self._fresh = self._need_keyframe = False
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="peer-decode")
+
+    def rest(self) -> None:
+        """Nobody takes any more: let go of everything. The next frame begins anew."""
+        self._codec = None
+        self._waiting.clear()
+        if self._task is None:
+            self._let_go()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -123,48 +126,49 @@ class Decoder:
             self._threads = _POOL.take()
         try:
             while self._waiting:
-                frame = self._waiting.popleft()
+                item = self._waiting.popleft()
+                frame, _ = item
                 try:
-                    decoded = await loop.run_in_executor(self._threads, self._decode, frame)
+                    decoded = await loop.run_in_executor(self._threads, self._decode, item)
                 except (av.FFmpegError, ValueError) as error:
                     self.errors += 1
                     logger.debug("a %s frame could not be decoded: %s", frame.codec.name, error)
                     self._need_keyframe = True
                     self._request_keyframe()
                     continue
-                self.frames += len(decoded)
-                try:
-                    self._deliver(decoded, frame)
-                except Exception:
-                    logger.exception("a decoded %s frame could not be handed on", frame.codec.name)
+                self._hand_on(decoded, frame)
         finally:
             self._task = None
+            if self._codec is None:
+                self._let_go()
 
-    def _decode(self, frame: EncodedFrame) -> list[Any]:
-        if frame.codec != self._opened:
-            self._context, self._opened = _open_decoder(frame.codec), frame.codec
-        packet = av.Packet(frame.data)
-        return list(self._context.decode(packet))
+    def _decode(self, item: tuple[EncodedFrame, bool]) -> list[DecodedFrame]:
+        frame, fresh = item
+        if fresh or self._stream is None:
+            self._stream = None
+            self._stream = open_decoder(frame.codec, self.sound)
+        return self._stream.decode(frame)
 
-    async def close(self) -> None:
-        """Decode nothing more, and let go of the threads. Idempotent, bounded."""
-        self._closed = True
-        self._waiting.clear()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=2)
+    def _hand_on(self, decoded: list[DecodedFrame], frame: EncodedFrame) -> None:
+        own = sum(each.encoded is frame for each in decoded)
+        self.frames += own
+        self.keyframes += own and frame.keyframe
+        for each in decoded:
+            try:
+                self._deliver(each)
+            except Exception:
+                logger.exception("a decoded %s frame could not be handed on", frame.codec.name)
+
+    def _let_go(self) -> None:
+        self._stream = None
         threads, self._threads = self._threads, None
         if threads is not None:
             _POOL.give_back()
 
-
-def _open_decoder(codec: Codec) -> Any:
-    name = _DECODERS.get(codec.name.lower())
-    if name is None:
-        raise ValueError(f"{codec.name} cannot be decoded here")
-    context: Any = av.CodecContext.create(name, "r")
-    if name in ("libopus", "pcm_mulaw", "pcm_alaw", "g722"):
-        context.sample_rate = 48000 if name == "libopus" else 16000 if name == "g722" else 8000
-        context.layout = "stereo" if name == "libopus" else "mono"
-    else:
-        context.thread_count = 1  # the pool is what runs in parallel
-    return context
+    async def close(self) -> None:
+        """Decode nothing more, and let go of the threads. Idempotent, bounded."""
+        self._closed = True
+        self.rest()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=2)
+            self._let_go()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from peer.rtc.feedback import Bandwidth, Feedback, RtcpReceiverInfo
 from peer.rtc.frames import Codec, EncodedFrame
-from peer.rtc.freezes import Freezes
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
 from peer.rtc.payload import depacketiser_for
+from peer.rtc.payload.opus import samples
+from peer.rtc.playout import Playout
 from peer.rtc.rtp import ReceptionStatistics
+from peer.rtc.stats import InboundCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,26 +50,6 @@ class ReceiveParameters:
     """The same, of the sequence number that all streams of the path share."""
     layers: tuple[str, ...] = ()
     """Restriction ids of simulcast layers, empty where there is but one stream."""
-
-
-@dataclass(slots=True)
-class InboundCounts:
-    """What came of one stream, over all SSRCs and codecs that it had."""
-
-    codec: str = ""
-    ssrc: int = 0
-    packets: int = 0
-    lost: int = 0
-    bytes: int = 0
-    frames: int = 0
-    dropped: int = 0
-    nacks: int = 0
-    plis: int = 0
-    jitter: float = 0.0
-    freezes: int = 0
-    frozen: float = 0.0
-    pauses: int = 0
-    paused: float = 0.0
 
 
 class InboundRtp:
@@ -116,9 +98,12 @@ class InboundRtp:
         self._bytes = 0
         self._frames = 0
         self._lost_before = 0
-        self._nacks_before = 0
         self._dropped_before = 0
-        self._freezes = Freezes()
+        self._late_before = 0
+        self._recovered_before = 0
+        self._retransmitted = 0
+        self._nacks_sent = 0
+        self._playout = Playout()
         self._closed = False
 
     def configure(self, parameters: ReceiveParameters) -> None:
@@ -184,6 +169,7 @@ class InboundRtp:
         # One that repairs a stream which another has taken over from must not bring it back.
         if ssrc is None or ssrc != self._ssrc or carried not in self._codecs or len(packet.payload) < 2:
             return None
+        self._retransmitted += 1
         return packet.repaired(carried, ssrc)
 
     def _switch(self, ssrc: int, codec: Codec) -> None:
@@ -202,6 +188,7 @@ class InboundRtp:
             self._emit(frame, now)
         feedback = buffer.feedback(now)
         if feedback.nack and self._ssrc is not None:
+            self._nacks_sent += 1
             self._out.nack(self._ssrc, feedback.nack)
         if feedback.pli:
             self._send_pli(now)
@@ -228,7 +215,9 @@ class InboundRtp:
             self._time.restart()
         self._frames += 1
         if self._kind == "video":
-            self._freezes.frame(now)
+            self._playout.picture(frame.arrival, now)
+        else:
+            self._playout.sound(samples(self._codec, frame.data), frame.arrival, now)
         if frame.keyframe and self._keyframe_tries is not None:
             self._keyframe_came()
         self._hand_on(
@@ -341,28 +330,39 @@ class InboundRtp:
     def counts(self) -> InboundCounts:
         counters = self._buffer.counters if self._buffer else None
         main = self._received.get(self._ssrc) if self._ssrc is not None else None
+        late = self._late_before + (counters.late if counters else 0)
+        played = self._playout
         return InboundCounts(
             codec=self._codec.name if self._codec else "",
             ssrc=self._ssrc or 0,
-            packets=self._packets_before + sum(s.received for s in self._received.values()),
-            lost=self._lost_before + (counters.lost_given_up if counters else 0),
+            packets=self._packets_before + sum(s.received for s in self._received.values()) + self._retransmitted,
+            # What came too late after all is not lost (RFC 3550 section 6.4.1).
+            lost=self._lost_before + (counters.lost_given_up if counters else 0) - late,
             bytes=self._bytes,
             frames=self._frames,
             dropped=self._dropped_before + (counters.frames_dropped if counters else 0),
-            nacks=self._nacks_before + (counters.nacks if counters else 0),
+            nacks=self._nacks_sent,
             plis=self._pli_asked,
             jitter=main.jitter_seconds if main else 0.0,
-            freezes=self._freezes.freezes,
-            frozen=self._freezes.frozen,
-            pauses=self._freezes.pauses,
-            paused=self._freezes.paused,
+            freezes=played.freezes.freezes,
+            frozen=played.freezes.frozen,
+            pauses=played.freezes.pauses,
+            paused=played.freezes.paused,
+            discarded=late,
+            repaired=self._recovered_before + (counters.recovered if counters else 0),
+            retransmitted=self._retransmitted,
+            delay=played.delay,
+            emitted=played.emitted,
+            per_second=played.frames_per_second(time.monotonic()),
         )
 
     def _keep_counters(self) -> None:
         if self._buffer is not None:
-            self._lost_before += self._buffer.counters.lost_given_up
-            self._nacks_before += self._buffer.counters.nacks
-            self._dropped_before += self._buffer.counters.frames_dropped
+            counters = self._buffer.counters
+            self._lost_before += counters.lost_given_up
+            self._late_before += counters.late
+            self._recovered_before += counters.recovered
+            self._dropped_before += counters.frames_dropped
 
     def close(self) -> None:
         self._closed, self._payload_type = True, -1

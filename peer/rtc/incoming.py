@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, AudioResampler, VideoFrame
 
 from peer.rtc.emitter import Emitter
 
 if TYPE_CHECKING:
+    from av import AudioFrame, VideoFrame
+
+    from peer.rtc.decoders import DecodedFrame
     from peer.rtc.frames import EncodedFrame
     from peer.rtc.receiver import RemoteTrack
     from peer.taker import Taker
@@ -33,9 +35,8 @@ class IncomingTrack(Emitter, MediaStreamTrack):
         self.remote = remote
         self.muted = True
         """Whether nothing comes at the moment: before the first packet, and while the other side holds."""
-        self._taker: Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]] | None = None
+        self._taker: Taker[DecodedFrame] | None = None
         self._stamps: _Stamps | None = None
-        self._resampler: AudioResampler | None = None
 
     def named(self, track_id: str) -> IncomingTrack:
         """Give it the id that the other side's description says."""
@@ -57,16 +58,15 @@ class IncomingTrack(Emitter, MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         if self._taker is None:
-            self._taker = self.remote.decoded()
+            self._taker = self.remote.frames()
         try:
-            frame, encoded = await anext(self._taker)
+            decoded = await anext(self._taker)
         except StopAsyncIteration:
             self.stop()
             raise MediaStreamError from None
+        frame, encoded = decoded.frame, decoded.encoded
         if self._stamps is None:
             self._stamps = _Stamps(encoded.codec.clock_rate)
-        if isinstance(frame, AudioFrame):
-            frame = self._as_pcm(frame)
         frame.pts = self._stamps.stamp(encoded)
         frame.time_base = Fraction(1, self._stamps.rate)
         return frame
@@ -76,15 +76,6 @@ class IncomingTrack(Emitter, MediaStreamTrack):
             self._taker.close()
             self._taker = None
         super().stop()
-
-    def _as_pcm(self, frame: AudioFrame) -> AudioFrame:
-        """Interleaved 16 bit: what aiortc's own decoders give, and its recorder takes."""
-        if frame.format.name == "s16":
-            return frame
-        if self._resampler is None:
-            self._resampler = AudioResampler("s16")
-        frame.pts = None
-        return self._resampler.resample(frame)[0]
 
 
 class _Stamps:

@@ -11,28 +11,28 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-import numpy as np
-from av import AudioFrame, AudioResampler
+from av import VideoFrame
 
 from peer.errors import UsageError
 from peer.media.picture import Picture
-from peer.rtc.decode import Decoder, Sound
+from peer.rtc.decode import Decoder
 from peer.rtc.feedback import Bandwidth
 from peer.rtc.inbound import InboundRtp, ReceiveParameters
 from peer.rtc.layers import Layer, LayerChoice
-from peer.rtc.stats import InboundStats
+from peer.rtc.stats import DecodeCounts, InboundCounts, inbound_stats
+from peer.rtc.takers import Beginning, SoundTaker
 from peer.taker import Taker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from av import VideoFrame
-
     from peer.rtc.clock import ParticipantClock
+    from peer.rtc.decode import Sound
+    from peer.rtc.decoders import DecodedFrame
     from peer.rtc.feedback import Feedback
     from peer.rtc.frames import Codec, EncodedFrame, Kind
-    from peer.rtc.inbound import InboundCounts
     from peer.rtc.packet import RtpPacket
+    from peer.rtc.stats import InboundStats
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +42,8 @@ ENCODED_WAITING = 300
 """Encoded frames that may wait for one taker: ten seconds of video."""
 RATES = (4_000, 384_000)
 """Samples per second that sound can be taken at."""
-SOUND_WAITING = 500
-"""Stretches of sound that may wait for one taker: ten seconds."""
 DECODED_WAITING = {"video": 30, "audio": 500}
 """Decoded frames that may wait for one taker; pictures are large."""
-BEGINNING = 1.0
-"""Seconds for which the first encoded frames of a track are kept."""
-BEGINNING_FRAMES = 50
-"""Frames of that at most, which the decoder takes at once; when there are more none are kept."""
 SIGN_INTERVAL = 0.05
 """Seconds in which one packet is sign of life enough."""
 MAX_LAYERS = 8
@@ -84,7 +78,7 @@ class RemoteTrack:
         self._streams: WeakSet[Taker[EncodedFrame]] = WeakSet()
         self._pictures: WeakSet[Taker[Picture]] = WeakSet()
         self._sounds: WeakSet[Taker[Sound]] = WeakSet()
-        self._frames: WeakSet[Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]] = WeakSet()
+        self._frames: WeakSet[Taker[DecodedFrame]] = WeakSet()
         self._decoder = Decoder(self._decoded, self.request_keyframe)
         self._out, self._clock = out, clock
         self._bandwidth = bandwidth or Bandwidth()
@@ -92,7 +86,7 @@ class RemoteTrack:
         self._streams_in: dict[str, InboundRtp] = {}
         """By restriction id; "" is the one stream of a track without layers."""
         self._choice = LayerChoice()
-        self._beginning: _Beginning | None = _Beginning()
+        self._beginning: Beginning | None = Beginning()
         self._over = False
 
     @property
@@ -151,10 +145,10 @@ class RemoteTrack:
         if channels not in (1, 2) or not RATES[0] <= rate <= RATES[1]:
             text = f"sound of {channels} channels at {rate} Hz cannot be taken"
             raise UsageError(f"{text}; use 1 or 2 channels at {RATES[0]} to {RATES[1]} Hz")
-        return self._begin(_SoundTaker(self._sounds, rate, channels))
+        return self._begin(SoundTaker(self._sounds, rate, channels))
 
-    def decoded(self) -> Taker[tuple[VideoFrame | AudioFrame, EncodedFrame]]:
-        """Iterate over the decoded frames as PyAV gives them, each with the encoded frame it came from.
+    def frames(self) -> Taker[DecodedFrame]:
+        """Iterate over all decoded frames as PyAV gives them; beyond one second of video, ten of sound, the oldest go.
 
         Who asks right after the track began gets it from its beginning on.
         """
@@ -183,33 +177,33 @@ class RemoteTrack:
     def stats(self) -> InboundStats:
         """Of all layers together."""
         counts = self.counts()
-        shown = self._streams_in.get(self._choice.shown or "") or self._streams_in.get("")
-        main = shown.counts() if shown is not None else None
-        return InboundStats(
+        return inbound_stats(
+            counts.values(),
+            counts.get(self._choice.shown or "", InboundCounts()),
+            self.decoding(),
             track=self.id,
             kind=self.kind,
-            codec=main.codec if main else "",
             active=self.active,
-            packets_received=sum(each.packets for each in counts.values()),
-            packets_lost=sum(each.lost for each in counts.values()),
-            bytes_received=sum(each.bytes for each in counts.values()),
-            frames_received=main.frames if main else 0,
-            frames_dropped=(main.dropped if main else 0) + self._decoder.dropped,
-            frames_decoded=self._decoder.frames,
-            nack_count=sum(each.nacks for each in counts.values()),
-            pli_count=sum(each.plis for each in counts.values()),
-            jitter=main.jitter if main else 0.0,
             frame_width=self.width,
             frame_height=self.height,
-            freeze_count=main.freezes if main else 0,
-            total_freezes_duration=main.frozen if main else 0.0,
-            pause_count=main.pauses if main else 0,
-            total_pauses_duration=main.paused if main else 0.0,
         )
 
     def counts(self) -> dict[str, InboundCounts]:
         """What came, by restriction id of the layer."""
         return {rid: stream.counts() for rid, stream in self._streams_in.items()}
+
+    def decoding(self) -> DecodeCounts:
+        """What was decoded, of the layer that is handed on."""
+        decoder, sound = self._decoder, self._decoder.sound
+        return DecodeCounts(
+            decoder.frames,
+            decoder.keyframes,
+            decoder.dropped,
+            sound.total,
+            sound.concealed,
+            sound.silent,
+            sound.events,
+        )
 
     def sources(self) -> dict[int, float]:
         """The SSRCs that came, with the time of their newest packet on the monotonic clock."""
@@ -307,6 +301,8 @@ class RemoteTrack:
             stream.put(frame)
         if self._pictures or self._sounds or self._frames:
             self._decoder.push(frame)
+        elif self._decoder.busy:
+            self._decoder.rest()
 
     def _begin(self, taker: Taker[T]) -> Taker[T]:
         if self._over:
@@ -315,53 +311,18 @@ class RemoteTrack:
             self.request_keyframe()
         return taker
 
-    def _decoded(self, decoded: list[Any], frame: EncodedFrame) -> None:
-        for item in decoded:
-            for frames in list(self._frames):
-                frames.put((item, frame))
-            if self.kind == "video":
-                picture = Picture(item, frame.time)
-                for taker in list(self._pictures):
-                    taker.put(picture)
-            else:
-                for sound in list(self._sounds):
-                    assert isinstance(sound, _SoundTaker)
-                    sound.put_decoded(item, frame.time)
+    def _decoded(self, decoded: DecodedFrame) -> None:
+        for frames in list(self._frames):
+            frames.put(decoded)
+        if isinstance(decoded.frame, VideoFrame):
+            picture = Picture(decoded.frame, decoded.time)
+            for taker in list(self._pictures):
+                taker.put(picture)
+        else:
+            for sound in list(self._sounds):
+                assert isinstance(sound, SoundTaker)
+                sound.put_decoded(decoded)
 
 
 def _nothing() -> None:
     pass
-
-
-class _Beginning:
-    """The first frames of a track, for who takes it a moment after it began: its sender may send no keyframe again."""
-
-    def __init__(self) -> None:
-        self.frames: list[EncodedFrame] = []
-        self._until: float | None = None
-
-    def keep(self, frame: EncodedFrame, now: float) -> bool:
-        """False when the track has gone on for too long: it is not kept any more."""
-        if self._until is None:
-            self._until = now + BEGINNING
-        self.frames.append(frame)
-        return now < self._until and len(self.frames) <= BEGINNING_FRAMES
-
-
-class _SoundTaker(Taker[Sound]):
-    """Takes sound at a rate and layout of its own."""
-
-    def __init__(self, registry: WeakSet[Taker[Sound]], rate: int, channels: int) -> None:
-        super().__init__(SOUND_WAITING, registry)
-        self._wanted = ("s16", "stereo" if channels == 2 else "mono", rate)
-        self._resampler = AudioResampler(*self._wanted)
-        self._given: tuple[str, str, int] | None = None
-
-    def put_decoded(self, frame: AudioFrame, at: float) -> None:
-        given = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if given != self._given:  # another codec; a resampler only takes what it took first
-            self._given, self._resampler = given, AudioResampler(*self._wanted)
-        frame.pts = None  # the resampler would fill gaps of its own; times are ours
-        for part in self._resampler.resample(frame):
-            array = part.to_ndarray().reshape(-1, len(part.layout.channels)).astype(np.int16, copy=False)
-            self.put(Sound(array, part.sample_rate, at))

@@ -9,14 +9,16 @@ from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RT
 from aiortc.clock import current_datetime
 from aiortc.stats import RTCStats
 
+from peer.rtc.stats import DecodeCounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from peer.rtc.ice.candidate import Candidate
     from peer.rtc.ice.pairs import PairReport
     from peer.rtc.ice.transport import IceTransport
-    from peer.rtc.inbound import InboundCounts
     from peer.rtc.path import Path
+    from peer.rtc.stats import InboundCounts
     from peer.rtc.transceiver import RtpReceiver
 
 
@@ -38,6 +40,21 @@ class InboundRtpStreamStats(RTCInboundRtpStreamStats):
     totalFreezesDuration: float
     pauseCount: int
     totalPausesDuration: float
+    packetsDiscarded: int
+    retransmittedPacketsReceived: int
+    firCount: int
+    """Always 0: keyframes are asked for with PLI."""
+    framesDecoded: int
+    """0 while nobody takes pictures, sound or frames, as all that counts what is decoded."""
+    keyFramesDecoded: int
+    framesPerSecond: int
+    """Frames handed on in the last second, decoded or not."""
+    jitterBufferDelay: float
+    jitterBufferEmittedCount: int
+    totalSamplesReceived: int
+    concealedSamples: int
+    silentConcealedSamples: int
+    concealmentEvents: int
 
 
 @dataclass
@@ -115,6 +132,7 @@ def inbound(receiver: RtpReceiver) -> RTCStatsReport:
 def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> InboundRtpStreamStats:
     remote = receiver.remote
     layer = next((each for each in remote.layers if each.rid == rid), None)
+    decoding = remote.decoding() if rid == (remote.layer or "") else DecodeCounts()
     return InboundRtpStreamStats(
         timestamp=current_datetime(),
         type="inbound-rtp",
@@ -130,7 +148,7 @@ def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> In
         codec=counts.codec,
         bytesReceived=counts.bytes,
         framesReceived=counts.frames,
-        framesDropped=counts.dropped,
+        framesDropped=counts.dropped + decoding.dropped,
         nackCount=counts.nacks,
         pliCount=counts.plis,
         frameWidth=layer.width if layer else remote.width,
@@ -139,6 +157,18 @@ def _inbound_entry(receiver: RtpReceiver, rid: str, counts: InboundCounts) -> In
         totalFreezesDuration=counts.frozen,
         pauseCount=counts.pauses,
         totalPausesDuration=counts.paused,
+        packetsDiscarded=counts.discarded,
+        retransmittedPacketsReceived=counts.retransmitted,
+        firCount=0,
+        framesDecoded=decoding.frames,
+        keyFramesDecoded=decoding.keyframes,
+        framesPerSecond=counts.per_second,
+        jitterBufferDelay=counts.delay,
+        jitterBufferEmittedCount=counts.emitted,
+        totalSamplesReceived=decoding.samples,
+        concealedSamples=decoding.concealed,
+        silentConcealedSamples=decoding.silent,
+        concealmentEvents=decoding.events,
     )
 
 

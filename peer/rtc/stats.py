@@ -3,6 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class TrackState(TypedDict):
+    """What a track knows of itself, for its statistics."""
+
+    track: str
+    kind: str
+    active: bool
+    frame_width: int
+    frame_height: int
+
+
+@dataclass(slots=True)
+class InboundCounts:
+    """What came of one stream, over all SSRCs and codecs that it had."""
+
+    codec: str = ""
+    ssrc: int = 0
+    packets: int = 0
+    lost: int = 0
+    bytes: int = 0
+    frames: int = 0
+    dropped: int = 0
+    nacks: int = 0
+    """RTCP packets of generic NACK that were sent."""
+    plis: int = 0
+    jitter: float = 0.0
+    freezes: int = 0
+    frozen: float = 0.0
+    pauses: int = 0
+    paused: float = 0.0
+    discarded: int = 0
+    """Packets that came too late."""
+    repaired: int = 0
+    """Packets that came in time after they had been asked for."""
+    retransmitted: int = 0
+    """Packets that came as retransmissions (RFC 4588)."""
+    delay: float = 0.0
+    """Seconds in the jitter buffer, of each of `emitted`, in all."""
+    emitted: int = 0
+    """Frames of video, or samples of sound."""
+    per_second: int = 0
+    """Frames of video in the last second."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeCounts:
+    """What was decoded of one track; nothing while nobody takes pictures, sound or frames."""
+
+    frames: int = 0
+    keyframes: int = 0
+    dropped: int = 0
+    """Frames that waited for too long, or for a keyframe."""
+    samples: int = 0
+    """Of sound, concealed ones included."""
+    concealed: int = 0
+    silent: int = 0
+    """Those of the concealed samples that are silence."""
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +85,9 @@ class InboundStats:
     """Complete encoded frames; for audio, packets in order."""
     frames_dropped: int
     frames_decoded: int
+    """0 while nobody takes pictures, sound or frames."""
     nack_count: int
+    """RTCP packets that ask for lost packets, sent."""
     pli_count: int
     jitter: float
     """Seconds."""
@@ -36,6 +101,27 @@ class InboundStats:
     """Pictures that stood for more than five seconds; those are no freezes."""
     total_pauses_duration: float = 0.0
     """Seconds."""
+    packets_discarded: int = 0
+    """Packets that came too late to be of use; those are not counted as lost."""
+    packets_repaired: int = 0
+    """Packets that came in time after they had been asked for."""
+    retransmitted_packets_received: int = 0
+    """Packets that came as retransmissions (RFC 4588), probes not counted; part of `packets_received`."""
+    frames_per_second: int = 0
+    """Frames of video handed on in the last second, decoded or not."""
+    key_frames_decoded: int = 0
+    jitter_buffer_delay: float = 0.0
+    """Seconds from the first packet until it was handed on, of each of `jitter_buffer_emitted_count`, in all."""
+    jitter_buffer_emitted_count: int = 0
+    """Frames of video, or samples of sound, handed on."""
+    total_samples_received: int = 0
+    """Samples of decoded sound, concealed ones included; 0 while nobody takes it."""
+    concealed_samples: int = 0
+    """Samples made here in the place of lost ones."""
+    silent_concealed_samples: int = 0
+    """Those of them that are silence."""
+    concealment_events: int = 0
+    """Stretches of concealed samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +176,40 @@ class ConnectionStats:
     def sent(self, kind: str) -> OutboundStats | None:
         """The sent track of a kind."""
         return next((entry for entry in self.outbound if entry.kind == kind), None)
+
+
+def inbound_stats(
+    counts: Collection[InboundCounts], shown: InboundCounts, decoding: DecodeCounts, **track: Unpack[TrackState]
+) -> InboundStats:
+    """What came of a track: of all its layers together, and of the one that is shown."""
+    return InboundStats(
+        **track,
+        codec=shown.codec,
+        packets_received=sum(each.packets for each in counts),
+        packets_lost=sum(each.lost for each in counts),
+        bytes_received=sum(each.bytes for each in counts),
+        frames_received=shown.frames,
+        frames_dropped=shown.dropped + decoding.dropped,
+        frames_decoded=decoding.frames,
+        nack_count=sum(each.nacks for each in counts),
+        pli_count=sum(each.plis for each in counts),
+        jitter=shown.jitter,
+        freeze_count=shown.freezes,
+        total_freezes_duration=shown.frozen,
+        pause_count=shown.pauses,
+        total_pauses_duration=shown.paused,
+        packets_discarded=sum(each.discarded for each in counts),
+        packets_repaired=sum(each.repaired for each in counts),
+        retransmitted_packets_received=sum(each.retransmitted for each in counts),
+        frames_per_second=shown.per_second,
+        key_frames_decoded=decoding.keyframes,
+        jitter_buffer_delay=shown.delay,
+        jitter_buffer_emitted_count=shown.emitted,
+        total_samples_received=decoding.samples,
+        concealed_samples=decoding.concealed,
+        silent_concealed_samples=decoding.silent,
+        concealment_events=decoding.events,
+    )
 
 
 def bitrate(before: ConnectionStats, after: ConnectionStats) -> tuple[float, float]:

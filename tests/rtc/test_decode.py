@@ -18,6 +18,8 @@ from tests.rooms import soon
 if TYPE_CHECKING:
     import pytest
 
+    from peer.rtc.decoders import DecodedFrame
+
 VP8 = Codec("VP8", 90000, 1, 96)
 
 
@@ -41,8 +43,8 @@ class Taken:
         self.fails = False
         self._news = asyncio.Event()
 
-    def deliver(self, decoded: list[Any], frame: EncodedFrame) -> None:
-        self.times.append(frame.time)
+    def deliver(self, decoded: DecodedFrame) -> None:
+        self.times.append(decoded.time)
         self._news.set()
         if self.fails:
             self.fails = False
@@ -148,3 +150,65 @@ async def test_another_codec_takes_over_while_frames_of_the_one_before_wait() ->
     await taken.until(5)
     await decoder.close()
     assert decoder.errors == 0
+
+
+async def test_who_comes_back_begins_with_a_keyframe_and_between_nothing_is_kept() -> None:
+    frames = await asyncio.to_thread(encoded, 4)
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    decoder.push(frames[0])
+    await taken.until(1)
+    decoder.rest()
+    assert not decoder.busy and vars(decoder)["_stream"] is None
+    async with asyncio.timeout(5):
+        while threads():  # noqa: ASYNC110 - they end by themselves
+            await asyncio.sleep(0.01)
+    decoder.push(frames[2])  # builds on pictures that were not decoded
+    assert decoder.dropped == 1
+    decoder.push(frames[0])
+    decoder.push(frames[1])
+    await taken.until(3)
+    assert taken.times == [frames[0].time, frames[0].time, frames[1].time]
+    await decoder.close()
+    assert (decoder.frames, decoder.keyframes) == (3, 2)
+
+
+async def test_resting_while_a_frame_is_decoded_lets_go_after_it() -> None:
+    frames = await asyncio.to_thread(encoded, 2)
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    decoder.push(frames[0])
+    await asyncio.sleep(0)
+    decoder.push(frames[1])
+    decoder.rest()
+    await taken.until(1)
+    async with asyncio.timeout(5):
+        while threads():  # noqa: ASYNC110 - they end by themselves
+            await asyncio.sleep(0.01)
+    assert taken.times == [frames[0].time] and vars(decoder)["_stream"] is None
+    await decoder.close()
+
+
+async def test_after_an_overload_another_codec_is_still_another() -> None:
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    opus = EncodedFrame(Codec("opus", 48000, 2, 111), b"\xf8\xff\xfe", 0, 0.0)
+    pcmu = EncodedFrame(Codec("PCMU", 8000, 1, 0), b"\xff" * 160, 0, 0.0)
+    decoder.push(opus)
+    await taken.until(1)
+    for _ in range(MAX_WAITING + 1):  # the last one clears them all
+        decoder.push(pcmu)
+    decoder.push(pcmu)
+    await taken.until(2)
+    await decoder.close()
+    assert decoder.errors == 0
+
+
+async def test_what_fills_a_hole_is_no_frame_that_came() -> None:
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    for timestamp in (0, 4 * 160):
+        decoder.push(EncodedFrame(Codec("PCMU", 8000, 1, 0), b"\xff" * 160, timestamp, 0.0, complete_before=False))
+    await taken.until(5)
+    await decoder.close()
+    assert decoder.frames == 2 and decoder.sound.concealed == 480 and decoder.sound.total == 800

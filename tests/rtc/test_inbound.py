@@ -223,6 +223,40 @@ async def test_pictures_that_stand_still_are_counted(video: Receiving) -> None:
     assert (counts.freezes, counts.pauses) == (1, 0) and counts.frozen == pytest.approx(1.0)
 
 
+@pytest.mark.virtual_time
+async def test_repaired_and_late_packets_are_counted_and_the_delay_they_cost(
+    video: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+    video.take(VP8, 0, 0, PICTURES[0])
+    video.take(VP8, 3, 9000, PICTURES[3])
+    await video.out.asked.get()
+    await asyncio.sleep(0.05)
+    for sequence in (1, 2):
+        video.take(VP8_RTX, 70 + sequence, sequence * 3000, bytes([0, sequence]) + PICTURES[sequence], ssrc=6)
+    counts = video.stream.counts()
+    assert (counts.packets, counts.retransmitted, counts.repaired, counts.lost) == (4, 2, 2, 0)
+    assert counts.nacks == 1, "one RTCP packet asked for both"
+    assert (counts.emitted, counts.per_second, counts.frames) == (4, 4, 4)
+    assert counts.delay == pytest.approx(0.05, abs=0.02), "only the last frame waited"
+    video.take(VP8, 5, 15000, PICTURES[0])
+    await asyncio.sleep(1.5)
+    assert (video.stream.counts().lost, video.stream.counts().discarded) == (1, 0)
+    video.take(VP8, 4, 12000, PICTURES[0])
+    counts = video.stream.counts()
+    assert (counts.lost, counts.discarded) == (0, 1), "it came after all, and too late"
+    assert counts.nacks > 2 and counts.per_second == 0
+    video.take(VP8, 0, 0, PICTURES[0], ssrc=7)
+    assert video.stream.counts().discarded == 1 and video.stream.counts().repaired == 2
+
+
+async def test_of_sound_samples_are_counted(audio: Receiving) -> None:
+    audio.take(OPUS, 0, 0, opus()[0])
+    audio.take(PCMU, 1, 960, b"\xff" * 160)
+    counts = audio.stream.counts()
+    assert (counts.emitted, counts.per_second, counts.delay) == (960 + 160, 0, 0.0)
+
+
 async def timed(stream: InboundRtp) -> None:
     """Four seconds of packets that say when they left, and that have no number."""
     for number in range(400):
@@ -231,7 +265,6 @@ async def timed(stream: InboundRtp) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.virtual_time
 @pytest.mark.virtual_time
 async def test_the_bandwidth_is_estimated(video: Receiving) -> None:
     await timed(video.stream)

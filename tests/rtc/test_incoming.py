@@ -13,7 +13,8 @@ from aiortc import MediaStreamError, MediaStreamTrack
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.incoming import IncomingTrack
-from peer.rtc.receiver import BEGINNING_FRAMES, RemoteTrack
+from peer.rtc.receiver import RemoteTrack
+from peer.rtc.takers import BEGINNING_FRAMES
 from tests.rtc.packets import opus, pictures
 
 if TYPE_CHECKING:

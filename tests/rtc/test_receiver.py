@@ -12,6 +12,7 @@ from peer.rtc.clock import ParticipantClock
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.inbound import ReceiveParameters
 from peer.rtc.receiver import MAX_LAYERS, RemoteTrack
+from peer.rtc.takers import BEGINNING_BYTES, SOUND_WAITING
 from tests.rooms import soon
 from tests.rtc import packets
 
@@ -82,6 +83,57 @@ async def test_nothing_is_decoded_while_nobody_takes_it(track: RemoteTrack) -> N
     for number in range(5):
         track.emit(EncodedFrame(OPUS, b"damaged", number, 0.0))
     assert (track.stats().frames_decoded, track.stats().frames_dropped) == (0, 0)
+
+
+async def test_each_takes_at_a_rate_of_its_own(track: RemoteTrack) -> None:
+    takers = [track.sound(16000, 1), track.sound(48000, 2), track.sound(8000, 2)]
+    for number in range(3):
+        track.emit(EncodedFrame(OPUS, opus(), number * 960, number / 50))
+    for taker, shape in zip(takers, ((320, 1), (960, 2), (160, 2)), strict=True):
+        heard = [await soon(anext(taker)) for _ in range(3)]
+        assert heard[-1].array.shape == shape and heard[-1].array.dtype == "int16"
+        taker.close()
+
+
+async def test_sound_has_no_hole_where_packets_were_lost(track: RemoteTrack) -> None:
+    sound, frames = track.sound(48000, 2), track.frames()
+    for number in (0, 1, 5):
+        whole = number < 2
+        track.emit(EncodedFrame(OPUS, opus(), number * 960, number / 50, complete_before=whole))
+    heard = [await soon(anext(sound)) for _ in range(6)]
+    assert [each.time for each in heard] == pytest.approx([number / 50 for number in range(6)])
+    assert [(await soon(anext(frames))).encoded.timestamp for _ in range(6)] == [960 * n for n in range(6)]
+    stats = track.stats()
+    assert (stats.total_samples_received, stats.concealed_samples) == (6 * 960, 3 * 960)
+    assert (stats.concealment_events, stats.silent_concealed_samples, stats.frames_decoded) == (1, 0, 3)
+    for taker in (sound, frames):
+        taker.close()
+
+
+async def test_a_slow_taker_hurts_only_itself(track: RemoteTrack) -> None:
+    slow, quick = track.sound(), track.sound()
+    for number in range(SOUND_WAITING + 20):
+        track.emit(EncodedFrame(OPUS, opus(), number * 960, number / 50))
+        await soon(anext(quick))
+    assert (slow.dropped, quick.dropped) == (20, 0)
+    assert (await soon(anext(slow))).time == pytest.approx(20 / 50), "the oldest went"
+    for taker in (slow, quick):
+        taker.close()
+
+
+async def test_when_the_last_taker_leaves_the_decoder_goes(track: RemoteTrack) -> None:
+    taker = track.frames()
+    track.emit(EncodedFrame(OPUS, opus(), 0, 0.0))
+    await soon(anext(taker))
+    decoder = vars(track)["_decoder"]
+    taker.close()
+    assert decoder.busy
+    track.emit(EncodedFrame(OPUS, opus(), 960, 0.02))
+    assert not decoder.busy and vars(decoder)["_stream"] is None
+    again = track.sound()
+    track.emit(EncodedFrame(OPUS, opus(), 960 * 150, 3.0))
+    assert (await soon(anext(again))).time == 3.0, "what came while nobody took it is no hole"
+    again.close()
 
 
 async def test_after_the_end_there_is_nothing(track: RemoteTrack) -> None:
@@ -174,6 +226,12 @@ async def test_the_streams_that_came_are_known(video: Simulcast) -> None:
         video.take(rid, 0, keyframe=True)
     assert set(video.track.sources()) == {SSRCS["q"], SSRCS["h"]}
     assert all(at >= now for at in video.track.sources().values())
+
+
+async def test_a_beginning_of_many_bytes_is_not_kept(track: RemoteTrack) -> None:
+    for number in range(3):
+        track.emit(EncodedFrame(OPUS, bytes(BEGINNING_BYTES // 2), number * 960, 0.0))
+    assert vars(track)["_beginning"] is None
 
 
 async def test_the_beginning_is_kept_for_a_moment_only(track: RemoteTrack) -> None:

@@ -10,9 +10,9 @@ from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RT
 from peer.rtc import report
 from peer.rtc.ice.candidate import Candidate
 from peer.rtc.ice.pairs import PairReport
-from peer.rtc.inbound import InboundCounts
 from peer.rtc.layers import Layer
 from peer.rtc.rtcp import SenderReported
+from peer.rtc.stats import DecodeCounts, InboundCounts
 
 HOST = Candidate("1", 1, "udp", 2130706431, "192.0.2.1", 50000, "host", username_fragment="abcdefgh")
 RELAY = Candidate(
@@ -39,6 +39,8 @@ class Remote:
 
     def __init__(self, counts: dict[str, InboundCounts], layers: list[Layer]) -> None:
         self.counts, self.layers = lambda: counts, layers
+        self.layer = layers[-1].rid if layers else None
+        self.decoding = lambda: DecodeCounts(20, 3, 5, 96_000, 4800, 960, 2)
 
 
 class Receiver:
@@ -53,15 +55,19 @@ def inbound(receiver: Receiver) -> list[Any]:
 
 
 def test_what_came_of_a_stream() -> None:
-    counts = InboundCounts("VP8", 5, 100, 3, 9000, 30, 2, 7, 1, 0.002, 4, 1.5, 1, 6.5)
+    counts = InboundCounts("VP8", 5, 100, 3, 9000, 30, 2, 7, 1, 0.002, 4, 1.5, 1, 6.5, 8, 9, 10, 0.25, 11, 12)
     entry, remote = inbound(Receiver({"": counts}))
     assert (entry.freezeCount, entry.totalFreezesDuration) == (4, 1.5)
     assert (entry.pauseCount, entry.totalPausesDuration) == (1, 6.5)
     assert isinstance(entry, RTCInboundRtpStreamStats) and entry.type == "inbound-rtp"
     assert (entry.ssrc, entry.kind, entry.transportId, entry.mid, entry.rid) == (5, "video", "transport_1", "1", "")
     assert (entry.packetsReceived, entry.packetsLost, entry.jitter, entry.codec) == (100, 3, 0.002, "VP8")
-    assert (entry.bytesReceived, entry.framesReceived, entry.framesDropped) == (9000, 30, 2)
+    assert (entry.bytesReceived, entry.framesReceived, entry.framesDropped) == (9000, 30, 2 + 5)
     assert (entry.nackCount, entry.pliCount, entry.frameWidth, entry.frameHeight) == (7, 1, 640, 480)
+    assert (entry.packetsDiscarded, entry.retransmittedPacketsReceived, entry.firCount) == (8, 10, 0)
+    assert (entry.jitterBufferDelay, entry.jitterBufferEmittedCount, entry.framesPerSecond) == (0.25, 11, 12)
+    assert (entry.framesDecoded, entry.keyFramesDecoded, entry.totalSamplesReceived) == (20, 3, 96_000)
+    assert (entry.concealedSamples, entry.silentConcealedSamples, entry.concealmentEvents) == (4800, 960, 2)
     assert isinstance(remote, RTCRemoteOutboundRtpStreamStats) and remote.type == "remote-outbound-rtp"
     assert (remote.ssrc, remote.packetsSent, remote.bytesSent) == (5, 10, 1000)
     assert remote.remoteTimestamp == datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,6 +81,7 @@ def test_each_layer_has_an_entry() -> None:
         ("h", 7, 640, 360),
     ]
     assert len({each.id for each in entries}) == 2
+    assert [each.framesDecoded for each in entries] == [0, 20], "only the layer that is shown is decoded"
 
 
 def test_nothing_came() -> None:

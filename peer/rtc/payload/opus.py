@@ -9,6 +9,11 @@ from peer.rtc.payload import Chunk, FrameData
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from peer.rtc.frames import Codec
+
+MAX_SAMPLES = 5760
+"""Of one Opus packet: 120 ms (RFC 6716 section 3.2.5)."""
+
 
 class AudioDepacketiser:
     """The payload is the frame; every frame decodes by itself."""
@@ -24,3 +29,19 @@ class AudioDepacketiser:
         if len(chunks) != 1:
             raise ValueError(f"an audio frame is one packet, not {len(chunks)}")
         return FrameData(chunks[0].data, True)
+
+
+def samples(codec: Codec, data: bytes) -> int:
+    """Samples of each channel in one frame; of Opus at 48 kHz (RFC 6716 section 3.1), of G722 at 16 kHz."""
+    name = codec.name.upper()
+    if name != "OPUS":
+        return 2 * len(data) if name == "G722" else len(data)
+    configuration, frames = data[0] >> 3, data[0] & 0x03
+    if configuration < 12:  # SILK
+        size = (480, 960, 1920, 2880)[configuration & 0x03]
+    elif configuration < 16:  # hybrid
+        size = (480, 960)[configuration & 0x01]
+    else:  # CELT
+        size = 120 << (configuration & 0x03)
+    count = 1 if frames == 0 else 2 if frames < 3 else data[1] & 0x3F if len(data) > 1 else 0
+    return min(size * count, MAX_SAMPLES)
