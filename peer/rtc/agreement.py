@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from peer.rtc import codecs, sdp
-from peer.rtc.codecs import CAPABILITIES, EXTENSIONS, Codec, common, preferred
+from peer.rtc.codecs import EXTENSIONS, RECEIVABLE, Codec, common, preferred
 from peer.rtc.effects import RemoteMedia, Transceiver
 from peer.rtc.sdp import Description, Extension, SdpError, Section
 
@@ -39,9 +39,9 @@ def _fits(section: Section) -> bool:
     if section.kind == "application":
         named = section.protocol == "DTLS/SCTP" or section.formats[0] == "webrtc-datachannel"
         return _DATA.fullmatch(section.protocol) is not None and named and section.sctp_port is not None
-    if section.kind not in CAPABILITIES or section.value("rtcp-mux") is None:
+    if section.kind not in RECEIVABLE or section.value("rtcp-mux") is None:
         return False
-    known = [each for each in CAPABILITIES[section.kind] if not each.is_rtx]
+    known = [each for each in RECEIVABLE[section.kind] if not each.is_rtx]
     return _MEDIA.fullmatch(section.protocol) is not None and any(
         codecs.matches(own, each) for each in section.codecs for own in known
     )
@@ -66,7 +66,7 @@ def all_rejected(description: Description) -> bool:
 
 def codecs_taken(transceiver: Transceiver, offer: Section) -> list[Codec]:
     """The codecs of an answer: the offer's that we take, in the offerer's order unless the application has its own."""
-    return preferred(common(CAPABILITIES[transceiver.kind], offer.codecs), transceiver.preferences)
+    return preferred(common(RECEIVABLE[transceiver.kind], offer.codecs), transceiver.preferences)
 
 
 def extensions_taken(offer: Section) -> list[Extension]:

@@ -101,6 +101,16 @@ CAPABILITIES: dict[str, tuple[Codec, ...]] = {
 }
 """What we send and receive, in our order of preference, with the payload types of a first offer."""
 
+RECEIVABLE: dict[str, tuple[Codec, ...]] = {
+    "audio": CAPABILITIES["audio"],
+    "video": (
+        *CAPABILITIES["video"],
+        *_video(103, "VP9", "profile-id=0"),
+        *_video(105, "AV1", "level-idx=5;profile=0;tier=0"),
+    ),
+}
+"""What is negotiated: also what we only receive, least preferred. We send what we can send of it (`sendable`)."""
+
 
 @lru_cache(maxsize=1024)
 def matches(ours: Codec, theirs: Codec) -> bool:
@@ -118,6 +128,8 @@ def matches(ours: Codec, theirs: Codec) -> bool:
             )
         case "vp9":
             return mine.get("profile-id", "0") == others.get("profile-id", "0")
+        case "av1":
+            return mine.get("profile", "0") == others.get("profile", "0")
         case "rtx":
             return ours.apt == theirs.apt
     return True
@@ -151,6 +163,13 @@ def agreed(offered: Sequence[Codec], answered: Sequence[Codec]) -> list[Codec]:
     numbers = {each.payload_type: each for each in offered}
     kept = [each for each in answered if each.payload_type in numbers and matches(numbers[each.payload_type], each)]
     return common(offered, kept)
+
+
+def sendable(codecs: Sequence[Codec]) -> list[Codec]:
+    """Those of the agreed codecs that we can send, with their retransmissions; the first is what we send."""
+    mains = [each for each in codecs if any(not own.is_rtx and matches(own, each) for own in CAPABILITIES[each.kind])]
+    numbers = {each.payload_type for each in mains}
+    return rtx_after_its_codec([*mains, *(each for each in codecs if each.is_rtx and each.apt in numbers)])
 
 
 def preferred(codecs: Sequence[Codec], preferences: Sequence[Codec]) -> list[Codec]:

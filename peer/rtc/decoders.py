@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.int16]
 
-_PICTURES = {"vp8": "libvpx", "h264": "h264"}
+_PICTURES = {"vp8": "libvpx", "vp9": "vp9", "av1": "libdav1d", "h264": "h264"}
 _SOUNDS = {
     "opus": ("libopus", 48000, "stereo"),
     "pcmu": ("pcm_mulaw", 8000, "mono"),

@@ -56,7 +56,7 @@ class Transceiver:
     receiving: bool = False
     """Whether the remote's description says that it sends (webrtc-pc: [[FiredDirection]])."""
     codecs: tuple[Codec, ...] = ()
-    """What both can take, in the order of the answer; we send the first."""
+    """What both can take, in the order of the answer; we send the first that we can send."""
     extensions: tuple[Extension, ...] = ()
     remote: RemoteMedia = field(default_factory=RemoteMedia)
 

@@ -10,7 +10,10 @@ Kind = Literal["audio", "video"]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A negotiated codec, named as in the RTP payload registry (`VP8`, `H264`, `opus`, `PCMU`, `PCMA`, `G722`)."""
+    """A negotiated codec, named as in the RTP payload registry.
+
+    `VP8`, `VP9`, `AV1`, `H264`, `opus`, `PCMU`, `PCMA` or `G722`.
+    """
 
     name: str
     clock_rate: int
@@ -21,7 +24,11 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One complete frame as its sender encoded it: VP8 bitstream, H.264 in Annex B, one Opus packet."""
+    """One complete frame as its sender encoded it.
+
+    VP8 and VP9 as their bitstreams have it; of AV1 a temporal unit in the low-overhead format, each OBU with its size,
+    without a temporal delimiter; H.264 in Annex B; one packet of sound.
+    """
 
     codec: Codec
     data: bytes

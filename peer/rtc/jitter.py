@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AssembledFrame", "Counters", "Feedback", "JitterBuffer"]
 
+VIDEO = ("VP8", "VP9", "AV1", "H264")
 MAX_HELD_PACKETS = 2048
 MAX_HELD_BYTES = 2 << 20
 MIN_VIDEO_WAIT = 0.200
@@ -68,7 +69,7 @@ class JitterBuffer:
         if depacketiser is None:
             raise ValueError(f"no payload format for {codec.name} is known here: negotiate another codec")
         self.counters = Counters()
-        self.video = codec.name.upper() in ("VP8", "H264")
+        self.video = codec.name.upper() in VIDEO
         self._assembler: VideoAssembler | AudioAssembler
         if self.video:
             self._assembler = VideoAssembler(depacketiser, self.counters, hand_out_broken=hand_out_broken)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peer.rtc import agreement, codecs, describe, effects, sdp
-from peer.rtc.codecs import CAPABILITIES, EXTENSIONS, common, preferred
+from peer.rtc.codecs import EXTENSIONS, RECEIVABLE, common, preferred
 from peer.rtc.effects import DataSection, Effect, Transceiver
 from peer.rtc.numbering import Numbers, check_numbers
 from peer.rtc.sdp import Description, Extension, SdpError, Section
@@ -270,7 +270,7 @@ class Session:
         assert owner is not None  # it can be used
         formats = agreement.codecs_taken(owner, remote)
         if self.transport.stands_on(slot.mid):
-            formats = formats or common(CAPABILITIES[owner.kind], remote.codecs)
+            formats = formats or common(RECEIVABLE[owner.kind], remote.codecs)
         elif slot.over or not formats:
             return None
         wanted = "inactive" if slot.over else owner.direction

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from peer.rtc.codecs import CAPABILITIES, DEFAULT_IDS, STATIC_TYPES, Codec, matches, rtx_after_its_codec
+from peer.rtc.codecs import DEFAULT_IDS, RECEIVABLE, STATIC_TYPES, Codec, matches, rtx_after_its_codec
 from peer.rtc.sdp import SdpError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Numbers:
 
         What no number is free for is left out.
         """
-        own = CAPABILITIES[kind]
+        own = RECEIVABLE[kind]
         mains = [
             replace(known, payload_type=each.payload_type)
             for each in agreed

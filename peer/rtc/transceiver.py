@@ -20,7 +20,7 @@ from aiortc import (
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpSendParameters
 
 from peer.rtc import sdp
-from peer.rtc.codecs import CAPABILITIES, Codec, preferred
+from peer.rtc.codecs import CAPABILITIES, RECEIVABLE, Codec, preferred, sendable
 from peer.rtc.dtls import DtlsTransport, EngineSender
 
 if TYPE_CHECKING:
@@ -97,9 +97,10 @@ class RtpSender:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
         if self._stopped:
             return
-        sends = sdp.sends(self._record.current_direction or "inactive")
+        codecs = sendable(codecs)  # the others we only receive
+        sends = sdp.sends(self._record.current_direction or "inactive") and bool(codecs)
         self._engine.enabled = sends
-        if not sends or not codecs or self._stopped:
+        if not sends or self._stopped:
             return
         parameters = RTCRtpSendParameters(
             codecs=[codec_parameters(each) for each in codecs],
@@ -146,7 +147,13 @@ class RtpReceiver:
 
     @classmethod
     def getCapabilities(cls, kind: str) -> RTCRtpCapabilities | None:
-        return RTCRtpReceiver.getCapabilities(kind)
+        """What can be received: more than what can be sent."""
+        found = RTCRtpReceiver.getCapabilities(kind)
+        if found is not None:
+            found.codecs += [
+                _capability(each) for each in RECEIVABLE[kind][len(CAPABILITIES[kind]) :] if not each.is_rtx
+            ]
+        return found
 
     async def getStats(self) -> RTCStatsReport:
         from peer.rtc.report import inbound
@@ -224,11 +231,11 @@ class RtpTransceiver:
         Raises:
             ValueError: one of them is not in the capabilities.
         """
-        known = RTCRtpSender.getCapabilities(self.kind).codecs
-        if any(each not in known for each in codecs):
+        known = RtpReceiver.getCapabilities(self.kind)
+        if known is None or any(each not in known.codecs for each in codecs):
             raise ValueError("Codec is not in capabilities")
         wanted = [_wanted(self.kind, each) for each in codecs]
-        self.record.preferences = tuple(preferred(CAPABILITIES[self.kind], wanted)) if codecs else ()
+        self.record.preferences = tuple(preferred(RECEIVABLE[self.kind], wanted)) if codecs else ()
 
     def stop(self) -> _Done:
         """Stop it for good, at once (webrtc-pc section 5.4.2); the other side learns it with the next negotiation."""
@@ -254,6 +261,10 @@ def codec_parameters(each: Codec) -> RTCRtpCodecParameters:
         rtcpFeedback=[RTCRtcpFeedback(*each_feedback.split(" ", 1)) for each_feedback in each.feedback],
         parameters=parameters,
     )
+
+
+def _capability(each: Codec) -> RTCRtpCodecCapability:
+    return RTCRtpCodecCapability(f"{each.kind}/{each.name}", each.clock_rate, parameters=dict(each.parameters))
 
 
 def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:

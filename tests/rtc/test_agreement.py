@@ -28,8 +28,8 @@ def usable(*sections: list[str], bundle: str | None = None, data_mid: str | None
         ("firefox-stopped", ["0", "2"]),
         ("chromium-recycled", ["0", "3", "2"]),
         ("firefox-bundle-only", ["0", "1", "2"]),
-        ("chromium-vp9-only", ["0"]),
-        ("firefox-vp9-only", ["0"]),
+        ("chromium-vp9-only", ["0", "1"]),
+        ("firefox-vp9-only", ["0", "1"]),
         ("firefox-data-only", ["0"]),
     ],
 )
@@ -107,12 +107,13 @@ def test_which_m_line_stands_for_the_path() -> None:
 def test_codecs_are_taken_in_the_offerers_order_or_the_applications() -> None:
     section = next(each for each in parse(FIXTURES["safari-offer"]).media if each.kind == "video")
     taken = agreement.codecs_taken(Transceiver("video"), section)
-    assert [(each.name, each.payload_type) for each in taken if not each.is_rtx] == [("H264", 98), ("VP8", 106)]
+    names = [(each.name, each.payload_type) for each in taken if not each.is_rtx]
+    assert names == [("H264", 98), ("VP8", 106), ("VP9", 108)]
     vp8 = codec("video", "VP8", 90000, 1, 0)
     only = agreement.codecs_taken(Transceiver("video", preferences=(vp8,)), section)
     assert [each.payload_type for each in only] == [106]
-    vp9 = codec("video", "VP9", 90000, 1, 0)
-    assert agreement.codecs_taken(Transceiver("video", preferences=(vp9,)), section) == []
+    h265 = codec("video", "H265", 90000, 1, 0)
+    assert agreement.codecs_taken(Transceiver("video", preferences=(h265,)), section) == []
 
 
 def test_extensions_are_taken_as_the_other_side_sees_them() -> None:
@@ -168,7 +169,7 @@ def test_answers_that_fit() -> None:
         (text(audio("0"), audio("1"), data("2")), "not those of the offer"),
         (text(audio("0"), video("1"), data("2"), bundle=""), "out of the bundle"),
         (text(audio("0"), video("1"), data("2"), bundle="0 2"), "1 out of the bundle"),
-        (text(audio("0"), video("1", mapping="96 VP9/90000"), data("2")), "without a codec"),
+        (text(audio("0"), video("1", mapping="96 H265/90000"), data("2")), "without a codec"),
         (text(audio("0"), video("1", formats="98", mapping="98 VP8/90000"), data("2")), "without a codec"),
         (text(audio("0"), [x for x in video("1") if "mux" not in x], data("2")), "rtcp-mux"),
         (text(audio("0"), video("1"), [x for x in data("2") if "sctp-port" not in x]), "sctp-port"),

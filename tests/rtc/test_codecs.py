@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from peer.rtc.codecs import CAPABILITIES, Codec, agreed, codec, common, matches, preferred
+from peer.rtc.codecs import CAPABILITIES, RECEIVABLE, Codec, agreed, codec, common, matches, preferred, sendable
 from peer.rtc.sdp import parse
 from tests.rtc.descriptions import FIXTURES, OFFERS
 
@@ -147,3 +147,18 @@ def test_what_is_common_with_browsers(name: str) -> None:
         if section.kind == "video" and not section.rejected and "vp9-only" not in name:
             expected = {"VP8", "rtx"} if "firefox" in name else {"VP8", "rtx", "H264"}
             assert names == expected
+
+
+def test_what_is_only_received_comes_last_and_is_never_sent() -> None:
+    ours = RECEIVABLE["video"]
+    assert ours[: len(CAPABILITIES["video"])] == CAPABILITIES["video"]
+    assert [each.name for each in ours if each not in CAPABILITIES["video"]] == ["VP9", "rtx", "AV1", "rtx"]
+    theirs = [
+        *(video(98, "VP9"), video(99, "rtx", "apt=98"), video(45, "AV1", "level-idx=5;profile=0;tier=0")),
+        *(video(96, "VP8"), video(97, "rtx", "apt=96"), video(46, "AV1", "profile=1")),
+    ]
+    taken = common(ours, theirs)
+    assert numbers(taken) == [98, 99, 45, 96, 97], "in their order; of AV1 the main profile"
+    assert numbers(sendable(taken)) == [96, 97]
+    assert sendable(taken[:3]) == []
+    assert sendable(RECEIVABLE["audio"]) == list(CAPABILITIES["audio"])

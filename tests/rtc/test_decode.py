@@ -132,7 +132,7 @@ async def test_a_taker_that_fails_does_not_stop_the_decoder(caplog: pytest.LogCa
 async def test_a_codec_that_is_not_known_is_not_decoded() -> None:
     taken = Taken()
     decoder = Decoder(taken.deliver, taken.ask)
-    decoder.push(EncodedFrame(Codec("AV1", 90000, 1, 99), b"x", 0, 0.0, True, 0, 0, True))
+    decoder.push(EncodedFrame(Codec("H265", 90000, 1, 99), b"x", 0, 0.0, True, 0, 0, True))
     async with asyncio.timeout(5):
         while not decoder.errors:  # noqa: ASYNC110 - a plain counter
             await asyncio.sleep(0.005)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peer.rtc import codecs
-from peer.rtc.codecs import CAPABILITIES, common
+from peer.rtc.codecs import RECEIVABLE, common
 from peer.rtc.numbering import FREE_IDS, FREE_TYPES, Numbers, check_numbers
 from peer.rtc.sdp import SdpError, parse
 from tests.rtc.descriptions import FIXTURES, audio, rejected, text, video
@@ -23,7 +23,7 @@ def brief(numbers: Numbers, kind: str, agreed: tuple[codecs.Codec, ...] = ()) ->
 
 def test_a_first_offer_has_our_own_numbers() -> None:
     for kind in ("audio", "video"):
-        assert Numbers().offered(kind, ()) == list(CAPABILITIES[kind])
+        assert Numbers().offered(kind, ()) == list(RECEIVABLE[kind])
 
 
 def test_known_formats_keep_their_numbers_and_new_ones_get_free_ones() -> None:
@@ -31,8 +31,9 @@ def test_known_formats_keep_their_numbers_and_new_ones_get_free_ones() -> None:
     before = set(numbers.formats)
     found = brief(numbers, "video")
     assert found[:2] == [(120, "VP8", -1), (124, "rtx", 120)]
-    assert [name for _, name, _ in found[2:]] == ["H264", "rtx", "H264", "rtx"]
-    assert not {number for number, _, _ in found[2:]} & before
+    assert [name for _, name, _ in found[2:]] == ["H264", "rtx", "H264", "rtx", "VP9", "rtx", "AV1", "rtx"]
+    assert not {number for number, name, _ in found[2:6]} & before
+    assert [number for number, name, _ in found[6:] if name != "rtx"] == [121, 99]
     assert found[3][2] == found[2][0] and found[5][2] == found[4][0]
     assert brief(numbers, "audio")[0] == (109, "opus", -1)
     assert found == brief(numbers, "video")  # and again
@@ -40,10 +41,12 @@ def test_known_formats_keep_their_numbers_and_new_ones_get_free_ones() -> None:
 
 def test_what_was_agreed_comes_first_in_the_order_agreed() -> None:
     (section,) = (each for each in parse(FIXTURES["chromium-offer"]).media if each.kind == "video")
-    agreed = tuple(common(CAPABILITIES["video"], section.codecs))
+    agreed = tuple(common(RECEIVABLE["video"], section.codecs))
     found = brief(learned(FIXTURES["chromium-offer"]), "video", agreed[::-1])
-    assert [each[:2] for each in found if each[1] != "rtx"] == [(108, "H264"), (102, "H264"), (96, "VP8")]
-    assert [apt for _, name, apt in found if name == "rtx"] == [108, 102, 96]
+    assert [each[:2] for each in found if each[1] != "rtx"] == [
+        *((98, "VP9"), (45, "AV1"), (108, "H264"), (102, "H264"), (96, "VP8")),
+    ]
+    assert [apt for _, name, apt in found if name == "rtx"] == [98, 45, 108, 102, 96]
 
 
 def test_retransmissions_are_offered_again_after_an_answer_without_them() -> None:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from peer.rtc.frames import Codec
 from peer.rtc.payload import Chunk, FrameData, depacketiser_for
+from peer.rtc.payload.av1 import Av1Depacketiser
 from peer.rtc.payload.h264 import H264Depacketiser
 from peer.rtc.payload.opus import MAX_SAMPLES, AudioDepacketiser, samples
 from peer.rtc.payload.vp8 import Vp8Depacketiser
+from peer.rtc.payload.vp9 import Vp9Depacketiser
 
 
 @pytest.mark.parametrize("name", ["opus", "PCMU", "PCMA", "G722"])
@@ -35,13 +37,20 @@ def test_a_frame_of_no_or_many_packets_raises(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("VP8", Vp8Depacketiser), ("vp8", Vp8Depacketiser), ("h264", H264Depacketiser), ("OPUS", AudioDepacketiser)],
+    [
+        ("VP8", Vp8Depacketiser),
+        ("vp8", Vp8Depacketiser),
+        ("VP9", Vp9Depacketiser),
+        ("AV1", Av1Depacketiser),
+        ("h264", H264Depacketiser),
+        ("OPUS", AudioDepacketiser),
+    ],
 )
 def test_names_of_codecs_are_taken_in_any_case(name: str, kind: type) -> None:
     assert isinstance(depacketiser_for(Codec(name, 90000)), kind)
 
 
-@pytest.mark.parametrize("name", ["VP9", "AV1", "rtx", "telephone-event", ""])
+@pytest.mark.parametrize("name", ["H265", "rtx", "telephone-event", ""])
 def test_other_codecs_have_none(name: str) -> None:
     assert depacketiser_for(Codec(name, 90000)) is None
 

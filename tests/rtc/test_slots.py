@@ -122,11 +122,11 @@ def test_offers_that_do_not(offer: str, complaint: str) -> None:
 
 
 def test_a_first_offer_has_something_that_can_be_used() -> None:
-    for offer in ("v=0\r\n", text(rejected(audio("0"))), text(video("0", mapping="96 VP9/90000"))):
+    for offer in ("v=0\r\n", text(rejected(audio("0"))), text(video("0", mapping="96 H265/90000"))):
         with pytest.raises(SdpError, match="nothing in common"):
             check(offer, first=True)
         check(offer)
-    check(text(audio("0"), video("1", mapping="96 VP9/90000")), first=True)
+    check(text(audio("0"), video("1", mapping="96 H265/90000")), first=True)
 
 
 def owner(offer: str, present: list[Slot], transceivers: list[Transceiver]) -> Transceiver | DataSection:

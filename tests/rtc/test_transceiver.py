@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiortc import RTCCertificate, RTCRtpCodecCapability
+from aiortc import RTCCertificate, RTCRtpCodecCapability, RTCRtpReceiver
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 from av import AudioFrame
 
@@ -16,7 +16,7 @@ from peer.rtc.dtls import DtlsTransport
 from peer.rtc.effects import Transceiver
 from peer.rtc.packet import RtpPacket
 from peer.rtc.sdp import Extension
-from peer.rtc.transceiver import RtpSender, RtpTransceiver, codec_parameters, random_ssrc
+from peer.rtc.transceiver import RtpReceiver, RtpSender, RtpTransceiver, codec_parameters, random_ssrc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -147,6 +147,17 @@ async def test_another_codec_goes_on_in_the_same_stream(made: Made, codec: Codec
     assert packet.ssrc == before.ssrc == made.record.ssrc == 5
     assert packet.sequence_number == before.sequence_number + 1 and packet.timestamp >= before.timestamp
     assert made.transport.byes == [] and track.readyState == "live" and made.sender.track is track
+
+
+async def test_what_is_only_received_is_not_sent(made: Made) -> None:
+    """A sendrecv m-line may carry VP9 to us, whatever its answer prefers; we send what we can, or nothing."""
+    track = Quiet()
+    made.sender.replaceTrack(track)
+    other = Codec("audio", "other", 48000, 2, 100)
+    made.configure(other, PCMU)
+    assert (await made.transport.packet()).payload_type == 0 and made.sender.codec == "PCMU"
+    made.configure(other)
+    await silent(made, track)
 
 
 async def test_nothing_is_sent_on_hold(made: Made) -> None:
@@ -320,6 +331,18 @@ def test_codec_preferences() -> None:
     assert shell.record.preferences == ()
     with pytest.raises(ValueError, match="Codec is not in capabilities"):
         shell.transceiver.setCodecPreferences([RTCRtpCodecCapability("video/VP7", 90000)])
+
+
+def test_what_can_only_be_received_can_be_preferred() -> None:
+    shell = Shell("video")
+    assert "video/VP9" not in {each.mimeType for each in RtpSender.getCapabilities("video").codecs}
+    found = RtpReceiver.getCapabilities("video")
+    assert found is not None
+    known = {each.mimeType: each for each in found.codecs}
+    shell.transceiver.setCodecPreferences([known["video/AV1"], known["video/VP9"], known["video/rtx"]])
+    names = [each.name for each in shell.record.preferences]
+    assert names == ["AV1", "rtx", "VP9", "rtx"]
+    assert RtpReceiver.getCapabilities("audio") == RTCRtpReceiver.getCapabilities("audio")
 
 
 def test_codecs_as_aiortc_writes_them() -> None:

@@ -49,15 +49,18 @@ class Depacketiser(Protocol):
 def depacketiser_for(codec: Codec) -> Depacketiser | None:
     """A new depacketiser for `codec` (its name in any case), or None for a codec that is not known here."""
     # Imported here because the formats need the types above.
+    from peer.rtc.payload.av1 import Av1Depacketiser
     from peer.rtc.payload.h264 import H264Depacketiser
     from peer.rtc.payload.opus import AudioDepacketiser
     from peer.rtc.payload.vp8 import Vp8Depacketiser
+    from peer.rtc.payload.vp9 import Vp9Depacketiser
 
-    name = codec.name.upper()
-    if name == "VP8":
-        return Vp8Depacketiser()
-    if name == "H264":
-        return H264Depacketiser()
-    if name in ("OPUS", "PCMU", "PCMA", "G722"):
-        return AudioDepacketiser()
-    return None
+    known: dict[str, type[Depacketiser]] = {
+        "VP8": Vp8Depacketiser,
+        "VP9": Vp9Depacketiser,
+        "AV1": Av1Depacketiser,
+        "H264": H264Depacketiser,
+        **dict.fromkeys(("OPUS", "PCMU", "PCMA", "G722"), AudioDepacketiser),
+    }
+    made = known.get(codec.name.upper())
+    return None if made is None else made()
