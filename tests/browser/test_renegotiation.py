@@ -289,3 +289,32 @@ async def test_h264_only(browser: Browser) -> None:
             assert (await anext(met.track("1").pictures())).width >= 160
         await browser.wait_for("inbound('1').then(({framesDecoded}) => framesDecoded > 5)", WAIT)
         await met.messages()
+
+
+@pytest.mark.parametrize("codec", ["VP9", "AV1"])
+async def test_a_codec_that_we_only_receive(browser: Browser, codec: str) -> None:
+    """The page prefers it; it gets VP8 all the same, as we cannot send the other."""
+    async with meeting(browser) as met:
+        await met.browser_begins()
+        await met.here(lambda: met.pc.addTrack(met.pictures()))
+        await met.there(
+            "const known = RTCRtpReceiver.getCapabilities('video').codecs; "
+            f"const first = known.filter(({{mimeType}}) => mimeType === 'video/{codec}'); "
+            "video.setCodecPreferences([...first, ...known.filter(each => !first.includes(each))]); pc.restartIce()"
+        )
+        track, whole = met.track("1"), 0
+        frames, pictures = track.encoded(), track.pictures()
+        async with asyncio.timeout(WAIT):
+            while whole < 30:
+                frame = await anext(frames)
+                whole += frame.codec.name == codec
+                if frame.codec.name == codec and frame.keyframe:
+                    assert (frame.width, frame.height) == (track.width, track.height) and frame.width >= 160
+            while track.stats().codec != codec or (await anext(pictures)).width != track.width:
+                pass
+        frames.close()
+        assert track.stats().frames_decoded > 0
+        decoded = await browser.evaluate("inbound('1').then(({framesDecoded}) => framesDecoded)")
+        await browser.wait_for(f"inbound('1').then(({{framesDecoded}}) => framesDecoded > {decoded + 5})", WAIT)
+        assert [each.sender.codec for each in met.pc.getTransceivers() if each.kind == "video"] == ["VP8"]
+        await met.messages()
