@@ -510,6 +510,7 @@ async def test_the_m_line_that_stands_for_the_path_is_stopped(call: Call, sides:
     await settled(*call.parties)
     await within(muted)
     assert tracks[0].readyState == "ended"
+    await until(call.channel, "open", lambda: call.channel.readyState == "open")
     call.channel.send("still there")
     assert await within(call.texts.get()) == "still there"
 

@@ -1,8 +1,8 @@
 """UDP sockets of an event loop that are read in batches, where the system has epoll.
 
 Waking a process for each packet of a burst costs more than the packet: a picture comes as ten of them, a few hundredths
-of a millisecond apart. So once packets follow one another quickly, all sockets of the loop are left alone for
-`PAUSE`, and then read together. Who gets a packet now and then gets it at once.
+of a millisecond apart. So once packets of media follow one another quickly, all sockets of the loop are left
+alone for `PAUSE`, and then read together. Who gets a packet now and then gets it at once; so does ICE, DTLS and data.
 
 Elsewhere the loop's own datagram endpoints serve.
 """
@@ -29,6 +29,8 @@ QUICK: Final = 0.001
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
 MAX_ERRORS: Final = 1000
+_DTLS: Final = 63
+"""The highest first byte of what is STUN or DTLS; above are TURN's channels and media."""
 MAX_DATAGRAM: Final = 1 << 16
 
 
@@ -82,24 +84,27 @@ class DatagramTransport:
         self._sock.close()
         self._reader.loop.call_soon(self._receiver.connection_lost, error)
 
-    def read(self, buffer: bytearray, view: memoryview) -> None:
-        """Hand on what came."""
+    def read(self, buffer: bytearray, view: memoryview) -> bool:
+        """Hand on what came; returns whether there was media in it, going by the first byte (RFC 7983)."""
         receive, deliver = self._sock.recvfrom_into, self._receiver.datagram_received
+        media = False
         for _ in range(MAX_BATCH):
             try:
                 size, address = receive(buffer)
             except (BlockingIOError, InterruptedError):
-                return
+                return media
             except OSError as error:
                 self._failed(error)
-                return
+                return media
             self._errors = 0
+            media = media or buffer[0] > _DTLS
             try:
                 deliver(bytes(view[:size]), address)
             except Exception:
                 logger.exception("a datagram could not be taken")
             if self._closed:
-                return
+                return media
+        return media
 
     def _failed(self, error: OSError) -> None:
         """The network answered so to something that was sent; or the socket is broken, which shows as it goes on."""
@@ -175,26 +180,28 @@ class _Reader:
     def _ready(self) -> None:
         now = time.monotonic()
         quick, self._last = now - self._last < QUICK, now
-        self._read()
-        if quick and self._transports:
+        if self._read() and quick and self._transports:
             self.loop.remove_reader(self._epoll.fileno())
             self._timer = self.loop.call_later(PAUSE, self._again)
 
     def _again(self) -> None:
-        if self._read():
-            if self._transports:
-                self._timer = self.loop.call_later(PAUSE, self._again)
+        self._timer = None
+        media = self._read()
+        if not self._transports:
+            return
+        if media:
+            self._timer = self.loop.call_later(PAUSE, self._again)
         else:
-            self._timer = None
             self.loop.add_reader(self._epoll.fileno(), self._ready)
 
     def _read(self) -> bool:
-        ready = self._epoll.poll(0)
-        for descriptor, _ in ready:
+        """Whether media came."""
+        media = False
+        for descriptor, _ in self._epoll.poll(0):
             transport = self._transports.get(descriptor)
             if transport is not None:  # reading another may have closed it
-                transport.read(self._buffer, self._view)
-        return bool(ready)
+                media = transport.read(self._buffer, self._view) or media
+        return media
 
 
 _readers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Reader] = WeakKeyDictionary()

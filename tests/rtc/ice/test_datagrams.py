@@ -9,13 +9,13 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from peer.rtc.ice import datagrams
 from peer.rtc.ice.datagrams import MAX_BATCH, MAX_ERRORS, DatagramTransport, open_datagrams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 
 class Receiver:
@@ -98,21 +98,33 @@ async def test_packets_that_follow_one_another_quickly_are_read_together(monkeyp
     one, to_one = await opened()
     two, to_two = await opened()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.sendto(b"1", to_one)
-        await one.until(lambda: one.came == [b"1"])
-        sender.sendto(b"2", to_one)
-        sender.sendto(b"3", to_two)
+        sender.sendto(b"\x801", to_one)
+        await one.until(lambda: one.came == [b"\x801"])
+        sender.sendto(b"\x802", to_one)
+        sender.sendto(b"\x803", to_two)
         for _ in range(5):
             await asyncio.sleep(0)
-        assert (one.came, two.came) == ([b"1"], [])
+        assert (one.came, two.came) == ([b"\x801"], [])
         (again,) = pauses
         again()
-        assert (one.came, two.came) == ([b"1", b"2"], [b"3"])
+        assert (one.came, two.came) == ([b"\x801", b"\x802"], [b"\x803"])
         pauses.pop()()  # nothing came meanwhile: the loop watches again
-        sender.sendto(b"4", to_two)
-        await two.until(lambda: two.came == [b"3", b"4"])
+        sender.sendto(b"\x804", to_two)
+        await two.until(lambda: two.came == [b"\x803", b"\x804"])
     one.transport.abort()
     two.transport.abort()
+
+
+@pytest.mark.parametrize("data", [b"\x00 a check", b"\x16 a handshake", b"\x17 data"])
+async def test_what_is_no_media_never_waits(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "QUICK", float("inf"))
+    monkeypatch.setattr(datagrams, "PAUSE", 1000.0)
+    receiver, address = await opened()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(3):
+            sender.sendto(data, address)
+            await receiver.until(lambda: len(receiver.came) == number + 1)
+    receiver.transport.abort()
 
 
 class _Handle:
