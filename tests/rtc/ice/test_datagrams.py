@@ -121,9 +121,10 @@ async def test_what_is_no_media_never_waits(data: bytes, monkeypatch: pytest.Mon
     monkeypatch.setattr(datagrams, "PAUSE", 1000.0)
     receiver, address = await opened()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for number in range(3):
+        for _ in range(3):
             sender.sendto(data, address)
-            await receiver.until(lambda: len(receiver.came) == number + 1)
+            await receiver.until(lambda: len(receiver.came) > 0)
+            receiver.came.clear()
     receiver.transport.abort()
 
 
