@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from peer.rtc.payload.av1 import SEQUENCE_HEADER, Obu, operating_points, read_leb128
 from peer.rtc.payload.h264 import BitReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SEQUENCE_HEADER = 1
 _MAX_SEQUENCE_HEADER = 256
 _SRGB = 0x010D00
 """BT.709 primaries, sRGB transfer, identity matrix: such pictures are never subsampled."""
@@ -19,26 +19,22 @@ def decoder_configuration(data: bytes) -> bytes | None:
     """The AV1CodecConfigurationRecord for a temporal unit in the low-overhead format (AV1 bitstream specification,
     section 5.2); None when it holds no sequence header."""
     try:
-        for kind, content in _units(data):
-            if kind == _SEQUENCE_HEADER and len(content) <= _MAX_SEQUENCE_HEADER:
-                header = bytes((_SEQUENCE_HEADER << 3 | 2,)) + _leb128(len(content)) + content
-                return _record(BitReader(content)) + header
+        for obu in _units(data):
+            if obu.type == SEQUENCE_HEADER and len(obu.payload) <= _MAX_SEQUENCE_HEADER:
+                return _record(BitReader(obu.payload)) + bytes(obu)
     except (ValueError, IndexError):
         pass
     return None
 
 
-def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and payload of each OBU (section 5.3); the last one may come without its size."""
+def _units(data: bytes) -> Iterator[Obu]:
+    """Each OBU of a temporal unit (section 5.3); the last one may come without its size."""
     position = 0
     while position < len(data):
-        head = data[position]
-        position += 2 if head & 4 else 1
-        size = len(data) - position
-        if head & 2:
-            size, position = _read_leb128(data, position)
-        yield head >> 3 & 15, data[position : position + size]
-        position += size
+        start = position + (2 if data[position] & 4 else 1)
+        size, begin = read_leb128(data, start) if data[position] & 2 else (len(data) - start, start)
+        yield Obu(data[position:start], data[begin : begin + size])
+        position = begin + size
 
 
 def _record(bits: BitReader) -> bytes:
@@ -46,7 +42,7 @@ def _record(bits: BitReader) -> bytes:
     profile = bits.bits(3)
     bits.bits(1)
     reduced = bits.bits(1)
-    level, tier = (bits.bits(5), 0) if reduced else _operating_points(bits)
+    level, tier = (bits.bits(5), 0) if reduced else operating_points(bits)
     width, height = bits.bits(4) + 1, bits.bits(4) + 1
     bits.bits(width + height)
     if not reduced and bits.bits(1):
@@ -62,29 +58,6 @@ def _record(bits: BitReader) -> bytes:
     x, y, place = _subsampling(bits, profile, mono, int(colours == _SRGB), twelve)
     depths = tier << 7 | high << 6 | twelve << 5 | mono << 4 | x << 3 | y << 2 | place
     return bytes((0x81, profile << 5 | level, depths, 0))
-
-
-def _operating_points(bits: BitReader) -> tuple[int, int]:
-    """Level and tier of the first operating point."""
-    delay_bits = 0
-    if bits.bits(1):
-        bits.bits(64)
-        if bits.bits(1):
-            bits.unsigned()
-        if bits.bits(1):
-            delay_bits = bits.bits(5) + 1
-            bits.bits(42)
-    delays = bits.bits(1)
-    points = []
-    for _ in range(bits.bits(5) + 1):
-        bits.bits(12)
-        level = bits.bits(5)
-        points.append((level, bits.bits(1) if level > 7 else 0))
-        if delay_bits and bits.bits(1):
-            bits.bits(2 * delay_bits + 1)
-        if delays and bits.bits(1):
-            bits.bits(4)
-    return points[0]
 
 
 def _skip_tools(bits: BitReader) -> None:
@@ -113,19 +86,3 @@ def _subsampling(bits: BitReader, profile: int, mono: int, srgb: int, twelve: in
     else:
         x, y = 1, 0
     return x, y, bits.bits(2) if x and y else 0
-
-
-def _leb128(value: int) -> bytes:
-    """A size of at most two bytes (section 4.10.5)."""
-    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))
-
-
-def _read_leb128(data: bytes, position: int) -> tuple[int, int]:
-    """A size, and the position after it. Raises IndexError where the data ends before."""
-    value = 0
-    for index in range(8):
-        byte = data[position + index]
-        value |= (byte & 0x7F) << 7 * index
-        if not byte & 0x80:
-            return value, position + index + 1
-    raise ValueError("an OBU with a size that does not end")

@@ -140,22 +140,25 @@ def picture_size(sequence_header: bytes) -> tuple[int, int]:
     if reader.bits(1):  # reduced_still_picture_header
         reader.bits(5)
     else:
-        _skip_operating_points(reader)
+        operating_points(reader)
     width_bits, height_bits = reader.bits(4) + 1, reader.bits(4) + 1
     return reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
 
 
-def _skip_operating_points(reader: BitReader) -> None:
+def operating_points(reader: BitReader) -> tuple[int, int]:
+    """Read from timing_info_present_flag on to the last operating point: level and tier of the first."""
     delay_bits = _skip_timing(reader) if reader.bits(1) else 0
     display_delay = reader.bits(1)
+    points = []
     for _ in range(reader.bits(5) + 1):
         reader.bits(12)
-        if reader.bits(5) > 7:  # seq_level_idx
-            reader.bits(1)
+        level = reader.bits(5)
+        points.append((level, reader.bits(1) if level > 7 else 0))
         if delay_bits and reader.bits(1):  # operating_parameters_info
             reader.bits(2 * delay_bits + 1)
         if display_delay and reader.bits(1):
             reader.bits(4)
+    return points[0]
 
 
 def _skip_timing(reader: BitReader) -> int:
