@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 60
 """Encoded frames that may wait for the decoder, two seconds of video; beyond, they go up to the next keyframe."""
+MAX_BYTES = 16 << 20
+"""The same, of their bytes."""
 
 
 class _Pool:
@@ -101,7 +103,7 @@ class Decoder:
         if self._need_keyframe and not frame.keyframe:
             self.dropped += 1
             return
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or sum(len(each.data) for each, _ in self._waiting) > MAX_BYTES:
             self.dropped += len(self._waiting) + 1
             self._fresh = self._fresh or any(fresh for _, fresh in self._waiting)
             self._waiting.clear()

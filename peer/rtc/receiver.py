@@ -20,7 +20,7 @@ from peer.rtc.feedback import Bandwidth
 from peer.rtc.inbound import InboundRtp, ReceiveParameters
 from peer.rtc.layers import Layer, LayerChoice
 from peer.rtc.stats import DecodeCounts, InboundCounts, inbound_stats
-from peer.rtc.takers import Beginning, SoundTaker
+from peer.rtc.takers import Beginning, EncodedTaker, SoundTaker
 from peer.taker import Taker
 
 if TYPE_CHECKING:
@@ -123,8 +123,11 @@ class RemoteTrack:
         return unsubscribe
 
     def encoded(self, size: int = ENCODED_WAITING) -> Taker[EncodedFrame]:
-        """Iterate over the encoded frames from now on; at most `size` wait, then the oldest go. Asks for a keyframe."""
-        return self._begin(Taker(size, self._streams))
+        """Iterate over the encoded frames from now on; at most `size`, or 16 MiB, wait, then the oldest go.
+
+        Asks for a keyframe.
+        """
+        return self._begin(EncodedTaker(size, self._streams))
 
     def pictures(self) -> Taker[Picture]:
         """Iterate over the decoded pictures; the newest wins. Asks for a keyframe.

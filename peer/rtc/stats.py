@@ -43,7 +43,7 @@ class InboundCounts:
     repaired: int = 0
     """Packets that came in time after they had been asked for."""
     retransmitted: int = 0
-    """Packets that came as retransmissions (RFC 4588)."""
+    """Packets that came as retransmissions (RFC 4588), asked for or as probes."""
     delay: float = 0.0
     """Seconds in the jitter buffer, of each of `emitted`, in all."""
     emitted: int = 0
@@ -106,7 +106,7 @@ class InboundStats:
     packets_repaired: int = 0
     """Packets that came in time after they had been asked for."""
     retransmitted_packets_received: int = 0
-    """Packets that came as retransmissions (RFC 4588), probes not counted; part of `packets_received`."""
+    """Packets that came as retransmissions (RFC 4588), asked for or as probes; part of `packets_received`."""
     frames_per_second: int = 0
     """Frames of video handed on in the last second, decoded or not."""
     key_frames_decoded: int = 0

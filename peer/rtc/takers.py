@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from peer.rtc.decoders import DecodedFrame
     from peer.rtc.frames import EncodedFrame
 
+ENCODED_BYTES = 16 << 20
+"""Bytes of encoded frames that may wait for one taker: ten seconds at 13 Mbit/s."""
 SOUND_WAITING = 500
 """Stretches of sound that may wait for one taker: ten seconds."""
 BEGINNING = 1.0
@@ -41,6 +43,16 @@ class Beginning:
         self.frames.append(frame)
         self._bytes += len(frame.data)
         return now < self._until and len(self.frames) <= BEGINNING_FRAMES and self._bytes <= BEGINNING_BYTES
+
+
+class EncodedTaker(Taker["EncodedFrame"]):
+    """Takes encoded frames; bounded by their bytes, too."""
+
+    def put(self, item: EncodedFrame) -> None:
+        super().put(item)
+        while len(self._items) > 1 and sum(len(each.data) for each in self._items) > ENCODED_BYTES:
+            self._items.popleft()
+            self.dropped += 1
 
 
 class SoundTaker(Taker[Sound]):

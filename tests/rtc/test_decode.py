@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av import VideoFrame
 
-from peer.rtc.decode import MAX_WAITING, Decoder
+from peer.rtc.decode import MAX_BYTES, MAX_WAITING, Decoder
 from peer.rtc.frames import Codec, EncodedFrame
 from tests.rooms import soon
 
@@ -114,6 +114,16 @@ async def test_a_decoder_that_falls_behind_drops_up_to_the_next_keyframe() -> No
     for _ in range(MAX_WAITING + 5):
         decoder.push(frames[1])
     assert taken.asked == 1 and decoder.dropped > MAX_WAITING
+    await decoder.close()
+
+
+async def test_a_decoder_does_not_keep_many_bytes() -> None:
+    taken = Taken()
+    decoder = Decoder(taken.deliver, taken.ask)
+    large = EncodedFrame(VP8, bytes(MAX_BYTES // 2), 0, 0.0)
+    for _ in range(4):
+        decoder.push(large)
+    assert (decoder.dropped, taken.asked) == (4, 1)
     await decoder.close()
 
 

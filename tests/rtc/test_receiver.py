@@ -12,7 +12,7 @@ from peer.rtc.clock import ParticipantClock
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.inbound import ReceiveParameters
 from peer.rtc.receiver import MAX_LAYERS, RemoteTrack
-from peer.rtc.takers import BEGINNING_BYTES, SOUND_WAITING
+from peer.rtc.takers import BEGINNING_BYTES, ENCODED_BYTES, SOUND_WAITING
 from tests.rooms import soon
 from tests.rtc import packets
 
@@ -76,6 +76,16 @@ async def test_a_slow_taker_loses_the_oldest(track: RemoteTrack) -> None:
         track.emit(EncodedFrame(OPUS, b"x", number, 0.0))
     assert taker.dropped == 3
     assert [(await anext(taker)).timestamp for _ in range(2)] == [3, 4]
+    taker.close()
+
+
+async def test_a_slow_taker_of_large_frames_loses_the_oldest(track: RemoteTrack) -> None:
+    taker = track.encoded()
+    for number in range(10):
+        track.emit(EncodedFrame(OPUS, bytes(ENCODED_BYTES // 4), number, 0.0))
+    assert taker.dropped == 6
+    track.emit(EncodedFrame(OPUS, bytes(ENCODED_BYTES + 1), 10, 0.0))
+    assert ((await anext(taker)).timestamp, taker.dropped) == (10, 10), "one is always there"
     taker.close()
 
 
