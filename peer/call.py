@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.stats import ConnectionStats
     from peer.shelf import SourceShelf
+    from signaling.messages import DescriptionFrom
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,9 @@ class Call(CallLife):
         self._must_be_open()
         options = Options(format=format, segment=segment)
         own = not isinstance(directory, Recorder)
-        recorder = directory if isinstance(directory, Recorder) else Recorder(directory, options=options)
+        recorder = (
+            directory if isinstance(directory, Recorder) else Recorder(directory, room=self._room.room, options=options)
+        )
         if any(recorder is other for other, _, _ in self._recorders):
             return recorder
         participant = recorder.participant(self.name, expect={t.kind for t in self.remote.tracks})
@@ -164,6 +167,21 @@ class Call(CallLife):
         for _, participant, _ in self._recorders:
             participant.remove(track)
         self._events.put(happened.TrackRemoved(track.id, track.kind))
+
+    def disconnected(self, silence: float) -> None:
+        for _, participant, _ in self._recorders:
+            participant.disconnected(silence)
+        super().disconnected(silence)
+
+    def reconnected(self, outage: float) -> None:
+        for _, participant, _ in self._recorders:
+            participant.reconnected()
+        super().reconnected(outage)
+
+    def renewed(self, offer: DescriptionFrom) -> None:
+        for _, participant, _ in self._recorders:
+            participant.disconnected(self._connection.silence)
+        super().renewed(offer)
 
     def text_received(self, text: str | bytes) -> None:
         self._messages.put(text if isinstance(text, str) else text.decode(errors="replace"))

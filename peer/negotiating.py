@@ -86,6 +86,9 @@ class CallRoom(Protocol):
     """What a call needs of its room."""
 
     name: str
+    """Ours."""
+    room: str
+    """The room's."""
 
     async def send(self, message: ClientMessage) -> None: ...
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...

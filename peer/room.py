@@ -163,7 +163,7 @@ class Room:
         """
         from peer.recording import Options, Recorder
 
-        recorder = Recorder(directory, options=Options(format=format, segment=segment))
+        recorder = Recorder(directory, room=self.room, options=Options(format=format, segment=segment))
         self._recorders.append(recorder)
         for call in filter(lambda call: call.open, self.calls):
             call.record(recorder)

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from peer.rtc.frames import EncodedFrame, Kind
-
-MAX_GAPS = 1000
-"""Gaps told per file; a network that bad is described well enough by the first thousand."""
-_AUDIO_JUMP = 0.1
+    from peer.recording.manifest import Cause
+    from peer.rtc.frames import Kind
 
 
 class Gap(NamedTuple):
-    """A stretch where media is missing: `start` and `end` in seconds from the start of the file."""
+    """A stretch where media is missing: `start` and `end` in seconds from the start of the file, and why."""
 
     kind: Kind
     start: float
     end: float
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class RecordedFile:
     whole: bool
     """Closed properly, and nothing that arrived was left out since its first frame."""
     gaps: tuple[Gap, ...]
-    """Where video was lost on the way, and where audio paused for more than 100 ms; at most `MAX_GAPS`."""
+    """Where media of its tracks is missing, as docs/recording-manifest.md tells it."""
     error: str | None
     tracks: tuple[str, ...] = ()
     """Ids of the remote tracks that were recorded into it."""
@@ -57,21 +55,13 @@ class Tally:
     closed: bool = False
     dropped: int = 0
     error: str | None = None
-    gaps: list[Gap] = field(default_factory=list)
     tracks: list[str] = field(default_factory=list)
-    _last: dict[Kind, float] = field(default_factory=dict)
 
-    def count(self, kind: Kind, frame: EncodedFrame, seconds: float) -> None:
+    def count(self, kind: Kind, seconds: float) -> None:
         """One frame was written at `seconds` from the start of the file."""
-        last = self._last.get(kind)
         if kind == "video":
             self.video_frames += 1
-            missing = not frame.complete_before
         else:
             self.audio_frames += 1
-            missing = last is not None and seconds - last > _AUDIO_JUMP
-        if missing and last is not None and len(self.gaps) < MAX_GAPS:
-            self.gaps.append(Gap(kind, last, seconds))
-        self._last[kind] = seconds
         if seconds > self.seconds:
             self.seconds = seconds

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from peer.recording.disk import prepare
 from peer.recording.recorder import ParticipantRecorder
+from peer.recording.wallclock import WallClock
+from peer.recording.writer import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from peer.recording.files import RecordedFile
-    from peer.recording.writer import Options
     from peer.rtc.frames import Kind
 
 logger = logging.getLogger(__name__)
@@ -34,14 +36,19 @@ class Recorder:
         self,
         directory: str | PathLike[str],
         *,
+        room: str = "",
         options: Options | None = None,
         on_error: Callable[[str, str], None] | None = None,
     ) -> None:
+        """`room` is told in the manifests."""
         self.directory: Final = Path(directory)
+        self._room: Final = room
+        self._clock: Final = WallClock((options or Options()).now(), time.time())
         self._options: Final = options
         self._on_error: Final = on_error
         self._running: list[ParticipantRecorder] = []
         self._finished: list[RecordedFile] = []
+        self._manifests: list[Path] = []
         self._errors: list[str] = []
         self._closing: asyncio.Task[None] | None = None
 
@@ -49,6 +56,12 @@ class Recorder:
     def files(self) -> list[RecordedFile]:
         """Every file, the finished ones first; those being written with the seconds and bytes so far."""
         return self._finished + [file for recorder in self._running for file in recorder.files]
+
+    @property
+    def manifests(self) -> list[Path]:
+        """The manifest of each participant's files, in the order of `files` (docs/recording-manifest.md)."""
+        running = (recorder.manifest for recorder in self._running)
+        return self._manifests + [path for path in running if path is not None]
 
     @property
     def errors(self) -> list[str]:
@@ -75,7 +88,15 @@ class Recorder:
             if self._on_error is not None:
                 self._on_error(name, sentence)
 
-        recorder = ParticipantRecorder(self.directory, name, options=self._options, expect=expect, on_error=tell)
+        recorder = ParticipantRecorder(
+            self.directory,
+            name,
+            room=self._room,
+            options=self._options,
+            clock=self._clock,
+            expect=expect,
+            on_error=tell,
+        )
         if self.closed:
             recorder.seal()
         else:
@@ -88,6 +109,7 @@ class Recorder:
         if recorder in self._running:
             self._running.remove(recorder)
             self._finished += files
+            self._manifests += [recorder.manifest] if recorder.manifest else []
         return files
 
     async def close(self) -> list[RecordedFile]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from peer.recording.files import RecordedFile
+    from peer.recording.wallclock import WallClock
     from peer.rtc.frames import EncodedFrame, Kind
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class ParticipantRecorder:
 
     Lives on the event loop and never blocks it. `directory` is created where missing. `expect` names the kinds of
     tracks that are sure to be added, so that the first file waits for them. `on_error` is called once, with a
-    sentence, when the recording had to end (disk full, too slow, gone); the call is not affected.
+    sentence, when the recording had to end (disk full, too slow, gone); the call is not affected. `clock` is shared by
+    recordings that are to be laid side by side.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class ParticipantRecorder:
         directory: str | PathLike[str],
         name: str,
         *,
+        room: str = "",
         options: Options | None = None,
+        clock: WallClock | None = None,
         expect: Iterable[Kind] = (),
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -88,13 +92,24 @@ class ParticipantRecorder:
         self._told = False
         self._late: str | None = None
         self._writer: Final = Writer(
-            Path(directory), name, self._options, on_want=self._post_want, on_done=self._post_done
+            Path(directory),
+            name,
+            self._options,
+            on_want=self._post_want,
+            on_done=self._post_done,
+            room=room,
+            clock=clock,
         )
 
     @property
     def files(self) -> list[RecordedFile]:
         """The files so far, with the seconds and bytes written up to now."""
         return self._writer.recorded()
+
+    @property
+    def manifest(self) -> Path | None:
+        """The manifest of these files (docs/recording-manifest.md); None before there is one."""
+        return self._writer.manifest
 
     @property
     def error(self) -> str | None:
@@ -118,17 +133,25 @@ class ParticipantRecorder:
             self._writer.start(self._expect)
         recorded = _Recorded(track, Slot(self._free_strand(track.kind), track.kind, track.id))
         self._tracks[track.id] = recorded
-        self._writer.put(recorded.slot, Change.ADDED)
+        self._writer.change(recorded.slot, Change.ADDED)
         recorded.unsubscribe = track.subscribe(self._taker(recorded))
         if track.kind == "video":
             self._want_keyframe(recorded)
 
     def remove(self, track: EncodedTrack) -> None:
-        """`track` is over or not wanted any more; the others go on."""
+        """`track` is over or not wanted any more; the others go on. Added again, it was held meanwhile."""
         recorded = self._tracks.pop(track.id, None)
         if recorded is not None:
             self._release(recorded)
-            self._writer.put(recorded.slot, Change.REMOVED)
+            self._writer.change(recorded.slot, Change.REMOVED)
+
+    def disconnected(self, silence: float) -> None:
+        """Nothing was heard of the participant for `silence` seconds, and is not until `reconnected()`."""
+        self._writer.change(None, Change.DISCONNECTED, ago=silence)
+
+    def reconnected(self) -> None:
+        """The participant is heard again."""
+        self._writer.change(None, Change.CONNECTED)
 
     def seal(self) -> None:
         """Record nothing: `add` does nothing from now on."""

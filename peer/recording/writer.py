@@ -12,18 +12,20 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from peer.errors import UsageError
+from peer.recording.account import Account
 from peer.recording.containers import Containers, create
 from peer.recording.disk import disk_sentence, open_exclusive
 from peer.recording.files import RecordedFile, Tally
 from peer.recording.formats import FLUSH_INTERVAL, FORMATS, Format
+from peer.recording.manifestwriter import ManifestWriter
 from peer.recording.names import file_name
 from peer.recording.part import Part
 from peer.recording.strand import PATIENCE, Strand
+from peer.recording.wallclock import WallClock, iso, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,10 +75,20 @@ class Options:
 
 
 class Change(Enum):
-    """What can happen to a track besides frames."""
+    """What can happen besides frames: to a track, or to the connection and with it to all of them."""
 
     ADDED = "added"
     REMOVED = "removed"
+    DISCONNECTED = "disconnected"
+    CONNECTED = "connected"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """In the queue, between the frames; `at` is on the clock of `Options.now`."""
+
+    change: Change
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +118,26 @@ class Writer:
         options: Options,
         on_want: Callable[[int], None],
         on_done: Callable[[], None],
+        *,
+        room: str = "",
+        clock: WallClock | None = None,
     ) -> None:
+        """`clock` is shared by all recordings that are to be laid side by side."""
         self.error: str | None = None
         self._directory: Final = directory
         self._name: Final = name
         self._options: Final = options
         self._on_want: Final = on_want
         self._on_done: Final = on_done
-        self._queue: deque[tuple[Slot, EncodedFrame | Change]] = deque()
+        self._queue: deque[tuple[Slot | None, EncodedFrame | Happened]] = deque()
         self._bytes_in = 0
         self._bytes_out = 0
         self._caught_up = options.now()
         self._wake = threading.Event()
-        self._started: Final = datetime.now(UTC)
         self._began: Final = options.now()
+        self._started: Final = (clock or WallClock(self._began, time.time())).at(self._began)
+        self._account: Final = Account(room, name, iso(self._started), self._began)
+        self._manifest: Final = ManifestWriter(self._account)
         self._containers: Final = Containers(options.format, name)
         self._number = 0
         self._strands: dict[int, Strand] = {}
@@ -140,13 +158,20 @@ class Writer:
         """Whether the thread still runs."""
         return self._thread.is_alive()
 
-    def put(self, slot: Slot, item: EncodedFrame | Change) -> bool:
-        """Queue a frame or a change. False once the recording has ended, or has to because the disk is too slow."""
+    @property
+    def manifest(self) -> Path | None:
+        """Where the manifest is; None before the first file."""
+        return self._manifest.path
+
+    def change(self, slot: Slot | None, change: Change, *, ago: float = 0.0) -> None:
+        """Queue a change, which came about `ago` seconds ago."""
+        if self.error is None:
+            self._queue.append((slot, Happened(change, self._options.now() - ago)))
+
+    def put(self, slot: Slot, item: EncodedFrame) -> bool:
+        """Queue a frame. False once the recording has ended, or has to because the disk is too slow."""
         if self.error is not None:
             return False
-        if isinstance(item, Change):
-            self._queue.append((slot, item))
-            return True
         self._bytes_in += len(item.data)
         behind = self._options.now() - self._caught_up
         if behind > self._options.behind or self._bytes_in - self._bytes_out > self._options.max_queued:
@@ -187,7 +212,10 @@ class Writer:
         finally:
             for part in self._parts:
                 part.abandon(self.error)
-            self._on_done()
+            try:
+                self._manifest.finish(self._options.now(), self._parts, self.error)
+            finally:
+                self._on_done()
 
     def _drain(self) -> None:
         while self.error is None:
@@ -195,22 +223,34 @@ class Writer:
                 slot, item = self._queue.popleft()
             except IndexError:
                 break
-            if isinstance(item, Change):
+            if isinstance(item, Happened):
                 self._change(slot, item)
-            else:
+            elif slot is not None:
                 self._bytes_out += len(item.data)
+                self._account.first(item.time, self._options.now())
                 if (strand := self._strands.get(slot.strand)) is not None:
                     strand.take(slot.kind, item)
         self._caught_up = self._options.now()
 
-    def _change(self, slot: Slot, change: Change) -> None:
-        if change is Change.ADDED:
+    def _change(self, slot: Slot | None, happened: Happened) -> None:
+        if slot is not None:
+            self._change_track(slot, happened)
+        elif happened.change is Change.DISCONNECTED:
+            self._account.disconnected(happened.at)
+        else:
+            self._account.connected(happened.at)
+
+    def _change_track(self, slot: Slot, happened: Happened) -> None:
+        if happened.change is Change.ADDED:
+            self._account.added(slot.strand, slot.kind, slot.track_id, happened.at)
             if slot.strand not in self._strands:
                 self._strands[slot.strand] = self._strand(slot.strand)
             self._ids[slot.strand, slot.kind] = slot.track_id
             self._strands[slot.strand].add(slot.kind)
             self._note_track(slot)
-        elif slot.strand == MAIN:
+            return
+        self._account.removed(slot.strand, slot.kind, happened.at)
+        if slot.strand == MAIN:
             self._strands[MAIN].remove(slot.kind)
             self._ids.pop((MAIN, slot.kind), None)
         elif (strand := self._strands.pop(slot.strand, None)) is not None:
@@ -239,17 +279,16 @@ class Writer:
         form = self._containers.choose(layout)
         path, file = self._create(form)
         tracks = [track_id for (owner, _), track_id in self._ids.items() if owner == strand]
-        age = self._options.now() - layout.origin
-        # Frame times are on our monotonic clock; should they be on another, the start of the file is about now.
-        started = time.time() - (age if 0 <= age < 60 else 0.0)
+        started = self._started + self._account.time(layout.origin)
         try:
             muxer = create(form, file, layout, started=started, flush_interval=self._options.flush_interval)
         except OSError:
             file.close()
             path.unlink(missing_ok=True)
             raise
-        part = Part(path, self._name, strand, layout, muxer, Tally(tracks=tracks))
+        part = Part(path, self._name, strand, layout, muxer, Tally(tracks=tracks), self._account)
         self._parts.append(part)
+        self._manifest.opened(path)
         logger.info("recording %r to %s", self._name, path)
         return part
 
@@ -262,9 +301,10 @@ class Writer:
     def _create(self, form: Format) -> tuple[Path, RawIOBase]:
         for _ in range(_MAX_TRIES):
             self._number += 1
-            path = self._directory / file_name(self._name, self._started, self._number, form)
-            with contextlib.suppress(FileExistsError):
-                return path, self._options.opener(path)
+            path = self._directory / file_name(self._name, utc(self._started), self._number, form)
+            if self._manifest.is_free(path):
+                with contextlib.suppress(FileExistsError):
+                    return path, self._options.opener(path)
         raise FileExistsError("too many recordings of that name")
 
     def _tick(self) -> None:
@@ -272,6 +312,7 @@ class Writer:
         for part in self._parts:
             if part.open:
                 part.tick(now, self._options.flush_interval)
+        self._manifest.tick(now, self._parts)
         for number, strand in self._strands.items():
             if not strand.wants_keyframe:
                 self._wanted.pop(number, None)

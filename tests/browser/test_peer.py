@@ -273,7 +273,7 @@ async def test_the_command_in_a_call_with_the_page_is_ended(
     if number is signal.SIGINT:
         assert code == 0 and "Traceback" not in command.err
         assert (told["endedBy"], told["endedReason"]) == ("bot", "hung-up")
-    (file,) = await asyncio.to_thread(lambda: list((tmp_path / "kept").iterdir()))
+    (file,) = await asyncio.to_thread(lambda: list((tmp_path / "kept").glob("*.mkv")))
     verdict = await asyncio.to_thread(verify, file, tolerance=1.0)
     assert verdict.ok, verdict.problems
     assert verdict.video_frames >= 45
