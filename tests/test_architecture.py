@@ -21,7 +21,7 @@ PURE = (
     *("peer/media/spec.py", "peer/recording/account.py", "peer/recording/av1.py", "peer/recording/avc.py"),
     *("peer/recording/fmp4.py", "peer/recording/formats.py", "peer/recording/gaps.py", "peer/recording/manifest.py"),
     *("peer/recording/matroska.py", "peer/recording/names.py", "peer/recording/strand.py", "peer/recording/vp9.py"),
-    "peer/recording/wallclock.py",
+    *("peer/recording/matroskafile.py", "peer/recording/unexplained.py", "peer/recording/wallclock.py"),
     *("peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/bandwidth.py", "peer/rtc/clock.py"),
     *("peer/rtc/codecs.py", "peer/rtc/concealment.py", "peer/rtc/describe.py", "peer/rtc/effects.py"),
     "peer/rtc/freezes.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import call, demo, devices, doctor, output, serve
+from peer.cli import call, demo, devices, doctor, output, repair, serve, verify
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -29,6 +29,8 @@ app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
+app.command("verify")(verify.verify)
+app.command("repair")(repair.repair)
 
 
 def _version(wanted: bool) -> None:

@@ -38,6 +38,9 @@ IceServers = Annotated[
         help="stun:HOST, turn:USER:PASSWORD@HOST or JSON as in browsers; repeatable. [env var: PEER_ICE_SERVERS]",
     ),
 ]
+Recordings = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Recordings, their manifests, or directories of them.")
+]
 
 _NETWORK: Final = "Network"
 UdpPort = Annotated[

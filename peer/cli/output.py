@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peer.doctor.shown import Row
     from peer.logs import LineHandler
     from peer.media.devices import Device
+    from peer.recording.check import Checked
     from peer.report import CallReport
 
 WIDE: Final = 150
@@ -88,6 +89,28 @@ def print_checks(rows: Sequence[Row]) -> None:
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.2f}"
         table.add_row(_plain(row.check), Text(row.result, styles[row.good]), seconds, _plain(row.details))
+    _console().print(table)
+
+
+def print_checked(rows: Sequence[Checked]) -> None:
+    """The table of `peer verify`: each file, how long it is, what is missing in it and what is wrong with it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("file", overflow="fold")
+    table.add_column("participant", overflow="fold")
+    for heading in ("seconds", "pictures/sounds", "skew"):
+        table.add_column(heading, justify="right")
+    table.add_column("missing", overflow="fold")
+    table.add_column("result", overflow="fold")
+    for row in rows:
+        missing = ", ".join(f"{cause} {seconds:.1f} s" for cause, seconds in sorted(row.missing.items()))
+        skew = "" if row.skew is None else f"{row.skew:+.2f}"
+        cells = (str(row.path), row.participant, f"{row.seconds:.1f}", f"{row.video_frames}/{row.audio_frames}", skew)
+        result = Text("\n".join(row.problems), "bold red") if row.problems else Text("ok", "green")
+        result.append("".join(f"\n{note}" for note in row.notes), "dim")
+        table.add_row(*(_plain(cell) for cell in cells), _plain(missing), result)
     _console().print(table)
 
 

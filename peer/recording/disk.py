@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -9,14 +10,40 @@ from typing import TYPE_CHECKING, cast
 
 from peer.errors import DeviceError
 
+try:
+    import fcntl
+except ImportError:  # Windows, which lets nobody replace a file that is open
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from io import RawIOBase
     from os import PathLike
 
 
 def open_exclusive(path: Path) -> RawIOBase:
-    """Create `path` for writing, unbuffered; FileExistsError when there is one, even a dangling link."""
-    return cast("RawIOBase", path.open("xb", buffering=0))
+    """Create `path` for writing, unbuffered; FileExistsError when there is one, even a dangling link.
+
+    Until it is closed, or its process is gone, `is_being_written` says so.
+    """
+    file = cast("RawIOBase", path.open("xb", buffering=0))
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # not every file system knows locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process has the file open that `open_exclusive` made. Raises OSError."""
+    if fcntl is None:
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def prepare(directory: str | PathLike[str]) -> Path:

@@ -153,6 +153,11 @@ def ending(
     ]
 
 
+def unix_time(date: int) -> float:
+    """Unix time of one of Matroska's dates."""
+    return date / 1e9 + _EPOCH_2001
+
+
 def _video_entry(video: VideoFormat) -> bytes:
     picture = _unsigned(0x9A, 2) + _unsigned(0xB0, max(video.width, 1)) + _unsigned(0xBA, max(video.height, 1))
     rest = element(0xE0, picture) + _void(_FRAME_DURATION_SPACE)

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from os import fspath
 from typing import TYPE_CHECKING, Any
 
+from peer.recording.gaps import SILENCE
+from peer.recording.unexplained import Hole
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from os import PathLike
 
     import av.container
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.frames import Kind
 
+_MAX_HOLES = 10_000
 TOLERANCE = 0.5
 """Seconds by which audio and video of a good recording may differ in length."""
 _MARKED = 0.5
@@ -41,6 +45,10 @@ class Verification:
     """Of the pictures that carry a number (`peer.media.marks`), the part that follows its predecessor directly: 1.0
     where no picture is missing or repeated. None where at least half of the pictures carry none."""
     problems: list[str]
+    holes: tuple[Hole, ...] = ()
+    """Where nothing comes for more than 3 s, also after the last frame of a stream; none of it is a problem."""
+    skew: float | None = None
+    """Seconds by which the video ends later than the audio; None where there is but one of them."""
 
 
 @dataclass(slots=True)
@@ -53,6 +61,8 @@ class _Count:
     end: float = 0.0
     backwards: int = 0
     last_time: float = float("-inf")
+    packets: int = 0
+    holes: list[tuple[float, float]] = field(default_factory=list)
     numbers: list[int | None] = field(default_factory=list)
 
     @property
@@ -60,8 +70,11 @@ class _Count:
         return 0.0 if self.first is None else self.end - self.first
 
     def timed(self, seconds: float, duration: float) -> None:
+        self.packets += 1
         if self.first is None:
             self.first = seconds
+        elif seconds - self.last_time > SILENCE and len(self.holes) < _MAX_HOLES:
+            self.holes.append((self.last_time, seconds))
         if seconds <= self.last_time:
             self.backwards += 1
         # A frame lasts until the next one at least: where the container names no duration, take the distance.
@@ -89,7 +102,7 @@ def verify(
     except (OSError, ValueError, av.FFmpegError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         problems.append(f"cannot be read: {reason}")
-    return _judge(counts, problems, tolerance)
+    return _judge(counts, problems, tolerance, expect)
 
 
 def _streams(container: av.container.InputContainer, expect: Collection[Kind]) -> list[str]:
@@ -147,10 +160,11 @@ def _number(frame: Any) -> int | None:
     return read_number(luma)
 
 
-def _judge(counts: dict[Kind, _Count], problems: list[str], tolerance: float) -> Verification:
+def _judge(counts: dict[Kind, _Count], problems: list[str], tolerance: float, expect: Collection[Kind]) -> Verification:
     video, audio = counts.get("video", _Count()), counts.get("audio", _Count())
+    end = max(video.end, audio.end)
     for kind, count in counts.items():
-        if not count.frames:
+        if not count.frames and (kind in expect or count.packets):
             problems.append(f"its {kind} stream has no frame that can be decoded")
         if count.errors:
             problems.append(f"{count.errors} errors in decoding {kind}")
@@ -160,7 +174,7 @@ def _judge(counts: dict[Kind, _Count], problems: list[str], tolerance: float) ->
         problems.append(f"video lasts {video.seconds:.2f} s, audio {audio.seconds:.2f} s")
     return Verification(
         ok=not problems,
-        seconds=max(video.end, audio.end),
+        seconds=end,
         video_seconds=video.seconds,
         audio_seconds=audio.seconds,
         video_frames=video.frames,
@@ -168,7 +182,16 @@ def _judge(counts: dict[Kind, _Count], problems: list[str], tolerance: float) ->
         decode_errors=video.errors + audio.errors,
         numbers=_consecutive(video.numbers),
         problems=problems,
+        holes=tuple(hole for kind, count in counts.items() for hole in _holes(kind, count, end)),
+        skew=video.end - audio.end if video.packets and audio.packets else None,
     )
+
+
+def _holes(kind: Kind, count: _Count, end: float) -> Iterator[Hole]:
+    for start, until in count.holes:
+        yield Hole(kind, start, until)
+    if count.packets and end - count.end > SILENCE:
+        yield Hole(kind, count.end, end)
 
 
 def _consecutive(numbers: list[int | None]) -> float | None:

@@ -26,6 +26,11 @@ def utc(unix: float) -> datetime:
     return datetime.fromtimestamp(unix, UTC)
 
 
+def unix(date: str) -> float:
+    """Unix time of a date in ISO 8601."""
+    return datetime.fromisoformat(date).timestamp()
+
+
 def iso(unix: float) -> str:
     """Unix time as ISO 8601 in UTC, with microseconds: `2026-11-24T15:04:05.123456Z`."""
     return utc(unix).isoformat(timespec="microseconds").replace("+00:00", "Z")

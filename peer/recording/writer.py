@@ -288,7 +288,7 @@ class Writer:
             raise
         part = Part(path, self._name, strand, layout, muxer, Tally(tracks=tracks), self._account)
         self._parts.append(part)
-        self._manifest.opened(path)
+        self._manifest.opened(self._options.now(), self._parts)
         logger.info("recording %r to %s", self._name, path)
         return part
 
