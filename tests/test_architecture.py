@@ -20,6 +20,7 @@ PURE = (
     *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py", "peer/rtc/ice/remedies.py"),
     *("peer/media/spec.py", "peer/recording/account.py", "peer/recording/av1.py", "peer/recording/avc.py"),
     *("peer/recording/fmp4.py", "peer/recording/formats.py", "peer/recording/gaps.py", "peer/recording/manifest.py"),
+    "peer/recording/mp4file.py",
     *("peer/recording/matroska.py", "peer/recording/names.py", "peer/recording/strand.py", "peer/recording/vp9.py"),
     *("peer/recording/matroskafile.py", "peer/recording/unexplained.py", "peer/recording/wallclock.py"),
     *("peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/bandwidth.py", "peer/rtc/clock.py"),

@@ -17,7 +17,9 @@ from peer.recording.disk import open_exclusive
 from peer.recording.manifestfile import temporary
 from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK
 from peer.recording.matroskafile import Beginning, NotOurs, beginning, clusters
+from peer.recording.mp4file import whole
 from peer.recording.muxer import Rhythm
+from peer.recording.output import SeekPoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 MATROSKA: Final = (".mkv", ".webm")
 MEDIA: Final = (*MATROSKA, ".mp4")
 """How the names of recordings end."""
-_MAX_CUES: Final = 4096
 _CODECS: Final = {
     "V_VP8": "VP8",
     "V_VP9": "VP9",
@@ -72,7 +73,7 @@ class _Scan:
     end: int
     ticks: int = 0
     frames: dict[int, int] = field(default_factory=dict)
-    cues: list[tuple[int, int]] = field(default_factory=list)
+    cues: SeekPoints = field(default_factory=lambda: SeekPoints(TICKS // 2))
     rhythm: Rhythm = field(default_factory=Rhythm)
 
     @property
@@ -101,11 +102,11 @@ def examine(path: Path) -> Content:
 def torn(path: Path) -> int | None:
     """None for a file that was closed; else the bytes at its end that belong to nothing whole. Raises OSError, NotOurs.
 
-    A fragmented MP4 needs no closing: it is never torn.
+    A fragmented MP4 needs no closing: it is torn where bytes have to be cut off.
     """
-    if path.suffix not in MATROSKA:
-        return None
     with _mapped(path) as data:
+        if path.suffix not in MATROSKA:
+            return len(data) - whole(data) or None
         start = beginning(data)
         return None if start.length == len(data) else len(data) - _scan(data).end
 
@@ -116,24 +117,17 @@ def mend(path: Path) -> int:
     Needs as much free space as the file is large; until the new file is complete the old one stays.
     """
     with _mapped(path) as data:
-        found = _scan(data)
-        lost = len(data) - found.end
+        found = _scan(data) if path.suffix in MATROSKA else None
+        end = found.end if found is not None else whole(data)
+        lost = len(data) - end
     part = temporary(path)
     part.unlink(missing_ok=True)
     try:
         with path.open("rb") as old, open_exclusive(part) as raw:
             file = cast("Any", raw)
-            _copy(old, file, found.end)
-            length = found.end
-            cues_at = None
-            if found.cues:
-                cues_at, index = length, matroska.cues(_thinned(found.cues), found.cue_track)
-                _write(file, index)
-                length += len(index)
-            seconds, rhythm = found.ticks / TICKS, found.rhythm.seconds()
-            for position, place in matroska.ending(found.start.header, length, seconds, cues_at, rhythm):
-                file.seek(position)
-                _write(file, place)
+            _copy(old, file, end)
+            if found is not None:
+                _finish(file, found)
             os.fsync(file.fileno())
         shutil.copystat(path, part)
         os.replace(part, path)
@@ -144,6 +138,19 @@ def mend(path: Path) -> int:
     return lost
 
 
+def _finish(file: Any, found: _Scan) -> None:
+    """What `Muxer.close` writes: the index, and in the header where it is and how long everything takes."""
+    length, cues_at = found.end, None
+    if found.cues.entries:
+        cues_at, index = length, matroska.cues(found.cues.entries, found.cue_track)
+        _write(file, index)
+        length += len(index)
+    seconds, rhythm = found.ticks / TICKS, found.rhythm.seconds()
+    for position, place in matroska.ending(found.start.header, length, seconds, cues_at, rhythm):
+        file.seek(position)
+        _write(file, place)
+
+
 def _scan(data: matroskafile.Bytes) -> _Scan:
     start = beginning(data)
     found = _Scan(start, start.media)
@@ -151,7 +158,7 @@ def _scan(data: matroskafile.Bytes) -> _Scan:
     for cluster in clusters(data, start.media):
         first = cluster.blocks[0] if cluster.blocks else None
         if first is not None and first.keyframe and first.track == found.cue_track:
-            found.cues.append((cluster.ticks, cluster.start - start.header.segment))
+            found.cues.add(cluster.ticks, cluster.start - start.header.segment)
         for track, ticks, _ in cluster.blocks:
             found.frames[track] = found.frames.get(track, 0) + 1
             found.ticks = max(found.ticks, ticks)
@@ -161,10 +168,6 @@ def _scan(data: matroskafile.Bytes) -> _Scan:
                 last_picture = ticks
         found.end = cluster.end
     return found
-
-
-def _thinned(cues: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return cues[:: -(-len(cues) // _MAX_CUES)]
 
 
 def _demuxed(path: Path) -> Content:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.recording import matroska
+from peer.recording.containers import create
+from peer.recording.formats import Format, Layout, video_format
 from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK
 from peer.recording.matroskafile import NotOurs, beginning, clusters
-from peer.recording.muxer import Layout, Muxer, video_format
 from tests.recording.synthetic import H264, OPUS, SIZE, VP8, audio, kind_of, merged, video
 
 STARTED = 1_795_532_645.25
@@ -29,11 +30,12 @@ class Kept(io.BytesIO):
 
 
 @cache
-def written(codec: str = "VP8", *, closed: bool = True) -> bytes:
+def written(codec: str = "VP8", *, closed: bool = True, form: Format = "mkv") -> bytes:
     frames = merged(audio(2), video(2, VP8 if codec == "VP8" else H264))
     first = next(frame for frame in frames if kind_of(frame) == "video")
     file = Kept()
-    muxer = Muxer(file, Layout(video_format(first), OPUS, 0.0), started=STARTED)  # type: ignore[arg-type]
+    layout = Layout(video_format(first), OPUS, 0.0)
+    muxer = create(form, file, layout, started=STARTED, flush_interval=0.5)  # type: ignore[arg-type]
     for frame in frames:
         muxer.write(kind_of(frame), frame)
     if not closed:
