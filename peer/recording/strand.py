@@ -74,7 +74,8 @@ class Strand:
         self._heard: EncodedFrame | None = None
         self._seen = float("-inf")
         """Time of the latest video frame, whether it could be used or not."""
-        self._newest = float("-inf")
+        self._now = float("-inf")
+        """Time of the latest frame."""
         self._full_since: float | None = None
         """When the first frame came that found the file long enough."""
         self._needs_keyframe = True
@@ -103,7 +104,7 @@ class Strand:
         """Put one frame where it belongs. Raises OSError when a file cannot be made or written."""
         if not frame.data or not (is_video if kind == "video" else is_audio)(frame.codec):
             return
-        self._newest = max(self._newest, frame.time)
+        self._now = frame.time
         if self._segment is not None and self._sink is not None and self._full_since is None:
             self._full_since = frame.time if frame.time - self._layout.origin >= self._segment else None
         if kind == "video":
@@ -159,11 +160,11 @@ class Strand:
         if self._sink is not None and self._fits(frame.codec) and not self._held and self._full_since is None:
             self._sink.write("audio", frame)
         else:
-            # The next file may have to begin with a keyframe; until it comes, video goes on in this one.
+            # The next file may have to begin with a keyframe; until that comes, video goes on in this one.
             self._held_audio = frame.codec
             self._hold("audio", frame)
             if self._held_video is None:
-                self._write_held(self._newest - MAX_LEAD)
+                self._write_held(frame.time - MAX_LEAD)
 
     def _hold(self, kind: Kind, frame: EncodedFrame) -> None:
         self._held.append((kind, frame))
@@ -195,7 +196,7 @@ class Strand:
             return self._layout.video is None or self._video_is_gone()
         waiting_for_video = "video" in self._expected and self._held_video is None
         waiting_for_audio = "audio" in self._expected and self._heard is None
-        late = self._newest - self._held[0][1].time >= self._patience
+        late = self._now - self._held[0][1].time >= self._patience
         return late or not (waiting_for_video or waiting_for_audio)
 
     def _fits(self, audio: Codec) -> bool:
@@ -206,16 +207,16 @@ class Strand:
         """Whether sound is still to come that is older than the keyframe which begins the next file."""
         cut = self._first_picture()
         behind = self._heard is not None and self._heard.time < cut and self._sound_flows()
-        return behind and self._newest - cut < MAX_LEAD
+        return behind and self._now - cut < MAX_LEAD
 
     def _sound_flows(self) -> bool:
         """Whether there is sound; silent for longer, it may well stay away."""
-        return self._heard is not None and self._newest - self._heard.time < 2 * self._patience
+        return self._heard is not None and self._now - self._heard.time < 2 * self._patience
 
     def _video_is_gone(self) -> bool:
         """Whether no keyframe will come to cut at: nothing has come for a while, although it was asked for."""
         since = max(self._seen, self._full_since or self._seen)
-        return "video" not in self._expected or self._newest - since >= self._patience
+        return "video" not in self._expected or self._now - since >= self._patience
 
     def _first_picture(self) -> float:
         """Time of the keyframe that begins the next file."""

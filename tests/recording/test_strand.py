@@ -261,11 +261,11 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS)
+@given(EVENTS, st.sampled_from((None, 1.0)))
 def test_whatever_happens_files_keep_the_rules_and_the_sound(
-    events: list[tuple[str, Codec, bool, tuple[int, int], float]],
+    events: list[tuple[str, Codec, bool, tuple[int, int], float]], segment: float | None
 ) -> None:
-    made, files = strand()
+    made, files = strand(segment=segment)
     now, heard = 0.0, []
     for what, codec, key, size, step in events:
         now += step
@@ -381,6 +381,13 @@ def test_after_a_long_pause_the_keyframe_is_waited_for() -> None:
     made.end()
     assert [file.times("video") for file in files] == [[0, 40.01], [40.5]]
     assert [file.times("audio") for file in files] == [[0, 40, 40.02], [40.5]]
+
+
+def test_one_mad_time_costs_no_picture() -> None:
+    made, files = strand("audio", "video", segment=10.0)
+    take(made, [picture(0, key=True), sound(0), sound(1e9), picture(0.1), sound(0.1), picture(0.2), sound(0.2)])
+    made.end()
+    assert len(files) == 1 and files[0].times("video") == [0, 0.1, 0.2], "video goes on where it is"
 
 
 def merge(*streams: list[EncodedFrame]) -> list[EncodedFrame]:
