@@ -44,6 +44,10 @@ class _Track:
         self.times.append(ticks)
         self.sync.append(sync)
 
+    def clear(self) -> None:
+        for waiting in (self.samples, self.times, self.sync):
+            waiting.clear()
+
     def take(self, newest: int | None) -> Run | None:
         """The samples that are complete; with `newest`, the ticks that the newest lasts, all of them."""
         count = len(self.times) - (newest is None)
@@ -147,7 +151,13 @@ class Mp4Muxer:
             if run.track == self._index_track and run.sync[0]:
                 self._points.add(run.time, self._output.length)
         self._fragments += 1
-        self._append(fmp4.fragment(self._fragments, runs))
+        try:
+            self._append(fmp4.fragment(self._fragments, runs))
+        except OSError:
+            # What still waits builds upon what is lost now.
+            for track in self._tracks.values():
+                track.clear()
+            raise
         ends = [(run.time + sum(run.durations[:-1])) / TIMESCALES[run.track] for run in runs]
         self._flushed = max(self._flushed, *ends)
 

@@ -351,6 +351,8 @@ def test_a_full_disk_leaves_what_fitted(tmp_path: Path, form: Format, room: int)
             found = verify(path)
             assert found.problems == [] and found.numbers == 1.0
             assert found.seconds == pytest.approx(muxer.seconds, abs=0.1)
+            heard = times(path, "audio")
+            assert heard == pytest.approx([index / 50 for index in range(len(heard))]), "nothing comes after a hole"
     finally:
         file.close()
 
