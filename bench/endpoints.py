@@ -296,7 +296,7 @@ class Page:
 
     async def _clock(self) -> float:
         """What to add to the seconds of the page's clock; off by less than half of the quickest exchange."""
-        found = []
+        found: list[tuple[float, float]] = []
         for _ in range(10):
             before = time.monotonic()
             there = await self._evaluate("performance.now()") / 1000

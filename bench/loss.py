@@ -36,14 +36,16 @@ TAIL = 1.0
 """Seconds at the end that do not count: what is on its way then would come in time."""
 BACK = 2.0
 """Seconds after an outage in which the latency has to be what it was."""
+BURST = 5
+"""Packets."""
 QUICK = [
     *((0.02, Pattern(share)) for share in (0.0, 0.05, 0.2)),
     *((0.1, Pattern(share)) for share in (0.01, 0.05, 0.1)),
-    *((rtt, Pattern(0.05, burst=5)) for rtt in (0.0, 0.02, 0.1)),
+    *((rtt, Pattern(0.05, burst=BURST)) for rtt in (0.0, 0.02, 0.1)),
 ]
 FULL = [
     *((rtt, Pattern(share)) for rtt in (0.0, 0.02, 0.1) for share in (0.0, 0.01, 0.05, 0.1, 0.2)),
-    *((rtt, Pattern(share, burst=5)) for rtt in (0.0, 0.02, 0.1) for share in (0.01, 0.05, 0.1, 0.2)),
+    *((rtt, Pattern(share, burst=BURST)) for rtt in (0.0, 0.02, 0.1) for share in (0.01, 0.05, 0.1, 0.2)),
 ]
 OUTAGES = [(0.02, 0.1), (0.02, 0.5), (0.1, 0.3), (0.1, 2.0)]
 """Round-trip time and how long nothing passes, seconds."""
@@ -87,7 +89,7 @@ class Outcome:
         ]
 
     def gaps(self) -> tuple[float, int, float]:
-        """Of the video: the longest time between two pictures, freezes as webrtc-stats defines them, seconds of those."""
+        """Of the video: the longest time between two pictures, freezes as webrtc-stats has them, seconds of those."""
         freezes, longest, before = Freezes(), 0.0, None
         for at in sorted(handed for _, handed in self.kept["video"] if handed is not None):
             freezes.frame(at)
@@ -131,15 +133,15 @@ async def compare(
     return [(rtt, pattern, outcomes) for (rtt, pattern), outcomes in zip(cases, found, strict=True)]
 
 
-def sound(outcome: Outcome, name: str) -> tuple[float, float, float]:
-    """Delivered share, typical and longest delay in the receiver, seconds; Chromium tells a mean, of what it plays."""
+def sound(outcome: Outcome, name: str) -> tuple[float, float, float | None]:
+    """Delivered share, median and longest delay in the receiver in ms; Chromium tells a mean, of what it plays."""
     if name != "Chromium":
-        found = outcome.latencies("audio")
+        found = [1000 * each for each in outcome.latencies("audio")] or [float("nan")]
         return outcome.delivered("audio"), median(found), max(found)
     before, after = outcome.said[0]["audio"], outcome.said[-1]["audio"]
     share = _between(before, after, "concealedSamples", "totalSamplesReceived")
     delay = _between(before, after, "jitterBufferDelay", "jitterBufferEmittedCount")
-    return 1 - share, delay, float("nan")
+    return 1 - share, 1000 * delay, None
 
 
 def _between(before: dict[str, float], after: dict[str, float], what: str, over: str) -> float:
@@ -147,25 +149,31 @@ def _between(before: dict[str, float], after: dict[str, float], what: str, over:
 
 
 def losses(found: list[tuple[float, Pattern, dict[str, Outcome]]]) -> Report:
-    columns = {"RTT, loss": "", "receiver": "", "frames": ".1%", "longest gap s": ".2f", "freezes": "d"}
-    columns |= {"frozen s": ".1f", "video +ms": ".0f", "p99": ".0f", "sound": ".1%", "sound +ms": ".0f", "max": ".0f"}
-    report = Report("What was handed on; +ms: time in the receiver, median, 99th percentile, longest", columns)
+    columns = {"RTT, loss": "", "receiver": "", "frames %": ".1f", "gap s": ".2f", "freezes": "d", "frozen s": ".1f"}
+    columns |= {"video ms": ".0f", "p99": ".0f", "sound %": ".1f", "sound ms": ".0f", "most": ".0f"}
+    title = f"""\
+What was handed on, bursts of {BURST} packets on average. Gap: the longest time between two pictures. ms: time in the
+receiver, median, 99th percentile, most; of Chromium's sound what it says itself on average, of what it played."""
+    report = Report(title, columns)
     for rtt, pattern, outcomes in found:
         case = f"{rtt * 1000:.0f} ms, {pattern}"
         for name, outcome in outcomes.items():
             longest, freezes, frozen = outcome.gaps()
-            video = [1000 * each for each in outcome.latencies("video")]
+            video = [1000 * each for each in outcome.latencies("video")] or [float("nan")]
             heard, typical, most = sound(outcome, name)
-            report.add(case, name, outcome.delivered("video"), longest, freezes, frozen, median(video),
-                       percentile(video, 0.99), heard, 1000 * typical, 1000 * most)  # fmt: skip
+            pictures = (100 * outcome.delivered("video"), longest, freezes, frozen)
+            report.add(case, name, *pictures, median(video), percentile(video, 0.99), 100 * heard, typical, most)
             case = ""
     return report
 
 
 def outages(found: list[tuple[float, Pattern, dict[str, Outcome]]]) -> Report:
-    columns = {"RTT": "", "receiver": "", "longest gap s": ".2f", "video +ms before": ".0f", "2 s after": ".0f"}
-    columns |= {"back after s": ".1f", "sound +ms before": ".0f", "after 2 s": ".0f", "sound back after s": ".1f"}
-    report = Report(f"Nothing passes for a while: time in the receiver before, and from {BACK:g} s after it on", columns)
+    columns = {"RTT, outage": "", "receiver": "", "gap s": ".2f", "video ms": ".0f", "later": ".0f", "again s": ".1f"}
+    columns |= {"sound ms": ".0f", "sound later": ".0f", "sound again s": ".1f"}
+    title = f"""\
+Nothing passes for a while. ms: time in the receiver before it, and from {BACK:g} s after it on, medians; again: seconds
+after it until every frame came as soon as before."""
+    report = Report(title, columns)
     for rtt, pattern, outcomes in found:
         case = f"{rtt * 1000:.0f} ms, {pattern}"
         for name, outcome in outcomes.items():
@@ -176,7 +184,7 @@ def outages(found: list[tuple[float, Pattern, dict[str, Outcome]]]) -> Report:
 
 
 def recovery(outcome: Outcome, kind: str, name: str) -> tuple[float, float, float | None]:
-    """Milliseconds in the receiver before an outage, from BACK after it on, and seconds after which it was as before."""
+    """Milliseconds in the receiver before an outage and from BACK after it on, seconds after which it was as before."""
     ((start, stop),) = outcome.pattern.outages
     if kind == "audio" and name == "Chromium":
         first, before, after, end = (each["audio"] for each in outcome.said)
@@ -185,8 +193,11 @@ def recovery(outcome: Outcome, kind: str, name: str) -> tuple[float, float, floa
     usual = outcome.latencies(kind, SAFE, start - 0.5)
     bound = max(usual) + 2 * PACKET
     begun = min(outcome.link.passed[kind].frames.values())
-    slow = [at - begun - stop for at, handed in outcome.kept[kind]
-            if at - begun >= stop and (handed is None or handed - at - outcome.rtt / 2 > bound)]  # fmt: skip
+    slow = [
+        at - begun - stop
+        for at, handed in outcome.kept[kind]
+        if at - begun >= stop and (handed is None or handed - at - outcome.rtt / 2 > bound)
+    ]
     later = outcome.latencies(kind, stop + BACK)
     return 1000 * median(usual), 1000 * median(later) if later else float("nan"), max(slow, default=0.0)
 

@@ -34,8 +34,8 @@ class Pattern:
 
     def __str__(self) -> str:
         if self.outages:
-            return "nothing for " + ", ".join(f"{stop - start:g} s" for start, stop in self.outages)
-        return f"{self.share:.0%}" + (f" in bursts of {self.burst:g}" if self.burst > 1 else "")
+            return "+".join(f"{stop - start:g} s" for start, stop in self.outages)
+        return f"{self.share:.0%}" + (" bursts" if self.burst > 1 else "")
 
 
 class Fates:

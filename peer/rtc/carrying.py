@@ -41,7 +41,9 @@ class Carrier:
     def make(self, record: Transceiver) -> RtpTransceiver:
         """The application's side of a transceiver."""
         connection = self._connection
-        feedback = Feedback(record.ssrc, lambda data: connection.path.dtls.send_rtcp(data))
+        feedback = Feedback(
+            record.ssrc, lambda data: connection.path.dtls.send_rtcp(data), lambda: connection.path.round_trip_time
+        )
         kind: Kind = "video" if record.kind == "video" else "audio"
         remote = RemoteTrack(kind, feedback, self._clock, connection.heard, self._bandwidth)
         track = IncomingTrack(remote)

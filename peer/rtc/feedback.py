@@ -96,9 +96,11 @@ class Bandwidth:
 class Feedback:
     """To the sender of one m-line, in the name of our own SSRC there; plain calls that never raise."""
 
-    def __init__(self, ssrc: int, send: Callable[[bytes], None]) -> None:
+    def __init__(self, ssrc: int, send: Callable[[bytes], None], round_trip_time: Callable[[], float | None]) -> None:
+        """`round_trip_time`: of the path, in seconds; None while it is not known."""
         self._ssrc = ssrc
         self._send = send
+        self.round_trip_time = round_trip_time
 
     def nack(self, media_ssrc: int, lost: list[int]) -> None:
         """Generic NACK (RFC 4585 section 6.2.1); `lost` are 16-bit sequence numbers."""

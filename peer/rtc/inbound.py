@@ -177,8 +177,15 @@ class InboundRtp:
         self._keep_counters()
         self._ssrc, self._codec, self._payload_type = ssrc, codec, -1
         self._buffer, self._epoch = JitterBuffer(codec, retransmission=True), 0
+        self._tell_round_trip()
         self._time = self._clock.track(self, codec.clock_rate)
         self._time.restart()
+
+    def _tell_round_trip(self) -> None:
+        """The buffer asks again, and gives up, by the time that an answer takes: ICE measures it once a second."""
+        seconds = self._out.round_trip_time()
+        if self._buffer is not None and seconds is not None:
+            self._buffer.set_rtt(seconds)
 
     def _drain(self, now: float) -> None:
         buffer = self._buffer
@@ -302,6 +309,7 @@ class InboundRtp:
     def _report(self) -> None:
         """Receiver reports once a second (RFC 3550 section 6.2, bandwidth far below the 5 % allowed)."""
         self._report_timer = asyncio.get_running_loop().call_later(1.0, self._report)
+        self._tell_round_trip()
         now = time.monotonic()
         blocks = []
         for ssrc, statistics in self._received.items():

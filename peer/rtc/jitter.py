@@ -6,6 +6,7 @@ until a deadline, then given up. So nothing is ever held longer than the deadlin
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from peer.rtc.assembly import AssembledFrame, AudioAssembler, Counters, VideoAssembler
@@ -24,6 +25,8 @@ MAX_HELD_BYTES = 2 << 20
 MIN_VIDEO_WAIT = 0.200
 MAX_VIDEO_WAIT = 0.400
 MAX_AUDIO_WAIT = 0.200
+REPAIR_AUDIO_WAIT = 0.100
+"""What it may take until lost sound came again: it is noticed by the next packet, so the delay is 120 ms in all."""
 DEFAULT_RTT = 0.100
 MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
@@ -32,7 +35,7 @@ MAX_AUDIO_MISSING = 10
 """Packets of sound, 20 ms mostly: what misses more was away, and its beginning would come too late in any case."""
 REMEMBERED = 1024
 UNANSWERED = 10
-"""Packets of sound that were asked for in vain, and never one that came: the sender keeps none, waiting is useless."""
+"""Gaps in sound in a row of which nothing came although it was asked for: the sender keeps none, waiting is useless."""
 MALFORMED = PADDING = Chunk(b"", False, False)
 
 
@@ -58,9 +61,9 @@ class _Held(NamedTuple):
 class JitterBuffer:
     """Puts the packets of one stream (one SSRC at a time) in order and together; all times are seconds.
 
-    `retransmission`: missing packets are asked for; by default so for video. For sound that ends when it is of no use:
-    many senders send it again although they do not say so, others never do. `hand_out_broken`: after a loss go on
-    handing out whole frames although the pictures they build on are missing. Raises ValueError for a codec without a
+    `retransmission`: missing packets are asked for; by default so for video. Many senders send sound again although
+    they do not say so, others never do: those are still asked, but not waited for. `hand_out_broken`: after a loss go
+    on handing out whole frames although the pictures they build on are missing. Raises ValueError for a codec without a
     payload format here (`peer.rtc.payload.depacketiser_for`).
     """
 
@@ -91,7 +94,9 @@ class JitterBuffer:
         self._stray: tuple[int, int, bytes, float, bool] | None = None
         self._stray_count = 0
         self._rtt = DEFAULT_RTT
-        self._rtt_known = self._rtt_measured = False
+        self._rtts: deque[float] = deque(maxlen=5)
+        """As measured elsewhere."""
+        self._rtt_measured = False
         self._pli_sent = float("-inf")
         self._pli_tries = 0
 
@@ -101,9 +106,12 @@ class JitterBuffer:
         return self._rtt
 
     def set_rtt(self, seconds: float) -> None:
-        """The round-trip time to the sender, measured elsewhere."""
-        self._rtt = min(max(seconds, 0.0), MAX_RTT)
-        self._rtt_known = True
+        """The round-trip time to the sender, measured elsewhere, again and again: the shortest of the last counts.
+
+        A machine that is busy at one moment makes one longer, and what is lost would be asked for again too late.
+        """
+        self._rtts.append(min(max(seconds, 0.0), MAX_RTT))
+        self._rtt = min(self._rtts)
 
     @property
     def deadline(self) -> float:
@@ -112,9 +120,8 @@ class JitterBuffer:
             return min(max(0.1 + 3 * self._rtt, MIN_VIDEO_WAIT), MAX_VIDEO_WAIT)
         assert isinstance(self._assembler, AudioAssembler)
         wait = self._assembler.target
-        if self._retransmission:
-            # Time for two tries when they fit in 120 ms, else for one.
-            wait = max(wait, min(2.2 * self._rtt + 0.02, 0.12), self._rtt + 0.03)
+        if self._retransmission and self._unanswered < UNANSWERED:
+            wait = max(wait, REPAIR_AUDIO_WAIT, self._rtt + 0.04)
         return min(wait, MAX_AUDIO_WAIT)
 
     # Packets in
@@ -225,7 +232,7 @@ class JitterBuffer:
 
     def _learn_rtt(self, sample: float, tries: int) -> None:
         """Karn's rule: what came after a second request says little; it serves while nothing better does."""
-        if self._rtt_known or (tries > 1 and self._rtt_measured):
+        if self._rtts or (tries > 1 and self._rtt_measured):
             return
         sample = min(sample, MAX_RTT)
         # Slowly down: a packet that was only late seems to answer at once.
@@ -268,16 +275,14 @@ class JitterBuffer:
 
     def _give_up(self, sequences: list[int]) -> None:
         """Wait no longer for these, the lowest ones that are missing, and hand on what they held up."""
+        self._unanswered += any(self._gaps[sequence].tries for sequence in sequences)
         for sequence in sequences:
-            missing = self._given_up[sequence] = self._missing.found(sequence)
-            self._unanswered += missing.tries > 0
+            self._given_up[sequence] = self._missing.found(sequence)
             if len(self._given_up) > REMEMBERED:
                 del self._given_up[next(iter(self._given_up))]
             self._assembler.lost()
             self._release(sequence + 1)
         self.counters.lost_given_up += len(sequences)
-        if self._unanswered >= UNANSWERED and not self.video and not self.counters.recovered:
-            self._retransmission = False
 
     # Feedback
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 REORDER_PACKETS = 2
 REORDER_SECONDS = 0.010
 MIN_INTERVAL = 0.020
+ANSWER_SECONDS = 0.010
+"""What an answer may take on top of the round trip: a sender paces what it sends."""
 MAX_TRIES = 10
 MAX_MISSING = 500
 
@@ -81,8 +83,8 @@ class MissingPackets:
         """Seconds: when the lowest one was noticed; there has to be one."""
         return self.packets[self.first()].noticed
 
-    def due(self, now: float, interval: float) -> list[int]:
-        """The sequence numbers to ask for now; the next time for each is `interval` seconds later."""
+    def due(self, now: float, rtt: float) -> list[int]:
+        """The sequence numbers to ask for now; an answer takes `rtt` seconds, so the next time is after that."""
         if now < self._next_due and not self._fresh:
             return []
         result: list[int] = []
@@ -96,7 +98,8 @@ class MissingPackets:
             if now >= missing.due or overtaken:
                 result.append(sequence)
                 asked = missing.asked if tries else now
-                missing = missing._replace(tries=tries + 1, asked=asked, due=now + max(interval, MIN_INTERVAL))
+                again = now + max(rtt + ANSWER_SECONDS, MIN_INTERVAL)
+                missing = missing._replace(tries=tries + 1, asked=asked, due=again)
                 self.packets[sequence] = missing
                 if tries + 1 >= MAX_TRIES:
                     continue

@@ -91,6 +91,12 @@ class Path:
             return "new"
         return "connected" if dtls == "connected" and ice != "checking" else "connecting"
 
+    @property
+    def round_trip_time(self) -> float | None:
+        """Seconds to the other side and back, as its last answer over the pair in use took; None without a pair."""
+        pair = self.ice.selected_pair
+        return pair.round_trip_time if pair is not None else None
+
     # What is negotiated
 
     async def gather(self) -> None:

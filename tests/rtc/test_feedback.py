@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def said(method: str, *arguments: Any) -> Any:
     sent: list[bytes] = []
-    getattr(Feedback(7, sent.append), method)(*arguments)
+    getattr(Feedback(7, sent.append, lambda: None), method)(*arguments)
     (data,) = sent
     (packet,) = RtcpPacket.parse(data)
     return packet
@@ -100,7 +100,7 @@ async def test_an_estimate_names_the_newest_streams_only() -> None:
 
 @pytest.mark.virtual_time
 async def test_what_is_noted_is_bounded() -> None:
-    bandwidth, out = Bandwidth(), Feedback(7, lambda _: None)
+    bandwidth, out = Bandwidth(), Feedback(7, lambda _: None, lambda: None)
     for number in range(3 * MAX_NOTED):
         bandwidth.numbered(number, 5, out, asyncio.get_running_loop().time())
         bandwidth.timed(number, 100, 5, out, asyncio.get_running_loop().time())
@@ -113,7 +113,7 @@ async def test_what_is_noted_is_bounded() -> None:
 @pytest.mark.virtual_time
 async def test_arrivals_are_told_every_tenth_of_a_second_while_there_are_any() -> None:
     sent: list[bytes] = []
-    bandwidth, out = Bandwidth(), Feedback(7, sent.append)
+    bandwidth, out = Bandwidth(), Feedback(7, sent.append, lambda: None)
     for number in range(30):
         bandwidth.numbered(number, 5, out, asyncio.get_running_loop().time())
         await asyncio.sleep(FEEDBACK_INTERVAL / 10)

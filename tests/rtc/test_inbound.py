@@ -10,6 +10,7 @@ import pytest
 
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
+from peer.rtc.jitter import JitterBuffer
 from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, TRANSPORT_WIDE_ID, VP8, VP8_RTX, opus, packet, pictures
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Out:
         self.told: list[int] = []
         """Streams whose sender was told of arrivals."""
         self.reports: asyncio.Queue[list[RtcpReceiverInfo]] = asyncio.Queue()
+        self.rtt: float | None = None
+
+    def round_trip_time(self) -> float | None:
+        return self.rtt
 
     def nack(self, media_ssrc: int, lost: list[int]) -> None:
         self.asked.put_nowait((media_ssrc, lost))
@@ -100,6 +105,21 @@ async def test_what_is_lost_is_asked_for_and_taken_when_it_comes_again(video: Re
     video.take(VP8_RTX, 77, 3000, b"\x00\x01" + PICTURES[1], ssrc=6)
     assert [frame.timestamp for frame in video.frames] == [0, 3000, 6000]
     assert video.stream.counts().nacks == 1
+
+
+async def test_the_round_trip_time_of_the_path_is_told_to_the_buffer(
+    video: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a stream begins, and again with each report: by then it may be another."""
+    told: list[float] = []
+    monkeypatch.setattr(JitterBuffer, "set_rtt", lambda _, seconds: told.append(seconds))
+    video.take(VP8, 0, 0, PICTURES[0])
+    assert told == [], "it is not known yet"
+    video.out.rtt = 0.03
+    await asyncio.wait_for(video.out.reports.get(), 10)
+    assert told == [0.03]
+    video.take(H264, 0, 0, b"\x65\x80")
+    assert told == [0.03, 0.03]
 
 
 async def test_sound_that_is_lost_is_asked_for_too(audio: Receiving) -> None:

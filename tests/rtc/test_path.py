@@ -340,8 +340,16 @@ async def moving(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 class Pair:
+    round_trip_time = 0.05
+
     def __init__(self, port: int) -> None:
         self.remote = candidate(port)
+
+
+async def test_the_round_trip_time_is_that_of_the_pair_in_use(made: Made) -> None:
+    assert made.path.round_trip_time is None
+    made.ice.selected_pair = Pair(1)
+    assert made.path.round_trip_time == 0.05
 
 
 async def test_a_pair_at_another_address_is_another_association(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
