@@ -1,7 +1,9 @@
 """The jitter buffer: packets in, frames out in order, and what to ask the sender for and when. Pure.
 
 A packet that is next in line goes straight to its frame. Behind a gap packets are held; the gap is asked for (NACK)
-until a deadline, then given up. So nothing is ever held longer than the deadline, whatever was lost before.
+until a deadline. Then sound goes on without it. Of video nothing can be decoded without it but a keyframe: one is asked
+for, and what comes first, the keyframe or the missing packet, ends the waiting; at the latest MAX_VIDEO_HOLD does. So
+nothing is ever held longer, whatever was lost before.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ MAX_HELD_PACKETS = 2048
 MAX_HELD_BYTES = 2 << 20
 MIN_VIDEO_WAIT = 0.200
 MAX_VIDEO_WAIT = 0.400
+MAX_VIDEO_HOLD = 1.0
 MAX_AUDIO_WAIT = 0.200
 REPAIR_AUDIO_WAIT = 0.100
 """What it may take until lost sound came again: it is noticed by the next packet, so the delay is 120 ms in all."""
@@ -88,6 +91,8 @@ class JitterBuffer:
         """The same; whether there are any is asked for each packet."""
         self._held: dict[int, _Held] = {}
         self._held_bytes = 0
+        self._keyframe = -1
+        """Sequence number of the newest packet that began a keyframe behind a gap."""
         self._given_up: dict[int, Missing] = {}
         self._highest = 0
         self._next = -1
@@ -115,7 +120,7 @@ class JitterBuffer:
 
     @property
     def deadline(self) -> float:
-        """Seconds after which a missing packet is given up, and that a packet is held at most."""
+        """Seconds after which a missing packet is given up, or for video a keyframe is asked for to replace it."""
         if self.video:
             return min(max(0.1 + 3 * self._rtt, MIN_VIDEO_WAIT), MAX_VIDEO_WAIT)
         assert isinstance(self._assembler, AudioAssembler)
@@ -244,10 +249,9 @@ class JitterBuffer:
         self._held[sequence] = packet
         chunk = packet.chunk or PADDING
         self._held_bytes += len(chunk.data)
-        if self._skip_to_keyframe and self._assembler.waiting and chunk.keyframe and chunk.starts_frame:
-            # Nothing before a keyframe can be decoded any more, so nothing before it is worth waiting for.
-            self._give_up(self._missing.below(sequence))
-        elif self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_PACKETS:
+        if chunk.keyframe and chunk.starts_frame:
+            self._keyframe = sequence
+        if self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_PACKETS:
             self._give_up(self._missing.below(self._highest))
 
     def _release(self, start: int) -> None:
@@ -269,9 +273,18 @@ class JitterBuffer:
         return self._assembler.take()
 
     def _expire(self, now: float) -> None:
-        deadline = self.deadline
-        if self._missing.first_noticed() + deadline <= now:
-            self._give_up(self._missing.expired(now, deadline))
+        """Give up what is missing for too long; there has to be something."""
+        wait = self.deadline
+        if self._skip_to_keyframe:
+            if self._keyframe in self._held and (self._assembler.waiting or self._overdue(now)):
+                # What is before it cannot be decoded, or comes too late: it is not worth waiting for.
+                self._give_up(self._missing.below(self._keyframe))
+            wait = MAX_VIDEO_HOLD
+        if self._gaps and self._missing.first_noticed() + wait <= now:
+            self._give_up(self._missing.expired(now, wait))
+
+    def _overdue(self, now: float) -> bool:
+        return bool(self._gaps) and self._missing.first_noticed() + self.deadline <= now
 
     def _give_up(self, sequences: list[int]) -> None:
         """Wait no longer for these, the lowest ones that are missing, and hand on what they held up."""
@@ -294,12 +307,13 @@ class JitterBuffer:
             if self._retransmission:
                 nack = [sequence & 0xFFFF for sequence in self._missing.due(now, self._rtt)]
                 self.counters.nacks += len(nack)
-        pli = self._assembler.waiting and self._pli_due() <= now
+        wanted = self._assembler.waiting or (self._skip_to_keyframe and self._overdue(now))
+        pli = wanted and self._pli_due() <= now
         if pli:
             self.counters.plis += 1
             self._pli_sent = now
             self._pli_tries = min(self._pli_tries + 1, 8)
-        elif not self._assembler.waiting:
+        elif not wanted:
             self._pli_tries = 0
         return Feedback(nack, pli) if nack or pli else NOTHING
 
@@ -318,7 +332,10 @@ class JitterBuffer:
         """When `frames` or `feedback` will have something without a further packet (maybe now); None for never."""
         wakeup = float("inf")
         if self._missing:
-            wakeup = self._missing.first_noticed() + self.deadline
+            noticed = self._missing.first_noticed()
+            wakeup = noticed + self.deadline
+            if self._skip_to_keyframe and wakeup <= now:
+                wakeup = min(noticed + MAX_VIDEO_HOLD, self._pli_due())
             if self._retransmission:
                 wakeup = min(wakeup, self._missing.wakeup(now))
         if self._assembler.waiting:

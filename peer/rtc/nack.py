@@ -10,6 +10,11 @@ REORDER_SECONDS = 0.010
 MIN_INTERVAL = 0.020
 ANSWER_SECONDS = 0.010
 """What an answer may take on top of the round trip: a sender paces what it sends."""
+SECOND_SECONDS = 0.030
+"""The first request may be lost, and the answer to it: another soon after it costs one packet, where the answer to a
+third may come too late. Senders that count (libwebrtc) answer both only once, unless the first was lost."""
+FEW = 8
+"""Where more packets are missing, the path may have no room for more answers than one to each."""
 MAX_TRIES = 10
 MAX_MISSING = 500
 
@@ -98,8 +103,7 @@ class MissingPackets:
             if now >= missing.due or overtaken:
                 result.append(sequence)
                 asked = missing.asked if tries else now
-                again = now + max(rtt + ANSWER_SECONDS, MIN_INTERVAL)
-                missing = missing._replace(tries=tries + 1, asked=asked, due=again)
+                missing = missing._replace(tries=tries + 1, asked=asked, due=self._again(tries, asked, now, rtt))
                 self.packets[sequence] = missing
                 if tries + 1 >= MAX_TRIES:
                     continue
@@ -107,6 +111,13 @@ class MissingPackets:
                 self._fresh = True
             self._next_due = min(self._next_due, missing.due)
         return result
+
+    def _again(self, tries: int, asked: float, now: float, rtt: float) -> float:
+        """When to ask again for what was asked for now and `tries` times before, first at `asked`."""
+        interval = max(rtt + ANSWER_SECONDS, MIN_INTERVAL)
+        if interval < 2 * SECOND_SECONDS or len(self.packets) > FEW or tries > 1:
+            return now + interval
+        return now + SECOND_SECONDS if not tries else max(asked + interval, now + MIN_INTERVAL)
 
     def wakeup(self, now: float) -> float:
         """When `due` will have something without a further packet; infinity for never."""

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from peer.rtc.frames import Codec
-from peer.rtc.jitter import UNANSWERED, Feedback, JitterBuffer
+from peer.rtc.jitter import MAX_VIDEO_HOLD, UNANSWERED, Feedback, JitterBuffer
 from tests.rtc.bad_link import DELTA, KEYFRAME, OPUS, QUIET, VP8, Packet, put, put_all, started, video, vp8_frame
 
 # The everyday case
@@ -91,9 +91,9 @@ def test_a_missing_packet_is_asked_for_after_a_moment_and_then_each_round_trip()
     while now is not None and now < 1.2:
         asked.append((round(now, 3), buffer.feedback(now).nack))
         now = buffer.next_wakeup(now)
-    assert asked == [(1.01, [2]), (1.07, [2]), (1.13, [2]), (1.19, [2])]
+    assert asked == [(1.01, [2]), (1.04, [2]), (1.07, [2]), (1.13, [2]), (1.19, [2])]
     assert put(buffer, packets[1], 1.2) == [3000]
-    assert (buffer.counters.recovered, buffer.counters.nacks) == (1, 4)
+    assert (buffer.counters.recovered, buffer.counters.nacks) == (1, 5)
 
 
 def test_two_packets_more_after_the_gap_end_the_patience() -> None:
@@ -135,7 +135,7 @@ def test_an_answer_after_several_requests_counts_only_while_nothing_is_known() -
     put_all(buffer, vp8_frame(0, 0, keyframe=True), 0.0)
     for number, now, answered in ((2, 1.0, 1.2), (4, 2.0, 2.4)):
         put(buffer, vp8_frame(number, number * 3000)[0], now)
-        requests = [buffer.feedback(now + step).nack for step in (0.01, 0.12, 0.31) if now + step < answered]
+        requests = [buffer.feedback(now + step).nack for step in (0.01, 0.04, 0.5) if now + step < answered]
         assert sum(map(len, requests)) == 2
         put(buffer, vp8_frame(number - 1, number * 3000 - 3000)[0], answered)
         assert buffer.rtt == pytest.approx(0.19)
@@ -233,27 +233,60 @@ def test_after_an_outage_sound_goes_on_at_once() -> None:
 # Giving up
 
 
-def test_a_frame_with_a_hole_is_given_up_at_the_deadline_and_a_keyframe_asked_for_at_once() -> None:
+def test_at_the_deadline_a_keyframe_is_asked_for_which_takes_the_place_of_what_is_missing() -> None:
     buffer = started()
     packets = vp8_frame(1, 3000, 3)
     put_all(buffer, [packets[0], packets[2]], 1.0)
     assert put_all(buffer, vp8_frame(4, 6000), 1.1) == []
-    assert buffer.frames(1.249) == []
     assert not buffer.feedback(1.249).pli
-    assert buffer.frames(1.25) == []
-    assert buffer.feedback(1.25).pli
+    assert buffer.next_wakeup(1.249) == pytest.approx(1.25)
+    assert buffer.feedback(1.25) == Feedback([], True)
     counters = buffer.counters
-    assert (counters.lost_given_up, counters.frames_dropped, counters.plis) == (1, 2, 1)
+    assert (counters.lost_given_up, counters.frames_dropped, counters.plis) == (0, 0, 1)
     assert put_all(buffer, vp8_frame(5, 9000), 1.3) == []
     buffer.add(6, 12000, b"\x10" + KEYFRAME, 1.4, marker=True)
     (frame,) = buffer.frames(1.4)
     assert (frame.timestamp, frame.complete_before) == (12000, False)
+    assert (counters.lost_given_up, counters.frames_dropped) == (1, 3)
     buffer.add(7, 15000, b"\x10" + DELTA, 1.43, marker=True)
     (frame,) = buffer.frames(1.43)
     assert frame.complete_before
     assert buffer.next_wakeup(1.43) is None
     assert put(buffer, packets[1], 1.5) == []
     assert counters.late == 1
+
+
+def test_what_comes_after_the_deadline_and_before_the_keyframe_saves_all() -> None:
+    buffer = started()
+    packets = vp8_frame(1, 3000, 3)
+    put_all(buffer, [packets[0], packets[2], *vp8_frame(4, 6000)], 1.0)
+    assert buffer.feedback(1.25).pli
+    assert put(buffer, packets[1], 1.3) == [3000, 6000]
+    assert buffer.feedback(1.6) == QUIET, "nothing is missing any more"
+    assert put_all(buffer, vp8_frame(5, 9000, keyframe=True), 1.7) == [9000]
+    assert buffer.counters.frames_dropped == 0
+
+
+def test_a_keyframe_that_came_by_itself_serves_at_the_deadline() -> None:
+    buffer = started()
+    put_all(buffer, vp8_frame(2, 6000), 1.0)
+    assert put_all(buffer, vp8_frame(3, 9000, keyframe=True) + vp8_frame(4, 12000), 1.1) == []
+    assert [frame.timestamp for frame in buffer.frames(1.25)] == [9000, 12000]
+    assert buffer.next_wakeup(1.25) is None
+
+
+def test_without_any_keyframe_the_packet_is_given_up_in_the_end() -> None:
+    buffer = started()
+    put_all(buffer, vp8_frame(2, 6000), 1.0)
+    now, plis = 1.0, []
+    while (now := buffer.next_wakeup(now) or 9.0) < 3.0:
+        assert buffer.frames(now) == []
+        if buffer.feedback(now).pli:
+            plis.append(round(now, 3))
+        if not buffer.counters.lost_given_up:
+            assert now < 1.0 + MAX_VIDEO_HOLD
+    assert plis == [1.25, 1.55, 2.15], "asked for ever less often, also when nothing is held any more"
+    assert (buffer.counters.lost_given_up, buffer.counters.frames_dropped) == (1, 1)
 
 
 def test_feedback_gives_up_too() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from peer.rtc.nack import ANSWER_SECONDS, MAX_TRIES, MissingPackets
+from peer.rtc.nack import ANSWER_SECONDS, FEW, MAX_TRIES, MissingPackets
 
 
 def test_nothing_missing_asks_for_nothing() -> None:
@@ -32,17 +32,39 @@ def test_gaps_are_kept_in_order() -> None:
     assert missing.first() == 6
 
 
-def test_time_makes_them_due() -> None:
+def asked(missing: MissingPackets, rtt: float, start: float = 1.0) -> list[float]:
+    """When something is asked for, in seconds from `start` on."""
+    found = []
+    now = missing.wakeup(start)
+    while now < start + 0.4:
+        if missing.due(now, rtt):
+            found.append(round(now - start, 6))
+        now = missing.wakeup(now)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rtt", "times"),
+    [
+        (0.0, [0.01 + 0.02 * step for step in range(10)]),
+        (0.02, [0.01 + 0.03 * step for step in range(10)]),
+        (0.05, [0.01, 0.04, 0.07, 0.13, 0.19, 0.25, 0.31, 0.37]),
+        (0.1, [0.01, 0.04, 0.12, 0.23, 0.34]),
+        (0.3, [0.01, 0.04, 0.32]),
+    ],
+)
+def test_time_makes_them_due(rtt: float, times: list[float]) -> None:
+    """Each time that an answer should have come, and once soon after the first, where that is long."""
     missing = MissingPackets()
     missing.notice(5, 6, 1.0)
-    assert missing.wakeup(1.0) == pytest.approx(1.01)
-    assert missing.due(1.005, 0.1) == []
-    assert missing.due(1.01, 0.1) == [5]
-    assert missing.wakeup(1.01) == pytest.approx(1.01 + 0.1 + ANSWER_SECONDS)
-    assert missing.due(1.11, 0.1) == []
-    assert missing.due(1.121, 0.1) == [5]
-    found = missing.found(5)
-    assert (found.tries, found.asked) == (2, 1.01)
+    assert asked(missing, rtt) == pytest.approx(times)
+    assert missing.found(5).asked == 1.01
+
+
+def test_where_many_are_missing_there_is_no_second_request_at_once() -> None:
+    missing = MissingPackets()
+    missing.notice(5, 5 + FEW + 1, 1.0)
+    assert asked(missing, 0.1) == pytest.approx([0.01, 0.12, 0.23, 0.34])
 
 
 def test_being_overtaken_makes_them_due() -> None:
@@ -82,11 +104,11 @@ def test_found_ones_are_not_asked_for() -> None:
 def test_a_new_one_that_comes_by_itself_does_not_hurry_the_others() -> None:
     missing = MissingPackets()
     missing.notice(5, 6, 1.0)
-    assert missing.due(1.01, 0.1) == [5]
+    assert missing.due(1.01, 0.04) == [5]
     missing.notice(7, 8, 1.02)
     missing.found(7)
     missing.arrived()
     missing.arrived()
     assert missing.wakeup(1.02) > 1.02
-    assert missing.due(1.02, 0.1) == []
-    assert missing.wakeup(1.02) == pytest.approx(1.01 + 0.1 + ANSWER_SECONDS)
+    assert missing.due(1.02, 0.04) == []
+    assert missing.wakeup(1.02) == pytest.approx(1.01 + 0.04 + ANSWER_SECONDS)
