@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+THREADS = max(2, min(os.cpu_count() or 1, 8))
+"""That decode at a time, for all tracks of the process."""
 MAX_WAITING = 60
 """Encoded frames that may wait for the decoder, two seconds of video; beyond, they go up to the next keyframe."""
 MAX_BYTES = 16 << 20
@@ -43,7 +46,7 @@ class _Pool:
 
     def take(self) -> ThreadPoolExecutor:
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(2, thread_name_prefix="peer-decode")
+            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="peer-decode")
         self._users += 1
         return self._executor
 

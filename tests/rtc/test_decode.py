@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av import VideoFrame
 
-from peer.rtc.decode import MAX_BYTES, MAX_WAITING, Decoder
+from peer.rtc.decode import MAX_BYTES, MAX_WAITING, THREADS, Decoder
 from peer.rtc.frames import Codec, EncodedFrame
 from tests.rooms import soon
 
@@ -83,6 +83,20 @@ async def test_frames_come_out_in_order_and_the_threads_end() -> None:
     async with asyncio.timeout(5):
         while threads():  # noqa: ASYNC110 - they end by themselves
             await asyncio.sleep(0.01)
+
+
+async def test_many_tracks_share_few_threads() -> None:
+    frames = await asyncio.to_thread(encoded, 2)
+    taken = [Taken() for _ in range(4 * THREADS)]
+    decoders = [Decoder(one.deliver, one.ask) for one in taken]
+    for frame in frames:
+        for decoder in decoders:
+            decoder.push(frame)
+    for one in taken:
+        await one.until(2)
+    assert 0 < len(threads()) <= THREADS
+    for decoder in decoders:
+        await decoder.close()
 
 
 async def test_it_begins_with_a_keyframe_and_after_damage_again() -> None:
