@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from peer.recording.disk import prepare
 from peer.recording.recorder import ParticipantRecorder
+from peer.recording.thread import WritingThread
 from peer.recording.wallclock import WallClock
 from peer.recording.writer import Options
 
@@ -44,6 +45,7 @@ class Recorder:
         self.directory: Final = Path(directory)
         self._room: Final = room
         self._clock: Final = WallClock((options or Options()).now(), time.time())
+        self._thread: Final = WritingThread(f"recordings in {self.directory}")
         self._options: Final = options
         self._on_error: Final = on_error
         self._running: list[ParticipantRecorder] = []
@@ -94,6 +96,7 @@ class Recorder:
             room=self._room,
             options=self._options,
             clock=self._clock,
+            thread=self._thread,
             expect=expect,
             on_error=tell,
         )

@@ -28,8 +28,6 @@ _SHARE: Final = 0.05
 """... and the part of the thread's time that a large one may take."""
 HASH_SLICE: Final = 0.02
 """Seconds of each tenth that may go into digests of finished files while others are being written."""
-HASH_DEADLINE: Final = 1.0
-"""Seconds that the end of a recording may take longer for digests; those not ready then are left to `peer repair`."""
 
 
 class ManifestWriter:
@@ -66,14 +64,14 @@ class ManifestWriter:
         if self.path is not None and now >= self._next and (changed or now - self._written >= REWRITE):
             self._write("recording", now, parts, None)
 
-    def finish(self, now: float, parts: Sequence[Part], error: str | None) -> None:
-        """The recording is over and its files are closed. Takes `HASH_DEADLINE` and a moment at most."""
+    def finish(self, now: float, parts: Sequence[Part], error: str | None, until: float) -> None:
+        """The recording is over and its files are closed. Digests not ready at `until` are left to `peer repair`."""
         self._account.end(now, failed=error is not None)
         if self.path is None:
             return
         state: State = "failed" if error else "finished"
         self._write(state, now, parts, error)
-        self._hash(parts, HASH_DEADLINE)
+        self._hash(parts, until - time.monotonic())
         if self._hashing is not None:
             self._hashing[1].close()
             self._hashing = None

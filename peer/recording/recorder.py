@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from peer.recording.thread import WritingThread
 from peer.recording.writer import MAIN, Change, Options, Slot, Writer
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ParticipantRecorder:
     Lives on the event loop and never blocks it. `directory` is created where missing. `expect` names the kinds of
     tracks that are sure to be added, so that the first file waits for them. `on_error` is called once, with a
     sentence, when the recording had to end (disk full, too slow, gone); the call is not affected. `clock` is shared by
-    recordings that are to be laid side by side.
+    recordings that are to be laid side by side, `thread` by those in one directory.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ParticipantRecorder:
         room: str = "",
         options: Options | None = None,
         clock: WallClock | None = None,
+        thread: WritingThread | None = None,
         expect: Iterable[Kind] = (),
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -95,6 +97,7 @@ class ParticipantRecorder:
             Path(directory),
             name,
             self._options,
+            thread or WritingThread(f"recording {name[:40]!r}"),
             on_want=self._post_want,
             on_done=self._post_done,
             room=room,
@@ -178,7 +181,7 @@ class ParticipantRecorder:
             self._tell(self._late)
             return
         for _ in range(_LAST_YIELDS):
-            if not self._writer.alive:
+            if self._writer.over:
                 break
             await asyncio.sleep(0)
 

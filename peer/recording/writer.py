@@ -1,14 +1,9 @@
-"""The thread that writes one participant's files, and the queue to it.
-
-The event loop only appends to the queue. The thread looks at it ten times a second instead of being woken by each
-frame: that costs neither side anything, and a file lags by a tenth of a second.
-"""
+"""What writes one participant's files, on the thread that its directory has, and the queue to it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -33,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peer.recording.formats import Layout
+    from peer.recording.thread import WritingThread
     from peer.rtc.frames import EncodedFrame, Kind
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.1
 MIN_SEGMENT = 1.0
 """Seconds that a file lasts at least where its length is chosen."""
 _MAX_FILES = 1000
@@ -105,10 +100,10 @@ MAIN: Final = 0
 
 
 class Writer:
-    """Owns the thread, the strands and the files of one participant.
+    """Owns the strands and the files of one participant; a `peer.recording.thread.Job`.
 
-    `put`, `end` and `recorded` belong to the event loop. `post` carries a call from the thread to the loop, and
-    `on_want`, `on_done` are called that way: strand `n` needs a keyframe; the thread is through.
+    `work` belongs to the thread, which calls `on_want` and `on_done` too: strand `n` needs a keyframe; the recording is
+    over. The rest belongs to the event loop.
     """
 
     def __init__(
@@ -116,6 +111,7 @@ class Writer:
         directory: Path,
         name: str,
         options: Options,
+        thread: WritingThread,
         on_want: Callable[[int], None],
         on_done: Callable[[], None],
         *,
@@ -127,13 +123,14 @@ class Writer:
         self._directory: Final = directory
         self._name: Final = name
         self._options: Final = options
+        self._thread: Final = thread
+        self._ending = False
         self._on_want: Final = on_want
         self._on_done: Final = on_done
         self._queue: deque[tuple[Slot | None, EncodedFrame | Happened]] = deque()
         self._bytes_in = 0
         self._bytes_out = 0
         self._caught_up = options.now()
-        self._wake = threading.Event()
         self._began: Final = options.now()
         self._started: Final = (clock or WallClock(self._began, time.time())).at(self._began)
         self._account: Final = Account(room, name, iso(self._started), self._began)
@@ -145,18 +142,17 @@ class Writer:
         self._expect: tuple[Kind, ...] = ()
         self._wanted: dict[int, float] = {}
         self._parts: list[Part] = []
-        self._thread = threading.Thread(target=self._run, name=f"recording {name[:40]!r}", daemon=True)
 
     def start(self, expect: tuple[Kind, ...] = ()) -> None:
-        """Start the thread; `expect` are the kinds of tracks that are sure to come."""
+        """Begin to write; `expect` are the kinds of tracks that are sure to come."""
         self._expect = expect
         self._caught_up = self._options.now()
-        self._thread.start()
+        self._thread.add(self)
 
     @property
-    def alive(self) -> bool:
-        """Whether the thread still runs."""
-        return self._thread.is_alive()
+    def over(self) -> bool:
+        """Whether the thread is through with it."""
+        return self._thread.over(self)
 
     @property
     def manifest(self) -> Path | None:
@@ -180,42 +176,48 @@ class Writer:
                 f"({behind:.0f} s behind); record to a faster disk."
             )
             self._queue.clear()
-            self._wake.set()
+            self._thread.wake()
             return False
         self._queue.append((slot, item))
         return True
 
     def end(self) -> None:
-        """Write what is queued, close the files, end the thread. Does not wait."""
-        self._wake.set()
+        """Write what is queued and close the files. Does not wait."""
+        self._ending = True
+        self._thread.wake()
 
     def recorded(self) -> list[RecordedFile]:
         """The files, also those that are still being written."""
         return [part.recorded(self.error) for part in self._parts]
 
-    def _run(self) -> None:
+    def work(self, until: float) -> bool:
+        """Write what came; False when the recording is over, whose digests may take until then (monotonic seconds)."""
         try:
-            ending = False
-            while not ending:
-                ending = self._wake.wait(_POLL)
-                self._drain()
-                if self.error is not None:
-                    return
+            ending = self._ending  # nothing is queued after it
+            self._drain()
+            if self.error is None:
                 self._tick()
-            for strand in self._strands.values():
-                strand.end()
+                if not ending:
+                    return True
+                for strand in self._strands.values():
+                    strand.end()
         except OSError as error:
             self._fail(disk_sentence(f"Recording {self._name!r} ended", self._directory, error))
         except Exception as error:  # the boundary of the thread: the call goes on whatever happens here
             logger.exception("recording %r failed", self._name)
             self._fail(f"Recording {self._name!r} ended because of a mistake of ours ({error!r}); please report it.")
-        finally:
+        self._finish(until)
+        return False
+
+    def _finish(self, until: float) -> None:
+        try:
             for part in self._parts:
                 part.abandon(self.error)
-            try:
-                self._manifest.finish(self._options.now(), self._parts, self.error)
-            finally:
-                self._on_done()
+            self._manifest.finish(self._options.now(), self._parts, self.error, until)
+        except Exception:
+            logger.exception("the recording of %r could not be finished", self._name)
+        finally:
+            self._on_done()
 
     def _drain(self) -> None:
         while self.error is None:

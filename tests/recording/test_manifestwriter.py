@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from peer.recording import manifestfile, manifestwriter
+from peer.recording import manifestfile, manifestwriter, thread
 from peer.recording.group import Recorder
 from peer.recording.recorder import ParticipantRecorder
 from peer.recording.writer import Options
@@ -178,7 +178,7 @@ async def test_a_file_is_hashed_while_the_next_is_written(tmp_path: Path) -> Non
 
 
 async def test_digests_that_take_too_long_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifestwriter, "HASH_DEADLINE", 0.0)
+    monkeypatch.setattr(thread, "EXTRA", 0.0)
     recorder = ParticipantRecorder(tmp_path, "alice")
     sound = FakeTrack("audio")
     recorder.add(sound)
