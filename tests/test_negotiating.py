@@ -10,6 +10,7 @@ import pytest
 
 from peer import events, negotiating
 from peer.errors import CallLost
+from peer.recording import manifestfile
 from peer.rtc.connection import PeerConnection
 from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peer.call import Call
+    from peer.recording.group import Recorder
     from peer.room import Room
     from signaling.messages import ClientMessage
 
@@ -99,6 +101,11 @@ async def _restarted(call: Call) -> None:
         await asyncio.sleep(0.01)
 
 
+async def _recorded(recorder: Recorder) -> None:
+    while not any(file.video_frames for file in recorder.files):  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.01)
+
+
 async def test_where_restarts_do_not_help_another_connection_is_made(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,6 +113,7 @@ async def test_where_restarts_do_not_help_another_connection_is_made(
     async with rooms("alice", "bob", network=QUICK) as (alice, bob):
         calling, answered = await connect(alice, bob, video=SMALL)
         recorder = answered.record(tmp_path)
+        await soon(_recorded(recorder))
         await calling.write("first")
         first = calling.session, answered.session
         heard = calling.events(), answered.events()
@@ -122,7 +130,12 @@ async def test_where_restarts_do_not_help_another_connection_is_made(
         await soon(anext(answered.pictures()))
         await calling.hang_up()
         await answered.hang_up()
-        assert len(recorder.files) == 1
+        (file,) = recorder.files
+        assert {(gap.kind, gap.cause) for gap in file.gaps if gap.cause != "lost"} == {("video", "disconnected")}
+        (path,) = recorder.manifests
+        manifest = await asyncio.to_thread(manifestfile.read, path)
+        outages = [gap for gap in manifest.gaps if gap.cause == "disconnected"]
+        assert len(outages) == 1 and outages[0].end - outages[0].start > 0.3 and manifest.room == alice.room
 
 
 async def test_another_connection_may_take_as_long_as_silence_may() -> None:
