@@ -100,8 +100,6 @@ def _check_file(checked: Checked, manifest: Manifest | None, segment: Segment | 
     if is_being_written(path):
         checked.notes.append("is being recorded")
         return
-    if manifest is not None and segment is None:
-        checked.problems.append(f"is not in the manifest; {REPAIR}")
     unfinished = manifest is not None and manifest.state == "recording"
     if segment is not None and not unfinished:
         _check_bytes(checked, segment)

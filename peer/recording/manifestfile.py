@@ -14,8 +14,8 @@ from peer.recording.manifest import BadManifest, Manifest, decode, encode
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES: Final = 16 << 20
-"""Of a manifest; a thousand files, gaps and changes of everything take a tenth of that."""
+MAX_BYTES: Final = 64 << 20
+"""Of a manifest; those of two days in segments of a second are not larger."""
 _SLICE: Final = 1 << 20
 
 

@@ -17,7 +17,7 @@ from peer.recording.disk import open_exclusive
 from peer.recording.manifestfile import temporary
 from peer.recording.matroska import AUDIO_TRACK, TICKS, VIDEO_TRACK
 from peer.recording.matroskafile import Beginning, NotOurs, beginning, clusters
-from peer.recording.mp4file import whole
+from peer.recording.mp4file import boxes
 from peer.recording.muxer import Rhythm
 from peer.recording.output import SeekPoints
 
@@ -106,7 +106,7 @@ def torn(path: Path) -> int | None:
     """
     with _mapped(path) as data:
         if path.suffix not in MATROSKA:
-            return len(data) - whole(data) or None
+            return len(data) - boxes(data).end or None
         start = beginning(data)
         return None if start.length == len(data) else len(data) - _scan(data).end
 
@@ -118,7 +118,7 @@ def mend(path: Path) -> int:
     """
     with _mapped(path) as data:
         found = _scan(data) if path.suffix in MATROSKA else None
-        end = found.end if found is not None else whole(data)
+        end = found.end if found is not None else boxes(data).end
         lost = len(data) - end
     part = temporary(path)
     part.unlink(missing_ok=True)
@@ -173,7 +173,8 @@ def _scan(data: matroskafile.Bytes) -> _Scan:
 def _demuxed(path: Path) -> Content:
     import av
 
-    found = Content()
+    with _mapped(path) as data:
+        found = Content(started=boxes(data).started)
     try:
         with av.open(os.fspath(path)) as container:
             for picture in container.streams.video[:1]:

@@ -73,6 +73,7 @@ def _repair(found: Found, repaired: Repaired) -> None:
         ended=max(manifest.ended or 0.0, *(each.end for each in segments)) if killed else manifest.ended,
         repaired=True,
         segments=tuple(segments),
+        tracks=tuple(_told(track, found, segments) for track in manifest.tracks),
         gaps=tuple(sorted((*manifest.gaps, *cut), key=lambda gap: gap.start)),
     )
     manifestfile.write(found.path, after)
@@ -120,10 +121,9 @@ def _adopted(path: Path, manifest: Manifest, repaired: Repaired) -> Segment | No
         repaired.problems.append(f"{path.name} cannot be repaired: {error}")
         return None
     start = (content.started or unix(manifest.started)) - unix(manifest.started)
-    known = {track.kind: track.id for track in manifest.tracks}
     segment = Segment(
         file=path.name,
-        tracks=tuple(known[kind] for kind in content.frames if kind in known),
+        tracks=_likely(manifest, content),
         start=rounded(start),
         end=rounded(start),
         bytes=0,
@@ -133,6 +133,26 @@ def _adopted(path: Path, manifest: Manifest, repaired: Repaired) -> Segment | No
         sha256=None,
     )
     return _again(path, segment, repaired)
+
+
+def _likely(manifest: Manifest, content: Content) -> tuple[str, ...]:
+    """Which tracks are in a file: sound goes with the first video, one without sound is likely the one added last."""
+    there = [track for track in manifest.tracks if track.removed is None]
+    order = there if "audio" in content.frames else there[::-1]
+    found = (next((track.id for track in order if track.kind == kind), None) for kind in content.frames)
+    return tuple(track for track in found if track is not None)
+
+
+def _told(track: Track, found: Found, segments: list[Segment]) -> Track:
+    """A track of which the manifest did not get to know that it began."""
+    if track.begins is None:
+        for segment in segments:
+            frames = segment.video_frames if track.kind == "video" else segment.audio_frames
+            if track.id in segment.tracks and frames:
+                content = mend.examine(found.path.with_name(segment.file))
+                began = _track(track.kind, content.codecs[track.kind], content, segment.start)
+                return structs.replace(track, begins=began.begins, codecs=began.codecs, sizes=began.sizes)
+    return track
 
 
 def _mended(path: Path, lost: int | None, repaired: Repaired) -> Content:

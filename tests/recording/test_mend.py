@@ -12,6 +12,7 @@ import av
 import pytest
 
 from peer.recording import matroska, mend
+from peer.recording.fmp4 import box
 from peer.recording.matroskafile import NotOurs
 from peer.recording.verify import verify
 from tests.recording.synthetic import OPUS, SIZE
@@ -113,8 +114,11 @@ def test_an_mp4_is_examined_by_ffmpeg(tmp_path: Path) -> None:
     content = mend.examine(path)
     assert content.frames == {"video": 60, "audio": 100} and content.codecs == {"video": "H264", "audio": "opus"}
     assert content.seconds == pytest.approx(1.98, abs=0.01) and content.size == SIZE
+    assert content.started == pytest.approx(STARTED, abs=1e-6)
     path.write_bytes(b"nothing")
+    for function in (mend.torn, mend.examine):
+        with pytest.raises(NotOurs, match="no MP4"):
+            function(path)
+    path.write_bytes(box(b"ftyp", b"isom") + box(b"moov", bytes(100)))
     with pytest.raises(NotOurs, match="cannot be read"):
         mend.examine(path)
-    with pytest.raises(NotOurs, match="no MP4"):
-        mend.torn(path)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+KILLED, OPEN = "its process was killed while it recorded; run peer repair", "was not closed; run peer repair"
+
+
 @pytest.fixture
 async def whole(tmp_path: Path) -> Path:
     """A directory with the recordings of alice, two files, and of bob."""
@@ -231,8 +234,7 @@ def test_finished_recordings_are_not_touched(whole: Path) -> None:
 def test_what_a_killed_process_left(whole: Path) -> None:
     path = killed(whole, "alice")
     before = manifestfile.read(path)
-    closing = "was not closed; run peer repair"
-    assert problems(path) == ["its process was killed while it recorded; run peer repair", closing, closing]
+    assert problems(path) == [KILLED, OPEN, OPEN]
     assert repaired(path) == []
     after = manifestfile.read(path)
     assert (after.state, after.repaired, after.participant, after.room) == ("finished", True, "alice", "lab")
@@ -283,11 +285,13 @@ def test_manifests_are_made_where_there_are_none(whole: Path) -> None:
 def test_a_file_that_the_manifest_did_not_get_to_know(whole: Path) -> None:
     path = killed(whole, "alice")
     manifest = manifestfile.read(path)
-    changed(path, segments=manifest.segments[:1])
+    tracks = tuple(structs.replace(each, begins=None, codecs=(), sizes=()) for each in manifest.tracks)
+    changed(path, segments=manifest.segments[:1], tracks=tracks)
     (found,) = find([path])
     assert [each.name for each in found.extra] == [manifest.segments[1].file]
-    assert "is not in the manifest; run peer repair" in problems(path)
+    assert set(problems(path)) == {KILLED, OPEN}
     assert repaired(path) == []
+    assert all(track.begins is not None and track.codecs for track in manifestfile.read(path).tracks)
     adopted = {each.file: each for each in manifestfile.read(path).segments}[manifest.segments[1].file]
     assert adopted.start == pytest.approx(manifest.segments[1].start, abs=0.01)
     assert problems(path) == []
