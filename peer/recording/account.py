@@ -170,6 +170,7 @@ class Account:
     def manifest(self, state: State, now: float, segments: Iterable[Segment], error: str | None) -> Manifest:
         """How it stands; while it is `recording`, what is missing now is told as if it were over."""
         end = now - self._zero
+        told = tuple(segments)
         gaps = list(self.gaps)
         if state == "recording":
             for track in self._tracks.values():
@@ -179,11 +180,12 @@ class Account:
             room=self._room,
             participant=self._participant,
             started=self._started,
-            ended=rounded(end),
+            # A sender's clock may run ahead of what has passed here.
+            ended=max((rounded(end), *(segment.end for segment in told))),
             state=state,
             error=error,
             tracks=tuple(track.told() for track in self._tracks.values()),
-            segments=tuple(segments),
+            segments=told,
             gaps=tuple(sorted(gaps[:MAX_GAPS], key=lambda gap: gap.start)),
             left_out=LeftOut(
                 gaps=self._left_out_gaps + max(0, len(gaps) - MAX_GAPS),
