@@ -101,6 +101,8 @@ class PeerConnection(ConnectionMedia):
             if kind == "offer" and self.signalingState == "stable":
                 self._path.drop_restart()  # one that createOffer began, and no offer of ours carried out
             self._carry_out(self._changed_state(self._session.set_remote, kind, text), agreed=kind == "answer")
+            for record in self._session.transceivers:  # those too that only receive: the answer may give them a track
+                self.shell(record)
 
     async def addIceCandidate(self, candidate: Any = None) -> None:
         """Take a candidate of the other side (aiortc's, ours, or a browser's JSON as dict), None for "no more".

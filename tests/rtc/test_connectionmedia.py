@@ -54,6 +54,18 @@ async def test_a_track_goes_to_the_m_line_that_was_offered(pair: list[PeerConnec
     assert transceiver.sender is sender and transceiver.direction == "sendrecv"
 
 
+async def test_whoever_only_receives_can_be_sent_something(pair: list[PeerConnection]) -> None:
+    one, two = pair
+    one.addTransceiver("audio", "recvonly")
+    await two.setRemoteDescription(await offer(one))
+    (transceiver,) = two.getTransceivers()
+    assert transceiver.direction == "recvonly", "webrtc-pc section 4.4.1.5: as soon as the offer is set"
+    sender = two.addTrack(Tone())
+    assert two.getTransceivers() == [transceiver] and transceiver.sender is sender
+    await two.setLocalDescription(await two.createAnswer())
+    assert transceiver.currentDirection == "sendonly"
+
+
 async def test_an_offered_m_line_takes_the_track_that_waits_for_one(pair: list[PeerConnection]) -> None:
     one, two = pair
     track = Tone()
