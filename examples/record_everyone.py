@@ -9,27 +9,14 @@ import sys
 import peer
 
 
-async def until_the_end(call: peer.Call) -> None:
-    print(f"recording {call.name}")
-    await call.ended()
-
-
-async def call_everyone(room: peer.Room) -> None:
-    for name in room.members:
-        room.start(until_the_end, room.call(name))
-    async for event in room.events():
-        if isinstance(event, peer.events.MemberJoined):
-            room.start(until_the_end, room.call(event.name))
-
-
-async def main(
+async def record(
     url: str = "http://localhost:8080", room: str = "lab", folder: str = "recordings/", patience: str = "60"
 ) -> None:
     async with peer.join(url, room=room, name="recorder") as lab, lab.record(folder) as recorder:
-        lab.spawn(call_everyone(lab), "call everyone")
+        print(f"recording everyone in room {room}")
         await lab.empty(after=float(patience))
     for file in recorder.files:
         print(f"{file.path}: {file.seconds:.1f} s, {'whole' if file.whole else 'NOT whole'}")
 
 
-peer.run_until_complete(main(*sys.argv[1:]))
+peer.run_until_complete(record(*sys.argv[1:]))

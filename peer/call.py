@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
-    from peer.lifetime import CallRoom, Remote
+    from peer.lifetime import CallRoom
     from peer.link import Options
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.media.picture import Picture
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peer.recording.formats import Format
     from peer.recording.group import Recorder
     from peer.recording.recorder import ParticipantRecorder
+    from peer.remote import Remote
     from peer.rtc.decode import Sound
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.stats import ConnectionStats
@@ -141,7 +142,13 @@ class Call(CallLife):
         for track in self.remote.tracks:
             participant.add(track)
         self._recorders.append((recorder, participant, own))
+        self.announce_recording()
         return recorder
+
+    @property
+    def recordings(self) -> list[ParticipantRecorder]:
+        """What is or was recorded of this call, each with its `files` and the `error` that ended it early."""
+        return [participant for _, participant, _ in self._recorders]
 
     async def __aenter__(self) -> Call:
         return self

@@ -299,7 +299,9 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
                 network=plan.network,
             )
             room = await stack.enter_async_context(joining)
-            recorder = await stack.enter_async_context(room.record(plan.record)) if plan.record else None
+            recorder = None
+            if plan.record:
+                recorder = await stack.enter_async_context(room.record(plan.record, everyone=False))
             logger.info("in room %s as %s; others: %s", room.room, room.name, ", ".join(room.members) or "nobody yet")
             calling = Calling(room, plan, recorder)
             started(calling)

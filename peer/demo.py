@@ -198,7 +198,8 @@ class Demo:
 
     async def _record(self, bot: Room, caller: Room, watching: Sequence[asyncio.Task[None]]) -> None:
         wanted = self.plan.seconds
-        async with caller.record(self.plan.output) as callers, bot.record(self.plan.output) as bots:
+        output = self.plan.output
+        async with caller.record(output, everyone=False) as callers, bot.record(output, everyone=False) as bots:
             self._stage = "recording"
             self._recorders = [callers, bots]
             deadline = asyncio.get_running_loop().time() + wanted + START_TIMEOUT

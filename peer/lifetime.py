@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from peer import events as happened
 from peer import goodbye
 from peer.errors import CallEnded, CallLost, Error, IceFailed, NoAnswer
-from peer.negotiating import CallRoom, Dial, Negotiating, Remote
+from peer.negotiating import CallRoom, Dial, Negotiating
 from peer.taker import Broadcast, Taker
 from signaling.messages import ByeFrom, ByeTo
 
 if TYPE_CHECKING:
     from peer.link import Options
+    from peer.remote import Remote
 
-__all__ = ["CallLife", "CallRoom", "Remote"]
+__all__ = ["CallLife", "CallRoom"]
 
 logger = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from aiortc import RTCSessionDescription
 from aiortc.exceptions import InvalidStateError
 
 from peer.errors import BadDescription, CallLost, Error, IceFailed
+from peer.rtc.awareness import with_recording_announced
 from peer.rtc.configuration import Configuration
 from peer.rtc.connection import PeerConnection
 from peer.rtc.dtls import data_on_its_way
@@ -75,6 +76,10 @@ class Link:
         self._closing = False
         self.pictures = OutboundPictures()
         self.sound = OutboundSound()
+        self.silent: bool = before.silent if before else False
+        """Whether no media is sent: our offers and answers say `recvonly`."""
+        self.recording: bool = before.recording if before else False
+        """Whether our descriptions say that we record (RFC 7866)."""
         self.state = "new"
         """`new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`."""
         self._text = TextChannel(self._pc, observer.text_received, before.account if before else None)
@@ -92,10 +97,14 @@ class Link:
     def prepare(self) -> None:
         """Before the first offer of ours: one audio and one video m-line, both ways, and a data channel.
 
-        So neither side ever has to offer again to begin to speak or to be seen.
+        So neither side ever has to offer again to begin to speak or to be seen. A silent one only receives.
         """
-        self._pc.addTrack(self.sound)
-        self._pc.addTrack(self.pictures)
+        if self.silent:
+            for kind in ("audio", "video"):
+                self._pc.addTransceiver(kind, direction="recvonly")
+        else:
+            self._pc.addTrack(self.sound)
+            self._pc.addTrack(self.pictures)
         self._text.create()
 
     async def offer(self) -> SessionDescription | None:
@@ -178,6 +187,7 @@ class Link:
         """See to it that pictures or sound of ours can be sent: adds an m-line where the call has none for them."""
         track = self.pictures if kind == "video" else self.sound
         negotiated = any(each.mid is not None for each in self._pc.getTransceivers())
+        self.silent = False
         if negotiated and self._sending(track) is None and not self._closing:
             self._pc.addTrack(track)
 
@@ -272,10 +282,13 @@ class Link:
         description = self._pc.localDescription
         assert description is not None
         self._said = {line[2:] for line in description.sdp.splitlines() if line.startswith("a=candidate:")}
-        return SessionDescription("offer" if description.type == "offer" else "answer", description.sdp)
+        sdp = with_recording_announced(description.sdp) if self.recording else description.sdp
+        return SessionDescription("offer" if description.type == "offer" else "answer", sdp)
 
     def _attach(self) -> None:
         """Send on the first m-line of each kind, and on another where that one is gone."""
+        if self.silent:
+            return
         for track in (self.sound, self.pictures):
             if self._sending(track) is None and any(_free(each, track.kind) for each in self._pc.getTransceivers()):
                 self._pc.addTrack(track)

@@ -17,6 +17,7 @@ from uuid import uuid4
 from peer import goodbye
 from peer.errors import BadDescription, CallEnded, Error, Unreachable
 from peer.negotiation import Negotiation, Verdict
+from peer.rtc.awareness import announces_recording
 from signaling.messages import (
     ByeFrom,
     CandidateFrom,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from peer import events as happened
-    from peer.link import Link, Options
+    from peer.link import Options
+    from peer.remote import Remote
     from peer.rtc.receiver import RemoteTrack
     from signaling.messages import ClientMessage, IceCandidate
 
@@ -97,22 +99,6 @@ class CallRoom(Protocol):
     def call_ended(self, call: Any, ended: happened.Ended) -> None: ...
     def call_closed(self, call: Any) -> None: ...
     def call_renewed(self, call: Any, before: str) -> None: ...
-
-
-class Remote:
-    """The other side of a call."""
-
-    def __init__(self, name: str, member: str) -> None:
-        self.name = name
-        """Its name in the room."""
-        self.member = member
-        """Its id in the room; changes when it comes back after the signaling server was away."""
-        self.connection: Link | None = None
-
-    @property
-    def tracks(self) -> list[RemoteTrack]:
-        """What it sends at the moment: microphone, camera, screen shares; empty before the media flows."""
-        return self.connection.tracks if self.connection else []
 
 
 class Negotiating(ABC):
@@ -195,6 +181,16 @@ class Negotiating(ABC):
     def deliver(self, message: CallMessage) -> None:
         """A message of this session came."""
         self._put(message)
+
+    def listen(self) -> None:
+        """Send no media in this call; to be said before it is dialled or answered."""
+        self._connection.silent = True
+
+    def announce_recording(self) -> None:
+        """Tell the other side that we record it: in the first description, or at once where that was sent before."""
+        if not self._connection.recording:
+            self._connection.recording = True
+            self.negotiation_needed()
 
     def resume(self) -> None:
         """The signaling server is back: what was said meanwhile may be lost."""
@@ -343,6 +339,7 @@ class Negotiating(ABC):
             logger.debug("%s: a crossed %s is passed over", self.name, message.description.type)
             return
         self._one_shot = self._one_shot or not message.trickle
+        self._note_recording(announces_recording(message.description.sdp))
         answer = await self._connection.take(message.description)
         if message.texts is not None:
             self._connection.resume_texts(message.texts)
@@ -355,6 +352,11 @@ class Negotiating(ABC):
             await self._connection.add_candidate(candidate)
         if not self._answered.done():
             self._answered.set_result(None)
+
+    def _note_recording(self, on: bool) -> None:
+        if on != self.remote.recording:
+            self.remote.recording = on
+            logger.info("%s %s this call", self.name, "records" if on else "no longer records")
 
     # Inside: a path that broke
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from peer.beginning import Sources
 from peer.errors import CallEnded, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Ring:
         return self._call.name
 
     @property
+    def member(self) -> str:
+        """Id of who calls; one who calls by plain HTTP is no member of the room."""
+        return self._call.remote.member
+
+    @property
     def over(self) -> bool:
         """Whether there is nothing to answer any more: answered, rejected, or the caller gave up."""
         return self._call.over or self._call.session not in self._room.ringing
@@ -44,12 +50,13 @@ class Ring:
             IceFailed: no media path.
             UsageError, DeviceError: a source cannot be opened.
         """
-        return Dialing(self.caller, lambda: self._accept(video, audio))
+        return Dialing(self.caller, lambda: self.answer(Sources(video, audio)))
 
-    async def _accept(self, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> Call:
+    async def answer(self, sources: Sources) -> Call:
+        """What `accept` gives, awaited."""
         if self.over:
             raise CallEnded(f"{self.caller} does not call any more; wait for the next ring")
-        return await self._room.take_ring(self._call, video, audio)
+        return await self._room.take_ring(self._call, sources)
 
     async def reject(self, reason: str = "declined", text: str = "") -> None:
         """Decline: `reason` is `declined` or `busy`, `text` is shown to the caller. Raises UsageError for others."""

@@ -6,14 +6,15 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from peer import events as happened
+from peer.attending import Attending
+from peer.beginning import Beginning, Sources
 from peer.call import Call
 from peer.errors import CallEnded, Error, Unreachable
 from peer.goodbye import told
-from peer.lifetime import Remote
 from peer.membership import Membership
+from peer.recorders import Recorders
 from peer.ring import Dialing, Ring
 from peer.rtc.ice.servers import IceSettings
 from peer.shelf import SourceShelf
@@ -31,12 +32,13 @@ from signaling.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
     from os import PathLike
     from types import EllipsisType, TracebackType
 
     from peer.channel import Connect, SignalingChannel
     from peer.recording import Format, Recorder
+    from peer.remote import Remote
     from peer.ring import Pictures, Sounds
     from signaling.messages import ClientMessage, IceServer, ServerMessage
 
@@ -78,10 +80,11 @@ class Room:
         self._options = options
         self._shelf = SourceShelf()
         self._board = Switchboard(self)
+        self._beginning = Beginning(self, self._board, self._shelf, Sources(options.video, options.audio))
         self._rings: Broadcast[Ring] = Broadcast(MAX_RINGS)
         self._events: Broadcast[happened.Event] = Broadcast()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._recorders: list[Recorder] = []
+        self._recorders = Recorders()
         self._changed = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self.spawn(self._membership.run(), f"room {self.room}")
@@ -140,7 +143,8 @@ class Room:
             Unreachable: the signaling server is away.
             UsageError, DeviceError: a source cannot be opened.
         """
-        return Dialing(name, lambda: self._dial(name, video, audio, timeout))
+        sources = Sources(video, audio)
+        return Dialing(name, lambda: self.dial(self.find(name), sources, timeout))
 
     def rings(self) -> Taker[Ring]:
         """The calls that come in."""
@@ -155,18 +159,34 @@ class Room:
         return self.spawn(self._script(script, call), f"script with {call.name}")
 
     def record(
-        self, directory: str | PathLike[str], *, format: Format = "mkv", segment: float | None = None
+        self,
+        directory: str | PathLike[str] | Recorder,
+        *,
+        format: Format = "mkv",
+        segment: float | None = None,
+        only: Collection[str] | None = None,
+        everyone: bool = True,
     ) -> Recorder:
-        """Record everyone: a file in `directory` for each participant of each call there is or comes; as `Call.record`.
+        """Record everyone who is or comes here: a file in `directory` for each call with each of them.
+
+        Who does not call is called, who calls is answered, both without sending any media; the other side is told
+        that it is recorded. Who declines or hangs up is not called again until it has left and come back.
+
+        Args:
+            format, segment: as of `Call.record`.
+            only: names of those to be recorded; others are not called, and declined. None: everybody.
+            everyone: False: record the calls that this program makes and answers, and no others.
 
         Returns the recorder, an async context manager with the list of `files`; closed with the room at the latest.
         """
         from peer.recording import Options, Recorder
 
-        recorder = Recorder(directory, room=self.room, options=Options(format=format, segment=segment))
-        self._recorders.append(recorder)
-        for call in filter(lambda call: call.open, self.calls):
-            call.record(recorder)
+        recorder = directory
+        if not isinstance(recorder, Recorder):
+            recorder = Recorder(recorder, room=self.room, options=Options(format=format, segment=segment))
+        self._recorders.add(recorder, only, self.calls)
+        if everyone:
+            self.spawn(Attending(self, only=only).run(recorder.closing), "record everyone")
         return recorder
 
     async def message(self, name: str, data: object) -> None:
@@ -227,55 +247,28 @@ class Room:
         self._board.closed(call)
         self._changed.set()
 
-    async def take_ring(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> Call:
+    async def take_ring(self, call: Call, sources: Sources) -> Call:
         """Answer a call that rings."""
-        self._board.ringing.pop(call.session, None)
-        await self._provide(call, video, audio)
-        await call.accept()
-        self._begun(call, outgoing=False)
-        return call
+        return await self._beginning.answer(call, sources)
 
-    # Inside: dialling
+    def find(self, name: str) -> Member:
+        """The member of that name. Raises NotHere."""
+        return self._membership.find(name)
 
-    async def _dial(
-        self, name: str, video: Pictures | EllipsisType, audio: Sounds | EllipsisType, timeout: float
-    ) -> Call:
-        member = self._membership.find(name)
-        waiting = self._board.ringing_from(member)
-        if waiting is not None:  # they call us already: answering is what both want
-            return await self.take_ring(waiting, video, audio)
-        call = self.new_call(Remote(member.name, member.id), uuid4().hex)
-        self._board.add(call)
-        await self._provide(call, video, audio)
-        waiting = self._board.ringing_from(member)
-        if waiting is not None:  # they called while our sources were being opened
-            await call.hang_up()
-            return await self.take_ring(waiting, video, audio)
-        await call.dial(timeout)
-        self._begun(call, outgoing=True)
-        return call
+    async def dial(self, member: Member, sources: Sources, timeout: float) -> Call:
+        """Call a member; raises as `call`."""
+        self._must_be_here()
+        return await self._beginning.dial(member, sources, timeout)
 
-    async def _provide(self, call: Call, video: Pictures | EllipsisType, audio: Sounds | EllipsisType) -> None:
-        video = self._options.video if video is ... else video
-        audio = self._options.audio if audio is ... else audio
-        try:
-            await self._shelf.prepare(call, video, audio)
-            if not call.over:
-                await call.show(video)
-                await call.carry(audio)
-        except BaseException as error:
-            await call.hang_up(reason="failed", text=told(error))
-            raise
-        if call.over:
-            await self._shelf.release(call)
+    # For the beginning of calls (peer.beginning.BeginningRoom)
 
-    def _begun(self, call: Call, *, outgoing: bool) -> None:
+    def begun(self, call: Call, *, outgoing: bool) -> None:
         if call.over:  # at once
             return
-        for recorder in self._recorders:
-            if not recorder.closed:
-                call.record(recorder)
+        self._recorders.begun(call)
         self._events.put(happened.CallStarted(call.name, outgoing))
+
+    # Inside
 
     async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
         try:
@@ -345,7 +338,9 @@ class Room:
         settings = replace(settings, servers=(*self.ice_servers, *settings.servers))
         if self._options.connect_timeout is not None:
             settings = replace(settings, connect_timeout=self._options.connect_timeout)
-        return Call(self, remote, session, Options(settings), self._shelf)
+        call = Call(self, remote, session, Options(settings), self._shelf)
+        self._recorders.made(call)
+        return call
 
     def rang(self, call: Call) -> None:
         if self._leaving is not None:
@@ -381,7 +376,7 @@ class Room:
                 await asyncio.gather(*(call.hang_up(reason="left") for call in calls), return_exceptions=True)
         except TimeoutError:
             logger.warning("not every call closed in time")
-        await asyncio.gather(*(recorder.close() for recorder in self._recorders))
+        await self._recorders.close()
         rest = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()
@@ -394,7 +389,10 @@ class Room:
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():
-            if self._leaving is not None:
-                raise Unreachable(f"the room {self.room} was left; join it again")
+            self._must_be_here()
             self._changed.clear()
             await self._changed.wait()
+
+    def _must_be_here(self) -> None:
+        if self._leaving is not None:
+            raise Unreachable(f"the room {self.room} was left; join it again")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from peer.lifetime import Remote
 from peer.negotiation import gives_way
+from peer.remote import Remote
 from signaling.messages import ByeFrom, DescriptionFrom, Member
 
 if TYPE_CHECKING:

@@ -130,7 +130,7 @@ async def test_record_everyone(server: Server, tmp_path: Path) -> None:
             async with asyncio.timeout(WAIT):
                 ring = await anext(room.rings())
             async with asyncio.timeout(WAIT), ring.accept():
-                await example.line("recording alice")
+                await example.line("recording everyone in room lab")
                 recorded = tmp_path / "kept"
                 while sum(path.stat().st_size for path in recorded.glob("*")) < 20_000:  # noqa: ASYNC110 nothing tells
                     await asyncio.sleep(0.02)

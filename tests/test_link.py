@@ -14,6 +14,7 @@ from peer.errors import BadDescription, CallEnded, CallLost, IceFailed, UsageErr
 from peer.errors import Error as PeerError
 from peer.link import Options
 from peer.rtc import textchannel
+from peer.rtc.awareness import announces_recording
 from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.stats import bitrate
@@ -57,6 +58,39 @@ async def test_pictures_sound_and_messages_both_ways() -> None:
             assert await other.watcher.heard("text") == "grüß dich"
             pair = end.connection.pair()
             assert pair is not None and pair.protocol == "udp" and "host" in str(pair)
+
+
+@pytest.mark.parametrize("calling", [True, False])
+async def test_a_silent_end_receives_and_sends_nothing(*, calling: bool) -> None:
+    async with two_ends() as (listener, speaker):
+        listener.connection.silent = True
+        listener.connection.recording = True
+        speaker.send_pictures()
+        speaker.send_sound()
+        caller, callee = (listener, speaker) if calling else (speaker, listener)
+        offer = await caller.offer()
+        answer = await callee.answer(offer)
+        await caller.connection.take(answer)
+        said, heard = (offer.sdp, answer.sdp) if calling else (answer.sdp, offer.sdp)
+        assert re.findall(r"a=(sendrecv|sendonly|recvonly|inactive)", said) == ["recvonly", "recvonly"]
+        assert announces_recording(said) and not announces_recording(heard)
+        assert (await keyframe(listener.track("video"))).width == 160
+        assert len(await frames(listener.track("audio"), 5)) == 5
+        await speaker.watcher.heard("connected")
+        assert speaker.connection.tracks == [] and (await listener.connection.stats()).outbound == ()
+        await listener.connection.write("I only listen")
+        assert await speaker.watcher.heard("text") == "I only listen"
+
+
+async def test_a_silent_end_that_begins_to_show_something_offers_it() -> None:
+    async with two_ends() as (listener, speaker):
+        listener.connection.silent = True
+        await connect(listener, speaker)
+        listener.send_pictures()
+        listener.connection.provide("video")
+        await listener.watcher.heard("negotiation_needed")
+        await negotiate(listener, speaker)
+        assert (await keyframe(speaker.track("video"))).width == 160
 
 
 async def test_received_pictures_and_sound_can_be_decoded() -> None:

@@ -53,6 +53,8 @@ class Recorder:
         self._manifests: list[Path] = []
         self._errors: list[str] = []
         self._closing: asyncio.Task[None] | None = None
+        self.closing: Final = asyncio.Event()
+        """Set once `close()` has been called."""
 
     @property
     def files(self) -> list[RecordedFile]:
@@ -119,6 +121,7 @@ class Recorder:
         """Finish all files, at the same time, and return them. Idempotent; bounded; goes on when cancelled."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name="close recordings")
+            self.closing.set()
         await asyncio.shield(self._closing)
         return self.files
 

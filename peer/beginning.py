@@ -1,0 +1,89 @@
+"""How a call of a room begins: dialled or answered, with its sources opened first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+from peer.goodbye import told
+from peer.remote import Remote
+
+if TYPE_CHECKING:
+    from types import EllipsisType
+
+    from peer.call import Call
+    from peer.ring import Pictures, Sounds
+    from peer.shelf import SourceShelf
+    from peer.switchboard import Switchboard
+    from signaling.messages import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a call shows and carries; `...`: what its room says."""
+
+    video: Pictures | EllipsisType = ...
+    audio: Sounds | EllipsisType = ...
+    silent: bool = False
+    """Send no media at all, and say so."""
+
+
+SILENT: Final = Sources(None, None, silent=True)
+
+
+class BeginningRoom(Protocol):
+    """What the beginning of a call needs of its room."""
+
+    def new_call(self, remote: Remote, session: str) -> Call: ...
+    def begun(self, call: Call, *, outgoing: bool) -> None: ...
+
+
+class Beginning:
+    """Begins the calls of one room."""
+
+    def __init__(self, room: BeginningRoom, board: Switchboard, shelf: SourceShelf, usual: Sources) -> None:
+        self._room = room
+        self._board = board
+        self._shelf = shelf
+        self._usual = usual
+
+    async def dial(self, member: Member, sources: Sources, timeout: float) -> Call:
+        """Call a member; raises as `Room.call`."""
+        waiting = self._board.ringing_from(member)
+        if waiting is not None:  # they call us already: answering is what both want
+            return await self.answer(waiting, sources)
+        call = self._room.new_call(Remote(member.name, member.id), uuid4().hex)
+        self._board.add(call)
+        await self._provide(call, sources)
+        waiting = self._board.ringing_from(member)
+        if waiting is not None:  # they called while our sources were being opened
+            await call.hang_up()
+            return await self.answer(waiting, sources)
+        await call.dial(timeout)
+        self._room.begun(call, outgoing=True)
+        return call
+
+    async def answer(self, call: Call, sources: Sources) -> Call:
+        """Answer a call that rings; raises as `Ring.accept`."""
+        self._board.ringing.pop(call.session, None)
+        await self._provide(call, sources)
+        await call.accept()
+        self._room.begun(call, outgoing=False)
+        return call
+
+    async def _provide(self, call: Call, sources: Sources) -> None:
+        if sources.silent:
+            call.listen()
+        video: Any = self._usual.video if sources.video is ... else sources.video
+        audio: Any = self._usual.audio if sources.audio is ... else sources.audio
+        try:
+            await self._shelf.prepare(call, video, audio)
+            if not call.over:
+                await call.show(video)
+                await call.carry(audio)
+        except BaseException as error:
+            await call.hang_up(reason="failed", text=told(error))
+            raise
+        if call.over:
+            await self._shelf.release(call)
