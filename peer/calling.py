@@ -10,13 +10,13 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from peer import events
 from peer.errors import CallLost, Error, NoAnswer, NotHere
 from peer.joining import join
 from peer.observing import Observed
-from peer.report import CallReport, ended_words
+from peer.report import CallReport, ended_words, file_words, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from peer.rtc.ice.servers import IceSettings
 
 logger = logging.getLogger(__name__)
-
-MAX_REPORTS: Final = 1000
-"""Calls that are reported one by one; of those beyond, the oldest finished ones are forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +72,6 @@ class Calling:
         self._over = asyncio.Event()
         self._trouble: BaseException | None = None
         self._connecting: set[str] = set()
-        self._claimed: set[Path] = set()
         self._lost: set[str] = set()
 
     async def run(self) -> None:
@@ -196,13 +192,14 @@ class Calling:
             self._one_is_over(broken(report, lost=report.name in self._lost))
 
     async def _observe(self, call: Call, report: CallReport) -> CallReport:
-        self._add(report)
+        keep(self.reports, report)
         observed = self.observed[call.session] = Observed(call, report, self._reply)
         try:
             await observed.run()
         finally:
             del self.observed[call.session]
-            self._claim_files(report)
+        for line in file_words(report.files):
+            logger.info("%s", line)
         return report
 
     async def _follow(self) -> None:
@@ -228,22 +225,7 @@ class Calling:
 
     def _failed(self, report: CallReport, error: Error) -> None:
         report.state, report.error = "failed", error
-        self._add(report)
-
-    def _add(self, report: CallReport) -> None:
-        self.reports.append(report)
-        if len(self.reports) > MAX_REPORTS:
-            finished = next((one for one in self.reports if one.state != "connected"), None)
-            if finished is not None:
-                self.reports.remove(finished)
-
-    def _claim_files(self, report: CallReport) -> None:
-        if self.recorder is None:
-            return
-        report.files = [f for f in self.recorder.files if f.name == report.name and f.path not in self._claimed]
-        for file in report.files:
-            self._claimed.add(file.path)
-            logger.info("recorded %s, %.1f s%s", file.path, file.seconds, "" if file.whole else ", not whole")
+        keep(self.reports, report)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

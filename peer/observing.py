@@ -77,6 +77,7 @@ class Observed:
         """The call is over: complete the report."""
         await self.look()
         await self.call.hang_up()  # over already; waits until its files are finished
+        self._look_at_files()
         self.report.ended, self.report.seconds, self.report.state = ended, ended.seconds, "ended"
         logger.info("%s", ended_words(self.report))
 
@@ -86,11 +87,17 @@ class Observed:
         self.report.stats = now
         self.report.pair = now.pair or self.report.pair
         self.report.seconds = time.monotonic() - self._begun
+        self._look_at_files()
         if before is not None and now.time > before.time:
             self._compare(before, now)
         if not self._told and self._describable():
             self._told = True
             logger.info("%s", connected_words(self.report, self.fps))
+
+    def _look_at_files(self) -> None:
+        recordings = self.call.recordings
+        self.report.files = [file for recording in recordings for file in recording.files]
+        self.report.trouble = next((recording.error for recording in recordings if recording.error), "")
 
     def _compare(self, before: ConnectionStats, now: ConnectionStats) -> None:
         from peer.rtc.stats import bitrate

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from peer.errors import Rejected
 from peer.goodbye import legible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from peer.errors import Error
     from peer.events import Ended
     from peer.recording.files import RecordedFile
@@ -20,6 +23,8 @@ FULL_NAMES = {"opus": "Opus"}
 """RTP payload names that people write otherwise."""
 MAX_TEXT: Final = 200
 """Characters of a text message that are shown."""
+MAX_REPORTS: Final = 1000
+"""Calls that are reported one by one; of those beyond, the oldest finished ones are forgotten."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,9 @@ class CallReport:
     pair: PairStats | None = None
     """The candidate pair that was selected last."""
     files: list[RecordedFile] = field(default_factory=list)
+    """What was recorded of it, as far as it came."""
+    trouble: str = ""
+    """Why a recording of it ended before the call, in one sentence."""
 
     @property
     def who(self) -> str:
@@ -54,7 +62,36 @@ class CallReport:
         """How it is or ended, in a few words: `connected`, `alice hung up`, `we left`, `busy`."""
         if self.ended is not None:
             return self._how_it_ended(self.ended)
+        if isinstance(self.error, Rejected):
+            return f"{self.error.reason}: {legible(self.error.text)}" if self.error.text else self.error.reason
         return "not reached" if self.state == "failed" else self.state
+
+    @property
+    def recorded(self) -> str:
+        """How its recording is or ended, in a few words: `recording`, `no media yet`, `alice left`, `not recorded`."""
+        if self.trouble:
+            return "recording failed"
+        if self.state != "connected":
+            return self.how
+        if self.stats is not None and self.stats.state == "disconnected":
+            return "not heard"
+        return "recording" if self.size else "no media yet"
+
+    @property
+    def size(self) -> int:
+        """Bytes in its files."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def packets_lost(self) -> int:
+        """Packets that never came, of all its tracks."""
+        return sum(entry.packets_lost for entry in self.stats.inbound) if self.stats else 0
+
+    @property
+    def frozen(self) -> float:
+        """Seconds for which its main picture stood for much longer than usual."""
+        video = self.stats.received("video") if self.stats else None
+        return video.total_freezes_duration if video else 0.0
 
     def codecs(self) -> list[str]:
         """What is received, the video first; what is sent where nothing comes in."""
@@ -98,6 +135,7 @@ class CallReport:
             "bitrateReceived": round(received),
             "candidatePair": _pair_json(self.pair),
             "files": [file_json(file) for file in self.files],
+            "recordingError": self.trouble or None,
         }
 
     def received(self) -> list[str]:
@@ -140,7 +178,23 @@ class CallReport:
         found["packetsLost"] = entry.packets_lost if entry else 0
         if kind == "video":
             found["width"], found["height"] = (entry.frame_width, entry.frame_height) if entry else (0, 0)
+            found["freezeCount"] = entry.freeze_count if entry else 0
+            found["totalFreezesDuration"] = round(entry.total_freezes_duration, 3) if entry else 0.0
         return found
+
+
+def keep(reports: list[CallReport], report: CallReport) -> None:
+    """Add a report to those that are kept, `MAX_REPORTS` and no more."""
+    reports.append(report)
+    if len(reports) > MAX_REPORTS:
+        finished = next((one for one in reports if one.state != "connected"), None)
+        if finished is not None:
+            reports.remove(finished)
+
+
+def file_words(files: Iterable[RecordedFile]) -> list[str]:
+    """For each file a line: `recorded recordings/alice.mkv, 31.2 s, not whole`."""
+    return [f"recorded {file.path}, {file.seconds:.1f} s{'' if file.whole else ', not whole'}" for file in files]
 
 
 def path_words(pair: PairStats | None) -> str:

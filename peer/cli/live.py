@@ -10,6 +10,7 @@ from peer.cli.output import REFRESH, live_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
     from peer.logs import LineHandler
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def live_while(handler: LineHandler, text: Callable[[], str], *, wanted: bool = True) -> AsyncIterator[None]:
     """Keep the line that `text` makes at the bottom of the terminal until the block is left."""
-    with live_line(handler, text, wanted=wanted) as draw:
+    async with drawn_while(live_line(handler, text, wanted=wanted)):
+        yield
+
+
+@asynccontextmanager
+async def drawn_while(shown: AbstractContextManager[Callable[[], None]]) -> AsyncIterator[None]:
+    """Draw what is `shown` (`live_line`, `live`) again and again until the block is left."""
+    with shown as draw:
         drawing = asyncio.create_task(_draw(draw))
         try:
             yield

@@ -119,6 +119,15 @@ def network(
     )
 
 
+def seconds_of(text: str, flag: str) -> float:
+    """Seconds that `600`, `90s`, `10m` or `1h` mean. Raises UsageError for anything else, and for none at all."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smh]?)", text.strip().lower())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"{flag} {text} is no length of time; write it like 600, 90s, 10m or 1h")
+    return seconds
+
+
 def _range(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text.strip())
     low, high = (int(match[1]), int(match[2])) if match else (0, 0)

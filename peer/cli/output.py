@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from peer.doctor.shown import Row
     from peer.logs import LineHandler
     from peer.media.devices import Device
     from peer.recording.check import Checked
+    from peer.recording.files import RecordedFile
     from peer.report import CallReport
 
 WIDE: Final = 150
@@ -60,6 +62,40 @@ def print_calls(reports: Sequence[CallReport]) -> None:
     for report in () if wide else reports:
         for line in _lines(report):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def recordings(reports: Sequence[CallReport], rates: Mapping[int, float], *, with_files: bool) -> Table:
+    """The table of recordings: who, state, seconds, size, bitrate, lost packets, frozen seconds, files.
+
+    `rates`: bits per second received now, by the id of the report; of others it is the average that is told.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("who", "state"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("seconds", "size", "kbit/s", "lost", "frozen"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if with_files:
+        table.add_column("file", overflow="fold")
+    for report in reports:
+        rate = rates.get(id(report), report.bitrates()[1])
+        cells = [report.who, report.recorded, f"{report.seconds:.1f}", _size(report.size), f"{rate / 1000:.0f}"]
+        cells += [str(report.packets_lost), f"{report.frozen:.1f} s"]
+        if with_files:
+            cells.append("\n".join(_file(file) for file in report.files))
+        table.add_row(*(_plain(cell) for cell in cells))
+    return table
+
+
+def print_recordings(reports: Sequence[CallReport]) -> None:
+    """What `peer record` came to, and where it is."""
+    console = _console()
+    wide = console.width >= WIDE
+    console.print(recordings(reports, {}, with_files=wide))
+    for report in () if wide else reports:
+        for file in report.files:
+            console.print(f"{report.who}: {_file(file)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_devices(devices: Sequence[Device]) -> None:
@@ -116,7 +152,16 @@ def print_checked(rows: Sequence[Checked]) -> None:
 
 @contextmanager
 def live_line(handler: LineHandler, text: Callable[[], str], *, wanted: bool = True) -> Iterator[Callable[[], None]]:
-    """A line at the bottom of the terminal that `text` makes; log lines go above it. Gives what draws it anew.
+    """A line at the bottom of the terminal that `text` makes; as `live`."""
+    with live(handler, lambda console: _one_line(text(), console.width), wanted=wanted) as draw:
+        yield draw
+
+
+@contextmanager
+def live(
+    handler: LineHandler, picture: Callable[[Console], Any], *, wanted: bool = True
+) -> Iterator[Callable[[], None]]:
+    """What `picture` makes, at the bottom of the terminal; log lines go above it. Gives what draws it anew.
 
     Nothing of it where standard error is no terminal, or where it is not `wanted`.
     """
@@ -129,10 +174,10 @@ def live_line(handler: LineHandler, text: Callable[[], str], *, wanted: bool = T
     before = handler.write
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as live:
+    ) as screen:
         handler.write = lambda line: console.print(line, markup=False, soft_wrap=True)
         try:
-            yield lambda: live.update(_one_line(text(), console.width), refresh=True)
+            yield lambda: screen.update(picture(console), refresh=True)
         finally:
             handler.write = before
 
@@ -159,6 +204,15 @@ def _cells(report: CallReport, *, with_path: bool) -> list[str]:
     if with_path:
         cells += [str(report.pair or ""), "\n".join(str(file.path) for file in report.files)]
     return cells
+
+
+def _file(file: RecordedFile) -> str:
+    return f"{file.path}" if file.whole else f"{file.path} (not whole)"
+
+
+def _size(size: int) -> str:
+    """`12.3 MB`, and small ones `45 kB`."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _lines(report: CallReport) -> Iterator[str]:

@@ -13,6 +13,11 @@ function newSession() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Whether a description says that its sender records the call (RFC 7866). */
+function announcesRecording({ sdp }) {
+  return /^a=record:on[ \t]*\r?$/m.test(sdp ?? "");
+}
+
 // Servers that refused us, told once each: a wrong password shows in the log and not as a call that fails for no reason.
 const refusedServers = new Set();
 
@@ -30,6 +35,7 @@ export class Call {
   state = "connecting"; // connecting, connected, disconnected, ended
   ended = null; // { by, reason, text }
   answered = false;
+  recorded = false; // the other side says that it records what we send
   wasConnected = false;
   #channel = null;
   #share = null; // the transceiver of our screen, kept and reused so that the description does not grow with each share
@@ -42,7 +48,7 @@ export class Call {
   /**
    * `other`: name of the other side. `session`: id given by the caller; none: we are the caller. `trickle` false: our answer must carry all candidates.
    * `media`: see media.js. `polite()`: whether we give way now. `send(message)`: to the other side, the session is added.
-   * `on`: { change(), ended(), chat(text), problem(text) }.
+   * `on`: { change(), ended(), recorded(), chat(text), problem(text) }.
    */
   constructor({ other, session, trickle = true, iceServers, media, polite, send, on }) {
     this.outgoing = session === undefined;
@@ -158,6 +164,7 @@ export class Call {
     const ready = !this.#makingOffer && (pc.signalingState === "stable" || this.#settingAnswer);
     this.#ignoreOffer = description.type === "offer" && !ready && !this.polite();
     if (this.#ignoreOffer) return;
+    this.#noteRecording(announcesRecording(description)); // told before anything of ours can be received
     try {
       this.#settingAnswer = description.type === "answer";
       await pc.setRemoteDescription(description);
@@ -174,6 +181,12 @@ export class Call {
       if (this.answered) this.on.problem(problem);
       else this.end({ by: "you", reason: "error", text: problem.slice(0, 500) });
     }
+  }
+
+  #noteRecording(recorded) {
+    if (this.recorded === recorded) return;
+    this.recorded = recorded;
+    this.on.recorded();
   }
 
   async #answer() {
@@ -309,6 +322,7 @@ export class Call {
     this.ended = { by, reason, text };
     if (tell) this.send({ type: "bye", reason, ...(text && { text }) });
     this.pc.close();
+    this.#noteRecording(false);
     this.on.ended();
   }
 }

@@ -4,9 +4,10 @@
 //   state         "form", "connecting", "joined", "lost" (the server is away, calls go on), "refused", "left"
 //   name, room    ours
 //   media         { video, audio, receiveOnly, muted, cameraOff, sharing }
-//   participants  [{ name, inRoom, state, endedBy, endedReason, text, chatOpen, videoWidth, videoHeight, framesDecoded, fps,
-//                 bitrate, bytesReceived, path, screens: [{ width, height, framesDecoded }] }]; `state` is one of "present",
-//                 "calling", "connecting", "connected", "disconnected", "ended", "gone"; `endedBy` a name, "you" or "network"
+//   participants  [{ name, inRoom, state, recording, endedBy, endedReason, text, chatOpen, videoWidth, videoHeight,
+//                 framesDecoded, fps, bitrate, bytesReceived, path, screens: [{ width, height, framesDecoded }] }]; `state` is one of "present",
+//                 "calling", "connecting", "connected", "disconnected", "ended", "gone";
+//                 `recording`: it says that it records us; `endedBy` a name, "you" or "network"
 //   chat          [{ name, text, own }], oldest first
 //   log           [{ time (ISO 8601), who, what, level }], newest first
 //   notices       [sentence]
@@ -27,6 +28,7 @@ function describeParticipant(participant, reading) {
     name,
     inRoom,
     state,
+    recording: call?.recorded ?? false,
     endedBy: call?.ended?.by ?? null,
     endedReason: call?.ended?.reason ?? null,
     text: call?.ended?.text ?? "",

@@ -10,6 +10,7 @@ import { Room } from "./room.js";
 import { Signaling } from "./signaling.js";
 import { StatsReader } from "./stats.js";
 import { Tiles } from "./tiles.js";
+import { recordingNotice } from "./words.js";
 
 const MEDIA_HEAD_START = 1_500; // ms that joining waits for the devices; while the user is still being asked, calls begin without
 const SILENT_READINGS = 3; // seconds without a byte from somebody who left the room: gone
@@ -104,6 +105,7 @@ class Page {
         on: {
           change: () => this.render(),
           log: (who, what, level) => this.log.add(who, what, level),
+          recorders: (names) => this.notices.set("recorded", recordingNotice(names)),
           chat: (name, text) => {
             this.chat.add(name, text);
             this.#controls.chatArrived();
@@ -223,7 +225,8 @@ class Page {
     queueMicrotask(() => {
       this.#renderAsked = false;
       const { name } = this.options;
-      this.#tiles.render({ own: { name, media: this.media }, participants: [...this.room.participants.values()], stats: this.stats });
+      const own = { name, media: this.media, recorders: this.room.recorders };
+      this.#tiles.render({ own, participants: [...this.room.participants.values()], stats: this.stats });
       this.#controls.render();
     });
   }

@@ -40,7 +40,7 @@ export class Room {
   #on;
   #welcomed = false;
 
-  /** `send(message)`: to the server. `on`: { change(), chat(name, text), log(who, what, level) }. */
+  /** `send(message)`: to the server. `on`: { change(), chat(name, text), log(who, what, level), recorders(names) }. */
   constructor({ media, send, on }) {
     this.#media = media;
     this.#send = send;
@@ -187,6 +187,7 @@ export class Room {
       chat: (text) => this.#on.chat(participant.name, text),
       problem: (text) => this.#on.log(participant.name, text, "error"),
       ended: () => this.#ended(participant, call),
+      recorded: () => this.#recorded(participant, call),
     };
     const call = new Call({
       ...incoming,
@@ -210,6 +211,17 @@ export class Room {
     if (participant.id?.startsWith("http-") && participant.key !== participant.name) participant.id = null;
     this.#forgetGone();
     this.#on.change();
+  }
+
+  #recorded({ name }, call) {
+    if (call.live || call.recorded) this.#on.log(name, call.recorded ? "records what you send" : "no longer records what you send");
+    this.#on.recorders(this.recorders);
+    this.#on.change();
+  }
+
+  /** Names of those who say that they record us. */
+  get recorders() {
+    return [...this.participants.values()].filter(({ call }) => call?.recorded).map(({ name }) => name);
   }
 
   /** Ends a call that never came about without a word: another one takes its place. */

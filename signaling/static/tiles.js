@@ -82,6 +82,13 @@ class Tile {
     this.setText(".state", STATE_WORDS[state] ?? state);
   }
 
+  /** Marks whom a recording is about; `words` say how. */
+  setRecording(recording, words) {
+    const mark = this.#find(".recording");
+    mark.hidden = !recording;
+    if (mark.textContent !== words) mark.textContent = words;
+  }
+
   setEnded(sentence) {
     this.setText(".ended-text", sentence);
   }
@@ -134,7 +141,7 @@ export class Tiles {
     this.#empty.append(text, field);
   }
 
-  /** Brings the tiles up to date. `own`: { name, media }; `participants`: of the room; `stats`: call -> StatsReader. */
+  /** Brings the tiles up to date. `own`: { name, media, recorders }; `participants`: of the room; `stats`: call -> StatsReader. */
   render({ own, participants, stats }) {
     const wanted = new Set();
     for (const participant of participants) {
@@ -175,6 +182,7 @@ export class Tiles {
     const numbers = main && reading?.videos.get(main.track.id);
     tile.setTracks([...(main ? [main.track] : []), ...(call?.audios ?? [])]);
     tile.setState(state, { picture: Boolean(main) && (numbers?.framesDecoded ?? 0) > 0 });
+    tile.setRecording(Boolean(call?.recorded), "records you");
     tile.setText(".numbers", state === "connected" ? this.#numbers(numbers, reading) : "");
     tile.setEnded(call?.ended ? endedSentence(call.ended) : "");
     tile.setAction(".call", `Call ${name}`, inRoom && !inCall && !key.endsWith("(HTTP)") && (() => this.#actions.call(key)));
@@ -192,12 +200,13 @@ export class Tiles {
     }
   }
 
-  #renderOwn({ name, media }, wanted) {
+  #renderOwn({ name, media, recorders }, wanted) {
     const camera = media.track("video");
     const tile = this.#tile("own", wanted, () => new Tile(name, { mirrored: true, silent: true }));
     tile.setTracks(camera ? [camera] : []);
     tile.setState("own", { picture: Boolean(camera) && !media.cameraOff });
     tile.setText(".state", ["you", media.muted && "muted", media.cameraOff && "camera off", !media.wanted("video") && !media.wanted("audio") && "receiving only"].filter(Boolean).join(", "));
+    tile.setRecording(recorders.length > 0, "recorded");
     if (!media.share) return;
     const screen = this.#tile("own screen", wanted, () => new Tile(`${name}, screen`, { silent: true }));
     screen.setTracks(media.share.getVideoTracks());

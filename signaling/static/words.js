@@ -20,6 +20,13 @@ export function endedSentence({ by, reason, text }) {
   return text ? `${sentence}: ${text}` : `${sentence}.`;
 }
 
+/** What whoever is recorded has to know; null when nobody records. */
+export function recordingNotice(names) {
+  if (names.length === 0) return null;
+  const who = names.length === 1 ? `${names[0]} records` : `${names.slice(0, -1).join(", ")} and ${names.at(-1)} record`;
+  return `${who} what you send. If you do not want that, hang up that call.`;
+}
+
 /** The state of a participant as shown in the tile. */
 export const STATE_WORDS = {
   present: "not in a call",

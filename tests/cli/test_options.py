@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.cli import options
 from peer.cli.options import MAX_FILE, entries, ice_servers
@@ -70,3 +72,24 @@ def test_flags_that_exclude_each_other_are_refused() -> None:
         options.network(udp_port=50000, udp_ports="50000-50100")
     with pytest.raises(UsageError, match="no IP address"):
         options.network(public_ip=["router.example"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("600", 600), ("90s", 90), ("10m", 600), (" 1h ", 3600), ("0.5H", 1800), ("2 m", 120)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert options.seconds_of(text, "--segment") == seconds
+
+
+@given(st.text(max_size=12) | st.sampled_from(["0", "0s", "-1", "10d", "m", "1e3", "inf", "nan", "1:30", "1" * 400]))
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    try:
+        assert 0 < options.seconds_of(text, "--segment") < 1e13
+    except UsageError as error:
+        assert "write it like 600, 90s, 10m or 1h" in str(error)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "10d", "m", "1e3", "inf", "nan", ""])
+def test_no_length_of_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        options.seconds_of(text, "--segment")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from peer.cli import output
@@ -50,6 +51,24 @@ def test_on_a_narrow_terminal_path_and_file_have_lines_of_their_own(monkeypatch:
         "alice: host udp 192.0.2.2:5000 - prflx 192.0.2.7:6000",
         "alice: recordings/alice.mkv",
     ]
+
+
+def test_recordings_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = report("[b]bob[/b]", ended=Ended("", "lost", 10.0))
+    lost.files = [replace(lost.files[0], whole=False, bytes=12_345_678)]
+    output.print_recordings([report(), lost])
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["who", "state", "seconds", "size", "kbit/s", "lost", "frozen", "file"]
+    assert first.split() == ["alice", "recording", "10.0", "1", "kB", "80", "4", "0.0", "s", "recordings/alice.mkv"]
+    for cell in ("[b]bob[/b]", "lost", "12.3 MB", "recordings/[b]bob[/b].mkv (not whole)"):
+        assert f" {cell} " in f" {second} "
+
+
+def test_recordings_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    there = terminal(monkeypatch)
+    output.print_recordings([report()])
+    assert there.getvalue().splitlines()[-1] == "alice: recordings/alice.mkv"
 
 
 def test_no_color_means_no_escape_sequences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from peer.errors import IceFailed
+from peer.errors import IceFailed, Rejected
 from peer.events import Ended
-from peer.report import MAX_TEXT, CallReport, connected_words, ended_words, path_words, text_words
+from peer.report import MAX_TEXT, CallReport, connected_words, ended_words, file_words, keep, path_words, text_words
 from tests.cli.samples import PAIR, report
 
 
@@ -161,7 +161,44 @@ def test_the_json_of_a_call() -> None:
         "packetsLost": 2,
         "width": 640,
         "height": 480,
+        "freezeCount": 0,
+        "totalFreezesDuration": 0.0,
     }
     assert found["candidatePair"]["remote"] == {"type": "prflx", "address": "192.0.2.7:6000"}
     assert found["files"][0]["path"] == "recordings/alice.mkv"
     assert "own" not in found
+
+
+def test_how_a_recording_is() -> None:
+    one = report()
+    assert (one.recorded, one.size, one.packets_lost, one.frozen) == ("recording", 1000, 4, 0.0)
+    assert one.stats is not None
+    one.stats = replace(one.stats, state="disconnected")
+    assert one.recorded == "not heard"
+    one.trouble = "Recording 'alice' ended because the disk is full; free some space."
+    assert one.recorded == "recording failed"
+    assert one.to_json()["recordingError"] == one.trouble
+    assert report(ended=Ended("alice", "left", 10.0)).recorded == "alice left"
+    fresh = CallReport("bob", outgoing=True)
+    assert (fresh.recorded, fresh.size, fresh.packets_lost, fresh.frozen) == ("no media yet", 0, 0, 0.0)
+
+
+def test_who_declined_and_why() -> None:
+    for text, how in (("in a\nmeeting", "busy: in a meeting"), ("", "busy")):
+        error = Rejected("alice is busy; try later", "busy", text)
+        assert CallReport("alice", outgoing=True, state="failed", error=error).how == how
+
+
+def test_the_oldest_finished_reports_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.report.MAX_REPORTS", 2)
+    reports: list[CallReport] = []
+    running = CallReport("a", outgoing=True)
+    for one in (running, CallReport("b", outgoing=True, state="ended"), CallReport("c", outgoing=True)):
+        keep(reports, one)
+    assert [one.name for one in reports] == ["a", "c"]
+
+
+def test_files_in_words() -> None:
+    one = report()
+    assert file_words(one.files) == ["recorded recordings/alice.mkv, 9.9 s"]
+    assert file_words([replace(one.files[0], whole=False)]) == ["recorded recordings/alice.mkv, 9.9 s, not whole"]
