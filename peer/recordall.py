@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from peer.call import Call
-    from peer.recording.group import Recorder
+    from peer.recording import Format, Recorder
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
 
@@ -40,6 +40,10 @@ class Plan:
     room: str
     name: str
     output: Path
+    format: Format = "mkv"
+    """Container of the files."""
+    segment: float | None = None
+    """Seconds after which another file goes on."""
     only: Collection[str] | None = None
     """Names of those to be recorded; None: everybody."""
     seconds: float | None = None
@@ -154,14 +158,16 @@ async def record(plan: Plan, started: Callable[[RecordingAll], None] = lambda re
 
     Raises:
         DeviceError: nothing can be written to the directory.
+        UsageError: there is no such format, or segments cannot be that long.
         Unreachable, UsageError: the room could not be joined.
     """
-    from peer.recording.group import Recorder
+    from peer.recording import Options, Recorder
 
     recording: RecordingAll | None = None
     try:
         async with AsyncExitStack() as stack:
-            recorder = await stack.enter_async_context(Recorder(plan.output))
+            options = Options(format=plan.format, segment=plan.segment)
+            recorder = await stack.enter_async_context(Recorder(plan.output, options=options))
             joining = join(plan.url, room=plan.room, name=plan.name, ice_servers=plan.ice_servers, network=plan.network)
             room = await stack.enter_async_context(joining)
             room.record(recorder, only=plan.only, everyone=False)

@@ -3,7 +3,7 @@
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,6 +12,7 @@ from peer.cli import options, output
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    import peer.recording
     from peer.calling import Outcome
     from peer.logs import LineHandler
     from peer.recordall import Plan, RecordingAll
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 Url = Annotated[str, typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server.")]
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the recordings go.")]
+Format = Annotated[str, typer.Option("--format", metavar="mkv|webm|mp4", help="Container of the files.")]
+Segment = Annotated[str | None, typer.Option(metavar="TIME", help="Begin another file every 600, 90s, 10m or 1h.")]
 Only = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", show_default=False, help="Record nobody but NAME; repeatable."),
@@ -33,6 +36,8 @@ def record(
     room: options.Room = "lab",
     name: options.Name = "recorder",
     directory: Output = RECORDINGS,
+    container: Format = "mkv",
+    segment: Segment = None,
     only: Only = None,
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
@@ -66,6 +71,8 @@ def record(
         room=room,
         name=name,
         output=directory,
+        format=cast("peer.recording.Format", container),  # checked there
+        segment=options.seconds_of(segment, "--segment") if segment is not None else None,
         only=only or None,
         seconds=seconds,
         timeout=timeout,
