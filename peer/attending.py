@@ -47,11 +47,16 @@ class Attending:
         room: Room,
         *,
         only: Collection[str] | None = None,
+        grace: float = 0.0,
         timeout: float = 20.0,
         audience: Audience | None = None,
     ) -> None:
-        """`only`: names of those who count. `timeout`: seconds that somebody who is called may take to answer."""
+        """`only`: names of those who count. `timeout`: seconds that somebody who is called may take to answer.
+
+        `grace`: seconds that those who are here already have to call by themselves.
+        """
         self._room = room
+        self._grace = grace
         self._timeout = timeout
         self._audience = audience
         self._attendance = Attendance(only)
@@ -93,7 +98,7 @@ class Attending:
     async def _follow(self) -> None:
         events = self._room.events()
         for name in self._room.members:
-            self._attendance.came(name, time.monotonic(), grace=0.0)
+            self._attendance.came(name, time.monotonic(), grace=self._grace)
         async for event in events:
             match event:
                 case happened.MemberJoined():
@@ -106,7 +111,7 @@ class Attending:
             self._changed.set()
 
     async def _keep_calling(self) -> None:
-        while True:
+        while not self._room.answers_itself:
             self._changed.clear()
             for name in self._attendance.due(time.monotonic()):
                 self._attendance.began(name)
@@ -139,12 +144,14 @@ class Attending:
     # Whom to answer
 
     async def _answer(self) -> None:
-        async for ring in self._room.rings():
+        async for ring in self._room.arriving():
             self._begin(self._take(ring))
 
     async def _take(self, ring: Ring) -> None:
         member = self._room.member(ring.member) is not None
-        if ring.over or ring.member in self._dialling:
+        if ring.over or self._room.answers_itself:
+            return
+        if ring.member in self._dialling:
             return  # both called at once, and the room makes one call of it
         logger.info("%s calls", ring.caller)
         if not self._attendance.wanted(ring.caller):

@@ -1,4 +1,4 @@
-"""How a call of a room begins: dialled or answered, with its sources opened first."""
+"""How a call of a room begins: dialled or answered, with its sources opened first; and with which options."""
 
 from __future__ import annotations
 
@@ -10,13 +10,31 @@ from peer.goodbye import told
 from peer.remote import Remote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import EllipsisType
 
     from peer.call import Call
     from peer.ring import Pictures, Sounds
+    from peer.rtc.ice.servers import IceSettings
     from peer.shelf import SourceShelf
     from peer.switchboard import Switchboard
-    from signaling.messages import Member
+    from signaling.messages import IceServer, Member
+
+
+@dataclass(frozen=True)
+class RoomOptions:
+    """How a room behaves; every field has a keyword in `peer.join`."""
+
+    video: Pictures = None
+    """What our calls show unless they say otherwise."""
+    audio: Sounds = None
+    """What our calls carry as sound unless they say otherwise."""
+    ice_servers: Sequence[IceServer] = ()
+    """ICE servers besides those that the signaling server hands out."""
+    network: IceSettings | None = None
+    """Ports, addresses, deadlines and more servers of connections."""
+    connect_timeout: float | None = None
+    """Seconds from having both descriptions until it has failed; None: as `network` says, else 15."""
 
 
 @dataclass(frozen=True, slots=True)

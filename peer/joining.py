@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from peer.room import Room, RoomOptions
+from peer.beginning import RoomOptions
+from peer.room import Room
 from peer.websocket import WebSocketConnect
 from signaling.messages import BadIceServer, IceServer, parse_ice_server
 

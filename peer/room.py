@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from peer import events as happened
+from peer.attendance import GRACE
 from peer.attending import Attending
-from peer.beginning import Beginning, Sources
+from peer.beginning import Beginning, RoomOptions, Sources
 from peer.call import Call
 from peer.errors import CallEnded, Error, Unreachable
 from peer.goodbye import told
@@ -32,7 +33,7 @@ from signaling.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
     from os import PathLike
     from types import EllipsisType, TracebackType
 
@@ -47,22 +48,6 @@ logger = logging.getLogger(__name__)
 RING_SECONDS = 30.0
 """Seconds that a call rings before the caller is told that nobody answered."""
 LEAVE_TIMEOUT = 2.5
-
-
-@dataclass(frozen=True)
-class RoomOptions:
-    """How a room behaves; every field has a keyword in `peer.join`."""
-
-    video: Pictures = None
-    """What our calls show unless they say otherwise."""
-    audio: Sounds = None
-    """What our calls carry as sound unless they say otherwise."""
-    ice_servers: Sequence[IceServer] = ()
-    """ICE servers besides those that the signaling server hands out."""
-    network: IceSettings | None = None
-    """Ports, addresses, deadlines and more servers of connections."""
-    connect_timeout: float | None = None
-    """Seconds from having both descriptions until it has failed; None: as `network` says, else 15."""
 
 
 class Room:
@@ -82,6 +67,8 @@ class Room:
         self._board = Switchboard(self)
         self._beginning = Beginning(self, self._board, self._shelf, Sources(options.video, options.audio))
         self._rings: Broadcast[Ring] = Broadcast(MAX_RINGS)
+        self.answers_itself = False
+        """Whether the program takes `rings()`."""
         self._events: Broadcast[happened.Event] = Broadcast()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recorders = Recorders()
@@ -147,7 +134,8 @@ class Room:
         return Dialing(name, lambda: self.dial(self.find(name), sources, timeout))
 
     def rings(self) -> Taker[Ring]:
-        """The calls that come in."""
+        """The calls that come in; from the first time on it is this program that answers them."""
+        self.answers_itself = True
         return self._rings.take()
 
     def start(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> asyncio.Task[None]:
@@ -175,7 +163,7 @@ class Room:
         Args:
             format, segment: as of `Call.record`.
             only: names of those to be recorded; others are not called, and declined. None: everybody.
-            everyone: False: record the calls that this program makes and answers, and no others.
+            everyone: False: only the calls that this program makes and answers. It is the same once it takes `rings()`.
 
         Returns the recorder, an async context manager with the list of `files`; closed with the room at the latest.
         """
@@ -186,7 +174,7 @@ class Room:
             recorder = Recorder(recorder, room=self.room, options=Options(format=format, segment=segment))
         self._recorders.add(recorder, only, self.calls)
         if everyone:
-            self.spawn(Attending(self, only=only).run(recorder.closing), "record everyone")
+            self.spawn(Attending(self, only=only, grace=GRACE).run(recorder.closing), "record everyone")
         return recorder
 
     async def message(self, name: str, data: object) -> None:
@@ -246,6 +234,10 @@ class Room:
     def call_closed(self, call: Call) -> None:
         self._board.closed(call)
         self._changed.set()
+
+    def arriving(self) -> Taker[Ring]:
+        """The calls that come in, for whoever answers them while the program does not."""
+        return self._rings.take()
 
     async def take_ring(self, call: Call, sources: Sources) -> Call:
         """Answer a call that rings."""

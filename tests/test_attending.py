@@ -127,6 +127,18 @@ async def test_the_recorder_is_not_always_needed_to_call(tmp_path: Path) -> None
         ring.cancel()
 
 
+async def test_a_program_that_takes_the_rings_answers_them_itself(tmp_path: Path) -> None:
+    async with rooms("alice", "desk") as (alice, desk):
+        async with desk.record(tmp_path) as recorder:
+            rings, nobody = desk.rings(), asyncio.ensure_future(anext(alice.rings()))
+            calling = asyncio.ensure_future(_call(alice, "desk"))
+            call = await soon((await soon(anext(rings))).accept(audio="test"))
+            assert (await soon(calling)).remote.tracks and call.recordings
+            assert not nobody.done() and len(desk.calls) == 1
+            nobody.cancel()
+        assert call.open and recorder.closed
+
+
 async def test_both_call_at_the_same_moment(at_once: None) -> None:
     async with rooms("alice", "recorder", audio="test") as (alice, recording):
         async with attended(recording) as audience:

@@ -158,7 +158,7 @@ async def test_a_script_that_is_cancelled_hangs_up() -> None:
 
 async def test_everyone_is_recorded(tmp_path: Path) -> None:
     async with rooms("alice", "bob") as (alice, bob):
-        recorder = bob.record(tmp_path / "new", everyone=False)
+        recorder = bob.record(tmp_path / "new")
         async with recorder:
             _, answered = await connect(alice, bob, video=SMALL, audio="test")
             track = next(t for t in answered.remote.tracks if t.kind == "video")
@@ -191,7 +191,7 @@ async def test_recordings_have_a_format_and_segments(tmp_path: Path) -> None:
 async def test_a_recorder_records_a_call_once(tmp_path: Path) -> None:
     async with rooms("alice", "bob") as (alice, bob):
         _, answered = await connect(alice, bob, audio="test")
-        async with bob.record(tmp_path, everyone=False) as recorder:
+        async with bob.record(tmp_path) as recorder:
             assert answered.record(recorder) is recorder
             assert len(vars(recorder)["_running"]) == 1
 
@@ -321,7 +321,7 @@ async def test_leaving_ends_everything(tmp_path: Path) -> None:
     hub = MemoryHub()
     async with rooms("bob", "carol", hub=hub) as (bob, carol):
         alice = await join(hub.connect, room="lab", name="alice", video=SMALL, audio="test")
-        alice.record(tmp_path, everyone=False)
+        alice.record(tmp_path)
         first, answered = await connect(alice, bob)
         rings = carol.rings()
         dialling = asyncio.ensure_future(_dial(alice, "carol"))
