@@ -167,7 +167,7 @@ async def record(plan: Plan, started: Callable[[RecordingAll], None] = lambda re
     try:
         async with AsyncExitStack() as stack:
             options = Options(format=plan.format, segment=plan.segment)
-            recorder = await stack.enter_async_context(Recorder(plan.output, options=options))
+            recorder = await stack.enter_async_context(Recorder(plan.output, room=plan.room, options=options))
             joining = join(plan.url, room=plan.room, name=plan.name, ice_servers=plan.ice_servers, network=plan.network)
             room = await stack.enter_async_context(joining)
             room.record(recorder, only=plan.only, everyone=False)

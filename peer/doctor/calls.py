@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from peer.beginning import RoomOptions
 from peer.doctor import callpaths
 from peer.doctor.findings import CallFinding
 from peer.doctor.icetcp import IceTcp
 from peer.errors import Error, NoAnswer, NotHere, Rejected
 from peer.joining import Joining
-from peer.room import RoomOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
