@@ -168,18 +168,16 @@ def live(
     if not wanted or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.live import Live
+    from peer.cli.screen import Screen
 
     console = _console(stderr=True)
-    before = handler.write
-    with Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as screen:
-        handler.write = lambda line: console.print(line, markup=False, soft_wrap=True)
-        try:
-            yield lambda: screen.update(picture(console), refresh=True)
-        finally:
-            handler.write = before
+    before, screen = handler.write, Screen(console)
+    handler.write = screen.say
+    try:
+        yield lambda: screen.show(picture(console))
+    finally:
+        handler.write = before
+        screen.close()
 
 
 def is_interactive() -> bool:
