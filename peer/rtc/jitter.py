@@ -144,7 +144,10 @@ class JitterBuffer:
             return True
         self._highest += 1
         self._next = (sequence_number + 1) & 0xFFFF
-        chunk = self._read(payload)
+        try:
+            chunk = self._parse(payload) if payload else None
+        except ValueError:
+            chunk = self._malformed()
         if self._gaps:
             self._missing.arrived()
             self._hold(self._highest, _Held(timestamp, chunk, now, marker))
@@ -153,14 +156,9 @@ class JitterBuffer:
         assembler.put(timestamp, chunk, now, marker=marker)
         return bool(assembler.ready) or assembler.waiting
 
-    def _read(self, payload: bytes) -> Chunk | None:
-        if not payload:
-            return None
-        try:
-            return self._parse(payload)
-        except ValueError:
-            self.counters.malformed += 1
-            return MALFORMED
+    def _malformed(self) -> Chunk:
+        self.counters.malformed += 1
+        return MALFORMED
 
     def _add_out_of_line(self, number: int, timestamp: int, payload: bytes, now: float, *, marker: bool) -> None:
         """Place a packet that is not the next one: the first, one after a gap, or a late one."""
@@ -174,7 +172,10 @@ class JitterBuffer:
         if ahead <= 0 and sequence not in self._missing:
             self._count_useless(sequence, now)
             return
-        chunk = self._read(payload)
+        try:
+            chunk = self._parse(payload) if payload else None
+        except ValueError:
+            chunk = self._malformed()
         packet = _Held(timestamp, chunk, now, marker)
         if ahead > 0:
             if len(self._missing) + ahead - 1 > self._most_missing:

@@ -56,10 +56,20 @@ class RtpPacket:
 
     def extension(self, number: int) -> bytes | None:
         """The value of a header extension (RFC 8285), None when the packet has none of that id."""
-        if self._profile == _ONE_BYTE:
-            return self._one_byte(number)
-        if self._profile & 0xFFF0 == _TWO_BYTES:
-            return self._two_bytes(number)
+        if self._profile != _ONE_BYTE:
+            return self._two_bytes(number) if self._profile & 0xFFF0 == _TWO_BYTES else None
+        data, at = self._extensions, 0
+        while at < len(data):
+            head = data[at]
+            at += 1
+            if head == 0:  # padding
+                continue
+            length = (head & 0x0F) + 1
+            if head >> 4 == number:
+                return data[at : at + length] if number < 15 and at + length <= len(data) else None
+            if head >= 0xF0:  # RFC 8285 section 4.2: stop here
+                return None
+            at += length
         return None
 
     def repaired(self, payload_type: int, ssrc: int) -> RtpPacket:
@@ -73,21 +83,6 @@ class RtpPacket:
         packet.payload = self.payload[2:]
         packet._extensions, packet._profile = self._extensions, self._profile
         return packet
-
-    def _one_byte(self, number: int) -> bytes | None:
-        data, at = self._extensions, 0
-        while at < len(data):
-            head = data[at]
-            at += 1
-            if head == 0:  # padding
-                continue
-            if head >> 4 == 15:  # RFC 8285 section 4.2: stop here
-                return None
-            length = (head & 0x0F) + 1
-            if head >> 4 == number:
-                return data[at : at + length] if at + length <= len(data) else None
-            at += length
-        return None
 
     def _two_bytes(self, number: int) -> bytes | None:
         data, at = self._extensions, 0
