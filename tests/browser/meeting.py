@@ -222,7 +222,7 @@ class Meeting:
         """Sequence numbers of those that were lost on purpose, see `lose`."""
         self._loses = (-1, 1)
         self._packet = self.pc.path.dtls.packet
-        self.pc.path.dtls.packet = self._count  # type: ignore[method-assign]
+        self.pc.path.ice.data_received = self._count
 
     def _count(self, data: bytes) -> None:
         if len(data) >= 12 and 127 < data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
