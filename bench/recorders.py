@@ -61,6 +61,7 @@ class Ours:
     async def answer(self, number: int, offer: str) -> str:
         participant = self._recorder.participant(f"call{number}", expect=("audio", "video"))
         link = Link(Options(), _Adds(participant))
+        link.silent = True  # as `peer record` is
         self._calls.append((link, participant))
         await link.take(SessionDescription("offer", offer))
         return (await link.gathered()).sdp

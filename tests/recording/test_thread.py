@@ -33,11 +33,10 @@ class Recording:
         assert self.worked.wait(DEADLINE)
 
 
-def ended(writing: WritingThread, job: Recording) -> None:
-    until = time.monotonic() + DEADLINE
-    while not writing.over(job):
-        assert time.monotonic() < until
-        time.sleep(0)
+def ended(writing: WritingThread) -> None:
+    assert writing._thread is not None
+    writing._thread.join(DEADLINE)
+    assert not writing._thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +53,18 @@ def test_it_works_for_all_until_each_is_over_and_starts_again() -> None:
     two.wait()
     assert one.threads == two.threads and len(one.threads) == 1
     one.ending = True
-    ended(writing, one)
     two.wait()
-    assert not writing.over(two)
+    two.wait()  # the look after the one in which it ended
+    assert writing.over(one) and not writing.over(two)
     two.ending = True
-    ended(writing, two)
+    ended(writing)
+    assert writing.over(two)
     assert "test" not in [each.name for each in threading.enumerate()]
     again = Recording()
     writing.add(again)
     again.wait()
     again.ending = True
-    ended(writing, again)
+    ended(writing)
 
 
 def test_an_end_does_not_wait_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,8 @@ def test_an_end_does_not_wait_for_the_next_look(monkeypatch: pytest.MonkeyPatch)
     job.ending = True
     writing.add(job)
     writing.wake()
-    ended(writing, job)
+    ended(writing)
+    assert writing.over(job)
 
 
 def test_recordings_that_end_together_share_what_that_may_take() -> None:
@@ -84,7 +85,6 @@ def test_recordings_that_end_together_share_what_that_may_take() -> None:
     with writing._lock:  # both are there when the thread looks
         writing._jobs += jobs[:1]
     writing.add(jobs[1])
-    for job in jobs:
-        ended(writing, job)
+    ended(writing)
     assert jobs[0].until == jobs[1].until
     assert before + EXTRA <= jobs[0].until[0]
