@@ -2,7 +2,9 @@
 
 Waking a process for each packet of a burst costs more than the packet: a picture comes as ten of them, a few hundredths
 of a millisecond apart. So once packets of media follow one another quickly, all sockets of the loop are left
-alone for `PAUSE`, and then read together. Who gets a packet now and then gets it at once; so does ICE, DTLS and data.
+alone for a moment, then read together: for 2 ms, which is enough for a picture, and for up to 10 ms where many calls
+keep the process busy, as a packet costs a third less where those before it left the caches warm. Who gets a packet now
+and then gets it at once; so does ICE, DTLS and data.
 
 Elsewhere the loop's own datagram endpoints serve.
 """
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAUSE: Final = 0.002
-"""Seconds: what a packet may wait for those that follow it."""
+"""Seconds: what a packet may wait for those that follow it ..."""
+MAX_PAUSE: Final = 0.010
+"""... and where there are many of them."""
+GROWTH: Final = 1.5
+"""By which a pause is longer than the one before it, as long as `MANY` packets or more came in that."""
+MANY: Final = 4
 QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
@@ -84,10 +91,10 @@ class DatagramTransport:
         self._sock.close()
         self._reader.loop.call_soon(self._receiver.connection_lost, error)
 
-    def read(self, buffer: bytearray, view: memoryview) -> bool:
-        """Hand on what came; returns whether there was media in it, going by the first byte (RFC 7983)."""
+    def read(self, buffer: bytearray, view: memoryview) -> int:
+        """Hand on what came; returns how much of it was media, going by the first byte (RFC 7983)."""
         receive, deliver = self._sock.recvfrom_into, self._receiver.datagram_received
-        media = False
+        media = 0
         for _ in range(MAX_BATCH):
             try:
                 size, address = receive(buffer)
@@ -97,7 +104,7 @@ class DatagramTransport:
                 self._failed(error)
                 return media
             self._errors = 0
-            media = media or buffer[0] > _DTLS
+            media += buffer[0] > _DTLS
             try:
                 deliver(bytes(view[:size]), address)
             except Exception:
@@ -151,6 +158,7 @@ class _Reader:
         self._buffer = bytearray(MAX_DATAGRAM)
         self._view = memoryview(self._buffer)
         self._last = 0.0
+        self._pause = PAUSE
         self._timer: asyncio.TimerHandle | None = None
         try:
             loop.add_reader(self._epoll.fileno(), self._ready)
@@ -182,6 +190,7 @@ class _Reader:
         quick, self._last = now - self._last < QUICK, now
         if self._read() and quick and self._transports:
             self.loop.remove_reader(self._epoll.fileno())
+            self._pause = PAUSE
             self._timer = self.loop.call_later(PAUSE, self._again)
 
     def _again(self) -> None:
@@ -190,17 +199,18 @@ class _Reader:
         if not self._transports:
             return
         if media:
-            self._timer = self.loop.call_later(PAUSE, self._again)
+            self._pause = min(self._pause * GROWTH, MAX_PAUSE) if media >= MANY else max(self._pause / GROWTH, PAUSE)
+            self._timer = self.loop.call_later(self._pause, self._again)
         else:
             self.loop.add_reader(self._epoll.fileno(), self._ready)
 
-    def _read(self) -> bool:
-        """Whether media came."""
-        media = False
+    def _read(self) -> int:
+        """How many packets of media came."""
+        media = 0
         for descriptor, _ in self._epoll.poll(0):
             transport = self._transports.get(descriptor)
             if transport is not None:  # reading another may have closed it
-                media = transport.read(self._buffer, self._view) or media
+                media += transport.read(self._buffer, self._view)
         return media
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peer.rtc.ice import datagrams
-from peer.rtc.ice.datagrams import MAX_BATCH, MAX_ERRORS, DatagramTransport, open_datagrams
+from peer.rtc.ice.datagrams import (
+    MANY,
+    MAX_BATCH,
+    MAX_ERRORS,
+    MAX_PAUSE,
+    PAUSE,
+    DatagramTransport,
+    open_datagrams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +121,27 @@ async def test_packets_that_follow_one_another_quickly_are_read_together(monkeyp
         await two.until(lambda: two.came == [b"\x803", b"\x804"])
     one.transport.abort()
     two.transport.abort()
+
+
+async def test_a_pause_is_longer_where_much_comes_and_short_again_where_little_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datagrams, "QUICK", float("inf"))
+    pauses: list[tuple[float, Callable[[], None]]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda delay, then: pauses.append((delay, then)) or _Handle())
+    receiver, address = await opened()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"\x80", address)
+        await receiver.until(lambda: len(receiver.came) == 1)
+        for count in [MANY] * 6 + [1] * 6:
+            for _ in range(count):
+                sender.sendto(b"\x80", address)
+            pauses[-1][1]()
+    delays = [delay for delay, _ in pauses]
+    assert delays[0] == PAUSE and delays[6] == MAX_PAUSE and delays[-1] == PAUSE
+    assert delays[:7] == sorted(delays[:7]) and delays[6:] == sorted(delays[6:], reverse=True)
+    receiver.transport.abort()
 
 
 @pytest.mark.parametrize("data", [b"\x00 a check", b"\x16 a handshake", b"\x17 data"])
