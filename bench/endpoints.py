@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 from aiohttp import web
-from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    rtcrtpreceiver,
+)
 from aiortc.mediastreams import MediaStreamError
 from harness import NotHere, run_on
 
@@ -202,6 +209,24 @@ async def _note(track: Any, frames: list[tuple[int, float]]) -> None:
             frames.append((round(frame.pts * frame.time_base * clock) & 0xFFFFFFFF, time.monotonic()))
     except MediaStreamError:
         pass
+
+
+class StockEncoded(Stock):
+    """The same, without the time that decoding takes: its decoder gives what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rtcrtpreceiver.get_decoder = lambda codec: _Passed(codec.clockRate)  # type: ignore[attr-defined,assignment,return-value]
+
+
+class _Passed:
+    def __init__(self, clock: int) -> None:
+        self._time_base = Fraction(1, clock)
+
+    def decode(self, encoded: Any) -> list[Any]:
+        packet = av.Packet(encoded.data)
+        packet.pts, packet.time_base = encoded.timestamp, self._time_base
+        return [packet]
 
 
 async def serve(pipe: Connection, make: Any) -> None:

@@ -13,29 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from endpoints import PACKET, Ours, Page, Process, Sender, Stock, Took
+from endpoints import PACKET, Ours, Page, Process, Sender, Stock
 from harness import Report, arguments, median, percentile, progress, show_measured
-from lossylink import SAFE, LossyLink, Pattern
+from lossycall import BACK, TAIL, Outcome, call
+from lossylink import SAFE, Pattern
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.browser
-
-from peer.rtc.freezes import Freezes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RECEIVERS: dict[str, Any] = {"ours": Ours, "aiortc": Stock, "Chromium": None}
+FROZEN = "totalFreezesDuration"
 AT_ONCE = 2
 """Cases that are run at a time, on one machine with two cores."""
-TAIL = 1.0
-"""Seconds at the end that do not count: what is on its way then would come in time."""
-BACK = 2.0
-"""Seconds after an outage in which the latency has to be what it was."""
 BURST = 5
 """Packets."""
 QUICK = [
@@ -49,69 +43,6 @@ FULL = [
 ]
 OUTAGES = [(0.02, 0.1), (0.02, 0.5), (0.1, 0.3), (0.1, 2.0)]
 """Round-trip time and how long nothing passes, seconds."""
-
-
-@dataclass
-class Outcome:
-    """One call, as the link and the receiver saw it."""
-
-    pattern: Pattern
-    rtt: float
-    link: LossyLink
-    took: Took
-    said: list[dict[str, Any]]
-    """What the receiver said: after SAFE, before an outage, BACK after it, at the end."""
-    kept: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)
-    """By kind: when each frame went into the link, when it was handed on. Only what counts."""
-
-    def __post_init__(self) -> None:
-        for kind, passed in self.link.passed.items():
-            base = passed.beginning if self.took.zero_based else 0
-            handed: dict[int, float] = {}
-            for timestamp, at in self.took.frames[kind]:
-                handed.setdefault((timestamp + base) & 0xFFFFFFFF, at)
-            sent = sorted(passed.frames.items(), key=lambda item: item[1])
-            first, last = sent[0][1] + SAFE, sent[-1][1] - TAIL
-            self.kept[kind] = [(at, handed.get(timestamp)) for timestamp, at in sent if first <= at <= last]
-
-    def delivered(self, kind: str) -> float:
-        """The share of the frames that came out."""
-        kept = self.kept[kind]
-        return sum(handed is not None for _, handed in kept) / len(kept)
-
-    def latencies(self, kind: str, start: float = 0.0, stop: float = float("inf")) -> list[float]:
-        """Seconds in the receiver, of the frames that were sent in that stretch of the call."""
-        first = min(self.link.passed[kind].frames.values())
-        return [
-            handed - at - self.rtt / 2
-            for at, handed in self.kept[kind]
-            if handed is not None and start <= at - first < stop
-        ]
-
-    def gaps(self) -> tuple[float, int, float]:
-        """Of the video: the longest time between two pictures, freezes as webrtc-stats has them, seconds of those."""
-        freezes, longest, before = Freezes(), 0.0, None
-        for at in sorted(handed for _, handed in self.kept["video"] if handed is not None):
-            freezes.frame(at)
-            longest = max(longest, at - before if before is not None else 0.0)
-            before = at
-        return longest, freezes.freezes, freezes.frozen
-
-
-async def call(case: tuple[float, Pattern], sender: Any, receiver: Any, name: str, seconds: float) -> Outcome:
-    rtt, pattern = case
-    link = LossyLink(pattern, rtt)
-    answer = await receiver.take(name, await link.offered(await sender.offer(name)))
-    began = time.monotonic()
-    await sender.answered(name, link.answered(answer))
-    said = []
-    for moment in (SAFE, *(edge for start, stop in pattern.outages for edge in (start, stop + BACK)), seconds):
-        await asyncio.sleep(began + moment - time.monotonic())
-        said.append(await receiver.said(name))
-    took = await receiver.end(name)
-    await sender.end(name)
-    link.close()
-    return Outcome(pattern, rtt, link, took, said)
 
 
 async def compare(
@@ -133,12 +64,25 @@ async def compare(
     return [(rtt, pattern, outcomes) for (rtt, pattern), outcomes in zip(cases, found, strict=True)]
 
 
+def pictures(outcome: Outcome, name: str) -> tuple[float, float, int, float]:
+    """The share that came, the longest gap, freezes and their seconds; but for the gap Chromium's are its own counts.
+
+    The page gets to see fewer pictures than were decoded when the machine is busy.
+    """
+    longest, freezes, frozen = outcome.gaps()
+    if name != "Chromium":
+        return outcome.delivered("video"), longest, freezes, frozen
+    (start, before), (stop, after) = ((at, said["video"]) for at, said in (outcome.said[0], outcome.said[-1]))
+    came, freezes, frozen = (after[each] - before[each] for each in ("framesDecoded", "freezeCount", FROZEN))
+    return min(came / outcome.sent("video", start, stop), 1.0), longest, freezes, frozen
+
+
 def sound(outcome: Outcome, name: str) -> tuple[float, float, float | None]:
     """Delivered share, median and longest delay in the receiver in ms; Chromium tells a mean, of what it plays."""
     if name != "Chromium":
         found = [1000 * each for each in outcome.latencies("audio")] or [float("nan")]
         return outcome.delivered("audio"), median(found), max(found)
-    before, after = outcome.said[0]["audio"], outcome.said[-1]["audio"]
+    before, after = (said["audio"] for _, said in (outcome.said[0], outcome.said[-1]))
     share = _between(before, after, "concealedSamples", "totalSamplesReceived")
     delay = _between(before, after, "jitterBufferDelay", "jitterBufferEmittedCount")
     return 1 - share, 1000 * delay, None
@@ -158,11 +102,11 @@ receiver, median, 99th percentile, most; of Chromium's sound what it says itself
     for rtt, pattern, outcomes in found:
         case = f"{rtt * 1000:.0f} ms, {pattern}"
         for name, outcome in outcomes.items():
-            longest, freezes, frozen = outcome.gaps()
+            share, *still = pictures(outcome, name)
             video = [1000 * each for each in outcome.latencies("video")] or [float("nan")]
             heard, typical, most = sound(outcome, name)
-            pictures = (100 * outcome.delivered("video"), longest, freezes, frozen)
-            report.add(case, name, *pictures, median(video), percentile(video, 0.99), 100 * heard, typical, most)
+            times = (median(video), percentile(video, 0.99))
+            report.add(case, name, 100 * share, *still, *times, 100 * heard, typical, most)
             case = ""
     return report
 
@@ -187,7 +131,7 @@ def recovery(outcome: Outcome, kind: str, name: str) -> tuple[float, float, floa
     """Milliseconds in the receiver before an outage and from BACK after it on, seconds after which it was as before."""
     ((start, stop),) = outcome.pattern.outages
     if kind == "audio" and name == "Chromium":
-        first, before, after, end = (each["audio"] for each in outcome.said)
+        first, before, after, end = (said["audio"] for _, said in outcome.said)
         keys = ("jitterBufferDelay", "jitterBufferEmittedCount")
         return 1000 * _between(first, before, *keys), 1000 * _between(after, end, *keys), None
     usual = outcome.latencies(kind, SAFE, start - 0.5)

@@ -7,10 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peer.rtc.clock import ParticipantClock
 from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
 from peer.rtc.jitter import JitterBuffer
+from peer.rtc.packet import RtpPacket
 from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, TRANSPORT_WIDE_ID, VP8, VP8_RTX, opus, packet, pictures
 
 if TYPE_CHECKING:
@@ -334,3 +337,34 @@ async def test_after_the_end_nothing_happens(video: Receiving) -> None:
     assert vars(video.stream)["_keyframe_timer"] is None and video.out.plis == []
     assert vars(video.stream)["_timer"] is None and vars(video.stream)["_report_timer"] is None
     assert vars(video.clock)["_tracks"] == {}
+
+
+HOSTILE = st.tuples(
+    st.binary(min_size=11, max_size=40),
+    st.sampled_from([VP8.payload_type, VP8_RTX.payload_type, H264.payload_type, OPUS.payload_type, 0, 63]),
+    st.integers(0, 20) | st.integers(0, 0xFFFF),
+    st.integers(0, 3) | st.integers(0, 0xFFFFFFFF),
+    st.binary(max_size=20) | st.sampled_from(PICTURES).map(lambda data: b"\0\1" + data),
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(HOSTILE, max_size=60), st.sampled_from(["audio", "video"]))
+async def test_whatever_comes_nothing_is_raised_and_little_kept(
+    packets: list[tuple[bytes, int, int, int, bytes]], kind: Kind
+) -> None:
+    one = Receiving(kind)
+    one.stream.configure(ReceiveParameters([VP8, VP8_RTX, H264, OPUS], abs_send_time=SEND_TIME_ID))
+    for head, payload_type, sequence, ssrc, payload in packets:
+        numbers = sequence.to_bytes(2, "big") + head[:4] + ssrc.to_bytes(4, "big")
+        extensions = b"\xbe\xde\0\1" + head[5:9]
+        data = bytes([0x90 | head[9] & 0x20, head[10] & 0x80 | payload_type]) + numbers + extensions + payload
+        try:
+            received = RtpPacket(data)
+        except ValueError:  # padding that is longer than the packet
+            continue
+        one.stream.rtp(received, time.monotonic())
+        one.stream.sender_report(ssrc, int.from_bytes(head[:8], "big"), sequence, time.monotonic())
+    assert len(one.stream.sources()) <= MAX_SSRCS
+    assert one.stream.counts().packets <= len(packets)
+    one.stream.close()

@@ -147,7 +147,7 @@ HOSTILE = st.tuples(
 
 
 @settings(max_examples=60)
-@given(st.sampled_from(["VP8", "H264", "opus"]), st.booleans(), st.lists(HOSTILE, max_size=60))
+@given(st.sampled_from(["VP8", "H264", "VP9", "AV1", "opus", "G722"]), st.booleans(), st.lists(HOSTILE, max_size=60))
 def test_whatever_comes_order_and_bounds_hold(
     name: str, flag: bool, packets: list[tuple[int, int, bytes, float, bool]]
 ) -> None:

@@ -7,8 +7,16 @@ import struct
 from typing import Any
 
 import pytest
-from aiortc.rtp import RtcpByePacket, RtcpPsfbPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpRtpfbPacket, pack_remb_fci
-from hypothesis import given
+from aiortc.rtp import (
+    RtcpByePacket,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    pack_remb_fci,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peer.rtc.rtcp import media_sources
@@ -35,6 +43,31 @@ FIR = bytes([0, 0, 0, 7, 1, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0])
 )
 def test_what_it_is_about(packet: Any, ssrcs: list[int]) -> None:
     assert media_sources(packet) == ssrcs
+
+
+RTCP = st.builds(
+    lambda head, kind, words, remb: (
+        bytes([0x80 | head, kind]) + words.to_bytes(2, "big") + (b"\0" * 8 + b"REMB" if remb else b"")
+    ),
+    st.integers(0, 63),
+    st.sampled_from([192, 200, 201, 202, 203, 204, 205, 206, 207]),
+    st.integers(0, 12),
+    st.booleans(),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(RTCP, st.binary(max_size=48)), min_size=1, max_size=3), st.binary(max_size=20))
+def test_hostile_bytes_raise_nothing_but_value_error_and_struct_error(
+    parts: list[tuple[bytes, bytes]], rest: bytes
+) -> None:
+    """What is known of aiortc's parser, and enough for those who take what it gave."""
+    whole = [head + body[: len(body) // 4 * 4] for head, body in parts]
+    exact = [data[:2] + (len(data) // 4 - 1).to_bytes(2, "big") + data[4:] for data in whole]
+    for data in (b"".join(whole) + rest, b"".join(exact), b"".join(exact) + rest):
+        with contextlib.suppress(ValueError, struct.error):
+            for packet in RtcpPacket.parse(data):
+                media_sources(packet)
 
 
 @given(st.integers(0, 31), st.binary(max_size=40))
