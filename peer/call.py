@@ -16,7 +16,7 @@ from peer.lifetime import CallLife
 from peer.taker import Broadcast, Taker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from os import PathLike
     from types import TracebackType
 
@@ -111,6 +111,10 @@ class Call(CallLife):
     def messages(self) -> Taker[str]:
         """The text messages that come over the data channel."""
         return self._messages.take()
+
+    def prefer(self, video_codecs: Sequence[str]) -> None:
+        """Ask for these of video, most wanted first, if we only listen; to be said before it is dialled or answered."""
+        self._connection.video_codecs = tuple(video_codecs)
 
     async def stats(self) -> ConnectionStats:
         """Statistics of the connection, with W3C names."""

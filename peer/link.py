@@ -25,12 +25,12 @@ from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
 from peer.rtc.textchannel import TextChannel
+from peer.rtc.transceiver import RtpReceiver, RtpTransceiver
 from signaling.messages import IceCandidate, SessionDescription
 
 if TYPE_CHECKING:
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.textaccount import TextAccount
-    from peer.rtc.transceiver import RtpTransceiver
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Link:
         self.sound = OutboundSound()
         self.silent: bool = before.silent if before else False
         """Whether no media is sent: our offers and answers say `recvonly`."""
+        self.video_codecs: tuple[str, ...] = before.video_codecs if before else ()
+        """By name, what a silent one wants, most wanted first; empty: whatever the other side wants."""
         self.recording: bool = before.recording if before else False
         """Whether our descriptions say that we record (RFC 7866)."""
         self.state = "new"
@@ -102,6 +104,7 @@ class Link:
         if self.silent:
             for kind in ("audio", "video"):
                 self._pc.addTransceiver(kind, direction="recvonly")
+            self._prefer()
         else:
             self._pc.addTrack(self.sound)
             self._pc.addTrack(self.pictures)
@@ -134,6 +137,7 @@ class Link:
             await self._pc.setRemoteDescription(RTCSessionDescription(description.sdp, kind))
             if kind == "offer":
                 self._attach()
+                self._prefer()
                 await self._pc.setLocalDescription()
         except InvalidStateError as error:
             raise BadDescription(f"the other side's {kind} cannot be used now: {error}; call again") from error
@@ -292,6 +296,17 @@ class Link:
         for track in (self.sound, self.pictures):
             if self._sending(track) is None and any(_free(each, track.kind) for each in self._pc.getTransceivers()):
                 self._pc.addTrack(track)
+
+    def _prefer(self) -> None:
+        """Where we send nothing, what comes may be chosen for the sake of whoever takes it."""
+        capabilities = RtpReceiver.getCapabilities("video")
+        if not self.silent or not self.video_codecs or capabilities is None:
+            return
+        names = [f"video/{name}" for name in self.video_codecs]
+        wanted = sorted(capabilities.codecs, key=lambda each: [*names, each.mimeType].index(each.mimeType))
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.kind == "video" and not transceiver.stopped:
+                transceiver.setCodecPreferences(wanted)
 
     def _sending(self, track: OutboundPictures | OutboundSound) -> RtpTransceiver | None:
         return next((t for t in self._pc.getTransceivers() if t.sender.track is track and not t.stopped), None)

@@ -28,9 +28,10 @@ class Recorders:
                 call.announce_recording()
 
     def made(self, call: Call) -> None:
-        """There is a call to be: its first description says whether it will be recorded."""
-        if self._for(call.name):
+        """There is a call to be: its first description says whether it will be recorded, and as what."""
+        for recorder in self._for(call.name):
             call.announce_recording()
+            call.prefer(recorder.video_codecs)
 
     def begun(self, call: Call) -> None:
         """Its media can flow."""

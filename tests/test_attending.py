@@ -104,6 +104,16 @@ async def test_who_is_there_and_who_comes_is_called_and_recorded(tmp_path: Path)
         assert [file.whole for file in recorder.files] == [True, True] and recorder.errors == []
 
 
+async def test_the_format_decides_what_is_asked_for(tmp_path: Path) -> None:
+    async with rooms("alice", "recorder", video=SMALL, audio="test") as (alice, recording):
+        recorder = recording.record(tmp_path, format="mp4")
+        await answered(alice)
+        await written(recorder)
+        await soon(recorder.close())
+        (file,) = recorder.files
+        assert (file.path.suffix, file.video_codec) == (".mp4", "H264")
+
+
 async def test_who_calls_is_answered_silently_and_recorded(tmp_path: Path) -> None:
     async with rooms("alice", "recorder", video=SMALL, audio="test") as (alice, recording):
         recorder = recording.record(tmp_path)

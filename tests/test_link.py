@@ -82,6 +82,18 @@ async def test_a_silent_end_receives_and_sends_nothing(*, calling: bool) -> None
         assert await speaker.watcher.heard("text") == "I only listen"
 
 
+@pytest.mark.parametrize("calling", [True, False])
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_a_silent_end_gets_the_codec_that_it_prefers(*, codec: str, calling: bool) -> None:
+    async with two_ends() as (listener, speaker):
+        listener.connection.silent = True
+        listener.connection.video_codecs = (codec, "VP9")
+        speaker.send_pictures()
+        caller, callee = (listener, speaker) if calling else (speaker, listener)
+        await caller.connection.take(await callee.answer(await caller.offer()))
+        assert (await keyframe(listener.track("video"))).codec.name == codec
+
+
 async def test_a_silent_end_that_begins_to_show_something_offers_it() -> None:
     async with two_ends() as (listener, speaker):
         listener.connection.silent = True

@@ -32,6 +32,12 @@ _AUDIO: Final[dict[str, tuple[Format, ...]]] = {
     "G722": ("mkv",),
 }
 """RTP name of each codec that can be recorded, and the containers that hold it."""
+PREFERRED: Final[dict[Format, tuple[str, ...]]] = {
+    "mkv": (),
+    "webm": ("VP8", "VP9", "AV1"),
+    "mp4": ("H264", "VP9", "AV1"),
+}
+"""Video to ask a sender for, most wanted first, where a container does not hold all that it may send."""
 _PRIVATE: Final[dict[str, Callable[[bytes], bytes | None]]] = {
     "H264": avc.decoder_configuration,
     "VP9": vp9.decoder_configuration,

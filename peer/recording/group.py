@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from peer.recording.disk import prepare
+from peer.recording.formats import PREFERRED
 from peer.recording.recorder import ParticipantRecorder
 from peer.recording.thread import WritingThread
 from peer.recording.wallclock import WallClock
@@ -55,6 +56,11 @@ class Recorder:
         self._closing: asyncio.Task[None] | None = None
         self.closing: Final = asyncio.Event()
         """Set once `close()` has been called."""
+
+    @property
+    def video_codecs(self) -> tuple[str, ...]:
+        """What the files can hold of what a sender may send, most wanted first; empty where they hold everything."""
+        return PREFERRED[self._options.format] if self._options is not None else ()
 
     @property
     def files(self) -> list[RecordedFile]:
