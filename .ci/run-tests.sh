@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs pytest with the given arguments, or every test: first, on all cores, what needs neither a browser nor networks of
-# its own, then the rest one after the other. "No test was collected" (pytest's exit code 5) is a failure with a reason.
+# its own; then what needs a browser, some at a time, as it mostly waits; at last what measures in networks of its own, and
+# wants the machine for itself. "No test was collected" (pytest's exit code 5) is a failure with a reason.
 set -u
 
 # Compiled once, the tests start several seconds sooner.
@@ -21,5 +22,6 @@ if [ "$#" -gt 0 ]; then
 fi
 status=0
 run -m "not browser and not network and not slow" -n auto --dist worksteal || status=$?
-run -m "browser or network or slow" || status=$?
+run -m "(browser or slow) and not network" -n 3 --dist worksteal || status=$?
+run -m "network" || status=$?
 exit "$status"

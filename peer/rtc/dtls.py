@@ -103,10 +103,7 @@ class DtlsTransport(RTCDtlsTransport):
             await self._send_data(self._unsent.popleft())
 
     def renew(self, fingerprints: Sequence[tuple[str, str]], role: str) -> Coroutine[Any, Any, None]:
-        """Make another association in the place of this one, whose end does not count from the call on.
-
-        Streams and data channels go on over it.
-        """
+        """Make another association in the place of this one, whose end no longer counts; streams and channels go on."""
         self._superseded, self._task = self._task, None
         return self._begin_again(fingerprints, role)
 
@@ -120,10 +117,12 @@ class DtlsTransport(RTCDtlsTransport):
         await self.handshake(fingerprints, role)
 
     def _set_state(self, state: State) -> None:
+        super()._set_state(State.NEW if state == State.CLOSED and self.another_follows() else state)
+
+    def another_follows(self) -> bool:
+        """Whether the end that an association comes to now is only its own: another takes its place."""
         superseded = self._superseded is not None and self._superseded is asyncio.current_task()
-        if state == State.CLOSED and (superseded or (self.pipe.open and self.on_end())):
-            state = State.NEW
-        super()._set_state(state)
+        return superseded or (self.pipe.open and self.on_end())
 
     def abandon(self) -> None:
         """The path is gone: whoever waits for a packet learns it."""
@@ -338,14 +337,14 @@ class SctpTransport(RTCSctpTransport):
     async def _handle_data(self, data: bytes) -> None:
         try:
             await super()._handle_data(data)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             raise
         except Exception:  # it would end the whole connection, not only this packet
             logger.debug("a packet of the data channels cannot be used", exc_info=True)
 
     async def _receive_chunk(self, chunk: Any) -> None:
         transport = self.transport
-        if isinstance(chunk, AbortChunk) and isinstance(transport, DtlsTransport) and transport.on_end():
+        if isinstance(chunk, AbortChunk) and isinstance(transport, DtlsTransport) and transport.another_follows():
             return
         established = self._association_state == self.State.ESTABLISHED
         if established and isinstance(chunk, InitChunk) and chunk.initiate_tag != self._remote_verification_tag:

@@ -336,7 +336,13 @@ class Meeting:
 
     async def messages(self) -> None:
         """Messages go through in both directions, and nobody noticed anything wrong."""
-        self.ours.channel.send("ping")
+        channel = self.ours.channel
+        opened = asyncio.Event()
+        channel.once("open", opened.set)
+        if channel.readyState != "open":  # media may be there before it
+            async with asyncio.timeout(WAIT):
+                await opened.wait()
+        channel.send("ping")
         await self.browser.wait_for("texts.includes('ping')", WAIT)
         await self.browser.evaluate("(texts.length = 0, channel.send('pong'), true)")
         async with asyncio.timeout(WAIT):

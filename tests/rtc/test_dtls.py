@@ -729,6 +729,19 @@ async def test_the_end_that_is_not_one_keeps_the_channels(channels: Any) -> None
     assert asked and second.state == "connected"
 
 
+async def test_an_abort_that_comes_as_another_association_begins(channels: Any) -> None:
+    """A browser whose bundle moved ends SCTP too, and that may be read when the new association was asked for."""
+    first, second, _, _ = channels
+    ended = vars(second.transport)["_task"]
+    work = second.transport.renew(fingerprints(1), "client")
+    await first._abort()
+    await passed(first)
+    assert second.state == "connected" and not ended.done()
+    work.close()
+    ended.cancel()
+    await asyncio.wait([ended])
+
+
 def test_rtcp_that_aiortc_reads_is_what_aiortc_writes() -> None:
     """The builders of this file, against its parser: a mistake in them would make every test above empty."""
     for data in (nack(5, [1]), fir(5), bye(), sender_report(5, 6)):
