@@ -27,11 +27,11 @@ SETTLE = 3.0
 COLUMNS = {
     "calls": "d",
     "recorder": "",
-    "CPU per call": ".2%",
+    "CPU": ".2%",
     "x Janus": ".2f",
-    "us per packet": ".0f",
+    "us/packet": ".0f",
     "RSS": ".0f",
-    "MB per added call": ".1f",
+    "MB/call": ".1f",
     "lag p99, ms": ".1f",
     "pictures": ".1%",
 }
