@@ -48,7 +48,8 @@ class Bandwidth:
         self._estimator = BandwidthEstimator()
         self._numbered: list[tuple[int, float]] = []
         self._timed: list[Arrival] = []
-        self._heard: dict[int, float] = {}
+        self._heard: dict[int, None] = {}
+        """Streams, the one that was heard last at the end."""
         self._told = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,7 +64,10 @@ class Bandwidth:
     def timed(self, sent: int, size: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that says when it was `sent` (abs-send-time); `out` tells its sender an estimate when due."""
         self._timed.append(Arrival(sent, now, size))
-        self._heard[ssrc] = now
+        self._heard.pop(ssrc, None)
+        self._heard[ssrc] = None
+        if len(self._heard) > MAX_SSRCS:
+            del self._heard[next(iter(self._heard))]
         if self._timer is None:
             self._begin(out, ssrc)
         elif len(self._timed) > MAX_NOTED:
@@ -86,11 +90,9 @@ class Bandwidth:
 
     def _estimate(self, timed: list[Arrival], out: Feedback, now: float) -> None:
         estimate = self._estimator.update(timed, now)
-        while len(self._heard) > MAX_SSRCS:
-            del self._heard[min(self._heard, key=self._heard.__getitem__)]
         if estimate is not None and (now - self._told >= REMB_INTERVAL or self._estimator.usage == "over"):
             self._told = now
-            out.remb(estimate, list(self._heard))
+            out.remb(estimate, sorted(self._heard))
 
 
 class Feedback:

@@ -105,10 +105,7 @@ class DatagramTransport:
                 return media
             self._errors = 0
             media += buffer[0] > _DTLS
-            try:
-                deliver(bytes(view[:size]), address)
-            except Exception:
-                logger.exception("a datagram could not be taken")
+            deliver(bytes(view[:size]), address)
             if self._closed:
                 return media
         return media
@@ -167,13 +164,20 @@ class _Reader:
             raise
 
     def add(self, sock: socket.socket, transport: DatagramTransport) -> None:
+        try:
+            self._epoll.register(sock.fileno(), select.EPOLLIN)
+        except BaseException:
+            self._close_if_idle()
+            raise
         self._transports[sock.fileno()] = transport
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def remove(self, sock: socket.socket) -> None:
-        """Closes with its last socket."""
         del self._transports[sock.fileno()]
         self._epoll.unregister(sock.fileno())
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        """It closes with its last socket."""
         if self._transports:
             return
         if _readers.get(self.loop) is self:
@@ -209,8 +213,12 @@ class _Reader:
         media = 0
         for descriptor, _ in self._epoll.poll(0):
             transport = self._transports.get(descriptor)
-            if transport is not None:  # reading another may have closed it
+            if transport is None:  # reading another closed it
+                continue
+            try:
                 media += transport.read(self._buffer, self._view)
+            except Exception:  # it would end the reading of all sockets; what is left in this one is read next time
+                logger.exception("a datagram could not be taken")
         return media
 
 

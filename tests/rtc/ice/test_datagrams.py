@@ -271,3 +271,16 @@ async def test_without_epoll_the_loop_reads(monkeypatch: pytest.MonkeyPatch) -> 
         await receiver.until(lambda: receiver.came == [b"1"])
     receiver.transport.abort()
     await receiver.lost
+
+
+async def test_a_socket_that_cannot_be_watched_leaves_nothing_behind() -> None:
+    closed = bound()
+    closed.close()
+    with pytest.raises(ValueError, match="negative"):
+        await open_datagrams(closed, Receiver())
+    assert asyncio.get_running_loop() not in datagrams._readers
+    receiver, address = await opened()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"1", address)
+        await receiver.until(lambda: receiver.came == [b"1"])
+    receiver.transport.abort()
