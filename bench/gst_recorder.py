@@ -54,7 +54,8 @@ class Call:
         return str(self._bin.get_property("local-description").sdp.as_text())
 
     def close(self) -> None:
-        self._pipeline.send_event(self._gst.Event.new_eos())
+        for pad in self._mux.sinkpads:  # webrtcbin passes no end of stream on
+            pad.send_event(self._gst.Event.new_eos())
         kinds = self._gst.MessageType.EOS | self._gst.MessageType.ERROR
         self._pipeline.get_bus().timed_pop_filtered(2 * self._gst.SECOND, kinds)
         self._pipeline.set_state(self._gst.State.NULL)

@@ -71,7 +71,7 @@ async def measure(name: str, clip: Clip, calls: int, seconds: float) -> tuple[fl
             spent = cpu_seconds(recording.pid) - cpu
             packets = await sender.ask("packets") - packets
             memory, lag = resident_bytes(recording.pid), p99(await recording.lag())
-            sent = sum(await sender.ask("pictures"))
+            sent = await sender.ask("end")
             files = await recording.close()
         finally:
             await sender.close()

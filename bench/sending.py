@@ -85,8 +85,11 @@ class Encoded(MediaStreamTrack):
         self._packets, self._interval, self._clock = packets, interval, clock
         self._start: float | None = None
         self.sent = 0
+        self.ended = False
 
     async def recv(self) -> Any:
+        if self.ended:
+            await asyncio.Event().wait()
         self._start = self._start or time.monotonic()
         await asyncio.sleep(max(0.0, self._start + self.sent * self._interval - time.monotonic()))
         packet = av.Packet(self._packets[self.sent % len(self._packets)])
@@ -128,10 +131,12 @@ class Calls:
         reports = [await sender.getStats() for pc in self._connections for sender in pc.getSenders()]
         return sum(each.packetsSent for report in reports for each in report.values() if each.type == "outbound-rtp")
 
-    @property
-    def pictures(self) -> list[int]:
-        """Sent so far, of each call."""
-        return [each.sent for each in self._pictures]
+    async def end(self) -> int:
+        """Send no more pictures; returns how many were sent, over all calls."""
+        for each in self._pictures:
+            each.ended = True
+        await asyncio.sleep(2 / FPS)  # the last of them may be under way
+        return sum(each.sent for each in self._pictures)
 
     async def close(self) -> None:
         await asyncio.gather(*(pc.close() for pc in self._connections))
@@ -145,7 +150,6 @@ def run(pipe: Connection, clip: Clip) -> None:
 async def _serve(pipe: Connection, calls: Calls) -> None:
     while True:
         name, *values = await asyncio.to_thread(pipe.recv)
-        answer = calls.pictures if name == "pictures" else await getattr(calls, name)(*values)
-        pipe.send(answer)
+        pipe.send(await getattr(calls, name)(*values))
         if name == "close":
             return
