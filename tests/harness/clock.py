@@ -7,10 +7,13 @@ deadline of 30 s passes in milliseconds there, in the right order, and `loop.tim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
+import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -27,19 +30,63 @@ class Stuck(RuntimeError):
     """Nothing is ready, no timer is set and no thread is at work: the test would wait for ever."""
 
 
-class _Waiting:
-    """How long the kernel has kept this thread waiting for a processor: a busy machine is not a blocked loop."""
+class Scheduled(NamedTuple):
+    """Seconds that a thread has run, and that the kernel kept it waiting for a processor, since it began."""
+
+    running: float = 0.0
+    waiting: float = 0.0
+
+    @classmethod
+    def parse(cls, schedstat: bytes) -> Scheduled:
+        running, waiting, _ = schedstat.split()
+        return cls(int(running) / 1e9, int(waiting) / 1e9)
+
+
+def blocked_for(elapsed: float, own: Scheduled, others: float) -> float:
+    """Seconds that a turn blocked its loop, of those that it took; a busy machine is not a blocked loop.
+
+    What its thread ran counts in any case. Otherwise it slept: in a blocking call, which counts; or for want of the
+    interpreter's lock, which may belong to one of the `others` that waits for a processor, as long as that did.
+    """
+    return max(own.running, elapsed - own.waiting - others)
+
+
+class _Scheduler:
+    """What the kernel tells of the threads of this process, where it does: of this one at once, of the others late."""
+
+    REFRESH = 0.1
+    """Seconds for which what the others had waited is remembered: asking for it takes a while."""
 
     def __init__(self) -> None:
         try:
             self._descriptor: int | None = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         except OSError:  # not Linux, or a kernel without scheduler statistics
             self._descriptor = None
+        self._others: dict[str, float] = {}
+        self._looked = -self.REFRESH
 
-    def seconds(self) -> float:
+    def own(self) -> Scheduled:
+        return Scheduled() if self._descriptor is None else Scheduled.parse(os.pread(self._descriptor, 96, 0))
+
+    def look(self, now: float) -> None:
+        """Remember what the other threads have waited until now."""
+        if self._descriptor is not None and now - self._looked >= self.REFRESH:
+            self._others, self._looked = self._look(), now
+
+    def others_since(self) -> float:
+        """How long they have waited since, together."""
         if self._descriptor is None:
             return 0.0
-        return int(os.pread(self._descriptor, 96, 0).split()[1]) / 1e9
+        return sum(waiting - self._others.get(thread, 0.0) for thread, waiting in self._look().items())
+
+    @staticmethod
+    def _look() -> dict[str, float]:
+        found = {}
+        for thread in os.listdir("/proc/self/task"):
+            if int(thread) != threading.get_native_id():
+                with contextlib.suppress(OSError):  # it ended
+                    found[thread] = Scheduled.parse(Path(f"/proc/self/task/{thread}/schedstat").read_bytes()).waiting
+        return found
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -53,13 +100,15 @@ class WatchfulSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.blocked: list[float] = []
-        self._waiting = _Waiting()
-        self._began: tuple[float, float] | None = None
+        self._scheduler = _Scheduler()
+        self._began: tuple[float, Scheduled] | None = None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.end_turn()
         ready = self.poll(timeout)
-        self._began = (time.perf_counter(), self._waiting.seconds())
+        now = time.perf_counter()
+        self._scheduler.look(now)
+        self._began = (now, self._scheduler.own())
         return ready
 
     def poll(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -70,16 +119,18 @@ class WatchfulSelector(selectors.DefaultSelector):
         """Judges the turn that ends here, if one is under way."""
         if self._began is None:
             return
-        began, waiting = self._began
+        began, before = self._began
         self._began = None
-        seconds = time.perf_counter() - began
-        if seconds > BLOCKED_LIMIT:
-            seconds -= self._waiting.seconds() - waiting
+        elapsed = time.perf_counter() - began
+        if elapsed > BLOCKED_LIMIT:
+            after = self._scheduler.own()
+            own = Scheduled(after.running - before.running, after.waiting - before.waiting)
+            seconds = blocked_for(elapsed, own, self._scheduler.others_since())
             if seconds > BLOCKED_LIMIT:
                 self.blocked.append(seconds)
 
     def close(self) -> None:
-        self._waiting.close()
+        self._scheduler.close()
         super().close()
 
 
