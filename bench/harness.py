@@ -85,6 +85,8 @@ class Report:
     columns: dict[str, str]
     """Column -> format of its values, as of `format()`; "" for text."""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What all rows together say."""
 
     def add(self, *values: Any) -> None:
         self.rows.append(dict(zip(self.columns, values, strict=True)))
@@ -107,12 +109,14 @@ def _written(value: Any, style: str) -> str:
 def show(reports: Sequence[Report], *, as_json: bool) -> None:
     """Prints what was measured."""
     if as_json:
-        print(json.dumps([{"title": report.title, "rows": report.rows} for report in reports], indent=1))
+        print(json.dumps([{"title": each.title, "rows": each.rows, "notes": each.notes} for each in reports], indent=1))
         return
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     for report in reports:
         console.print(report.title)
         console.print(report.table())
+        for note in report.notes:
+            console.print(note)
 
 
 def show_measured(measuring: Coroutine[Any, Any, Sequence[Report]], *, as_json: bool) -> None:

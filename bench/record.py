@@ -65,12 +65,11 @@ async def measure(name: str, clip: Clip, calls: int, seconds: float) -> tuple[fl
                 answer = await recording.answer(number, await sender.ask("offer"))
                 await sender.ask("answered", number, answer)
             await asyncio.sleep(SETTLE)
-            await recording.lag()
             packets, cpu = await sender.ask("packets"), cpu_seconds(recording.pid)
             await asyncio.sleep(seconds)
             spent = cpu_seconds(recording.pid) - cpu
             packets = await sender.ask("packets") - packets
-            memory, lag = resident_bytes(recording.pid), p99(await recording.lag())
+            memory, lag = resident_bytes(recording.pid), p99(await recording.lag(seconds))
             sent = await sender.ask("end")
             files = await recording.close()
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import multiprocessing
 import os
@@ -21,9 +20,12 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRecorder
 from harness import NotHere, percentile
 
+from peer import recording
 from peer.link import Link, Observer, Options
 from peer.mainloop import run as run_to_end
+from peer.recordall import MAX_PAUSE
 from peer.recording.group import Recorder
+from peer.rtc.ice.servers import IceSettings
 from signaling.messages import SessionDescription
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ class Recording(Protocol):
     async def answer(self, number: int, offer: str) -> str:
         """Take call `number`."""
 
-    async def lag(self) -> list[float]:
-        """Seconds by which the event loop was late since this was asked last; empty where there is none."""
+    async def lag(self, seconds: float) -> list[float]:
+        """Seconds by which the event loop is late, measured for so long; empty where there is none.
+
+        Looking costs something, so it is not done while the CPU is measured.
+        """
 
     async def close(self) -> list[Path]:
         """End the calls; the files that were written, with pictures."""
@@ -52,16 +57,18 @@ class Recording(Protocol):
 
 
 class Ours:
-    """Our connection and recorder."""
+    """Our connection and recorder, as `peer record` has them."""
+
+    options = recording.Options()
 
     def __init__(self, folder: Path, suffix: str) -> None:
-        self._recorder = Recorder(folder)
+        self._recorder = Recorder(folder, options=self.options)
         self._calls: list[tuple[Link, Any]] = []
 
     async def answer(self, number: int, offer: str) -> str:
         participant = self._recorder.participant(f"call{number}", expect=("audio", "video"))
-        link = Link(Options(), _Adds(participant))
-        link.silent = True  # as `peer record` is
+        link = Link(Options(IceSettings(max_pause=MAX_PAUSE)), _Adds(participant))
+        link.silent = True
         self._calls.append((link, participant))
         await link.take(SessionDescription("offer", offer))
         return (await link.gathered()).sdp
@@ -118,26 +125,22 @@ def _run(pipe: Connection, kind: type[Ours | Stock], folder: Path, suffix: str) 
 
 async def _serve(pipe: Connection, kind: type[Ours | Stock], folder: Path, suffix: str) -> None:
     recorder = kind(folder, suffix)
-    lags: list[float] = []
-    watch = asyncio.create_task(_watch(lags))
     while True:
         name, *values = await asyncio.to_thread(pipe.recv)
         if name == "lag":
-            pipe.send(list(lags))
-            lags.clear()
-            gc.freeze()
+            pipe.send(await _lag(*values))
             continue
         pipe.send(await getattr(recorder, name)(*values))
         if name == "close":
             break
-    watch.cancel()
 
 
-async def _watch(lags: list[float]) -> None:
-    while True:
-        due = time.perf_counter() + LAG_EVERY
+async def _lag(seconds: float) -> list[float]:
+    lags, end = [], time.perf_counter() + seconds
+    while (now := time.perf_counter()) < end:
         await asyncio.sleep(LAG_EVERY)
-        lags.append(max(0.0, time.perf_counter() - due))
+        lags.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
+    return lags
 
 
 class PythonRecording:
@@ -153,8 +156,8 @@ class PythonRecording:
     async def answer(self, number: int, offer: str) -> str:
         return str(await self._ask("answer", number, offer))
 
-    async def lag(self) -> list[float]:
-        return list(await self._ask("lag"))
+    async def lag(self, seconds: float) -> list[float]:
+        return list(await self._ask("lag", seconds))
 
     async def close(self) -> list[Path]:
         files: list[Path] = await self._ask("close")
@@ -205,7 +208,7 @@ class JanusRecording:
             if "error" in event.get("plugindata", {}).get("data", {}):
                 raise RuntimeError(str(event))
 
-    async def lag(self) -> list[float]:
+    async def lag(self, seconds: float) -> list[float]:
         return []
 
     async def close(self) -> list[Path]:
@@ -291,7 +294,7 @@ class GstRecording:
     async def answer(self, number: int, offer: str) -> str:
         return str(await asyncio.to_thread(self._ask, {"number": number, "offer": offer}))
 
-    async def lag(self) -> list[float]:
+    async def lag(self, seconds: float) -> list[float]:
         return []
 
     async def close(self) -> list[Path]:

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
+
+
+class Takers(Generic[T]):
+    """Those of one stream, held weakly, in the order in which they came. Quick where there is none, as mostly."""
+
+    def __init__(self) -> None:
+        self._references: list[ref[Taker[T]]] = []
+
+    def add(self, taker: Taker[T]) -> None:
+        self._references.append(ref(taker, self._references.remove))
+
+    def discard(self, taker: Taker[T]) -> None:
+        self._references[:] = [each for each in self._references if each() is not taker]
+
+    def __bool__(self) -> bool:
+        return bool(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def __iter__(self) -> Iterator[Taker[T]]:
+        """As they are now: they may come and go meanwhile."""
+        return iter([taker for each in self._references if (taker := each()) is not None])
 
 
 class Taker(Generic[T]):
@@ -16,7 +42,7 @@ class Taker(Generic[T]):
     Whoever feeds it holds it weakly, so a loop that is left takes nothing more; `close()` says so at once.
     """
 
-    def __init__(self, size: int, registry: WeakSet[Taker[T]] | None = None) -> None:
+    def __init__(self, size: int, registry: Takers[T] | None = None) -> None:
         self._items: deque[T] = deque(maxlen=size)
         self._ready = asyncio.Event()
         self._over = False
@@ -64,7 +90,7 @@ class Broadcast(Generic[T]):
 
     def __init__(self, size: int = 1000) -> None:
         self._size = size
-        self._takers: WeakSet[Taker[T]] = WeakSet()
+        self._takers: Takers[T] = Takers()
         self._backlog: deque[T] = deque(maxlen=size)
         self._over = False
 
@@ -87,5 +113,5 @@ class Broadcast(Generic[T]):
     def end(self) -> None:
         """No more will come: every taker ends after what it has."""
         self._over = True
-        for taker in list(self._takers):
+        for taker in self._takers:
             taker.end()

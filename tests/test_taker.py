@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from weakref import WeakSet
 
 import pytest
 
-from peer.taker import Broadcast, Taker
+from peer.taker import Broadcast, Taker, Takers
 
 
 async def drained(taker: Taker[int]) -> list[int]:
@@ -64,7 +63,7 @@ async def test_the_end_wakes_whoever_waits() -> None:
 
 
 async def test_closing_forgets_what_waits_and_leaves() -> None:
-    registry: WeakSet[Taker[int]] = WeakSet()
+    registry: Takers[int] = Takers()
     taker = Taker(5, registry)
     assert taker in registry
     taker.put(1)
@@ -76,7 +75,7 @@ async def test_closing_forgets_what_waits_and_leaves() -> None:
 
 
 async def test_a_loop_that_is_left_takes_nothing_more() -> None:
-    registry: WeakSet[Taker[int]] = WeakSet()
+    registry: Takers[int] = Takers()
     taker = Taker(5, registry)
     taker.put(1)
     async for _ in taker:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from peer.doctor.nat import Behaviour
     from peer.doctor.stunprobe import Answer, StunProbe
     from peer.rtc.ice.bases import Address, Base
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.relay import Relay
     from peer.rtc.ice.servers import IceServerUrl, IceSettings
 
@@ -231,6 +232,10 @@ class _Heard:
 
     def stun_received(self, base: Base, data: bytes, address: Address) -> None:
         pass
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        for data, _, _ in datagrams:
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         arrived = self._tokens.get(data)

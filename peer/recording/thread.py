@@ -11,10 +11,18 @@ import threading
 import time
 from typing import Final, Protocol
 
-POLL: Final = 0.1
-"""Seconds between two looks at the queues."""
+from peer.rtc.ticks import tick_after
+
+AFTER_TICK: Final = 0.005
+"""Seconds after each common tick at which the thread looks at the queues: the loop has been at work then, and what it
+has queued is still in the processor's caches."""
 EXTRA: Final = 1.0
 """Seconds that all recordings which end together may take longer for what is not needed to play their files."""
+
+
+def to_next_look(now: float) -> float:
+    """Seconds for which the thread sleeps."""
+    return tick_after(now) + AFTER_TICK - now
 
 
 class Job(Protocol):
@@ -61,13 +69,15 @@ class WritingThread:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(POLL)
+            self._wake.wait(to_next_look(time.monotonic()))
             self._wake.clear()
             until = time.monotonic() + EXTRA
-            ended = [job for job in tuple(self._jobs) if not job.work(until)]
-            with self._lock:
-                for job in ended:
-                    self._jobs.remove(job)
-                if not self._jobs:
-                    self._running = False
+            for job in tuple(self._jobs):
+                if not job.work(until) and self._was_last(job):
                     return
+
+    def _was_last(self, job: Job) -> bool:
+        with self._lock:
+            self._jobs.remove(job)
+            self._running = bool(self._jobs)
+            return not self._jobs

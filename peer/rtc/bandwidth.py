@@ -8,7 +8,7 @@ the draft has a Kalman filter.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,19 +28,13 @@ HEADROOM: Final = 1.5
 FIRST: Final = 3.0
 """Seconds of arrivals before there is an estimate, unless the path is overused sooner."""
 
-_WRAP: Final = 64.0
-"""Seconds after which absolute send times begin anew: 24 bits, the upper 6 of them seconds."""
-
-
-class Arrival(NamedTuple):
-    """One packet."""
-
-    sent: int
-    """The header extension's absolute send time, 24 bits: seconds with 18 bits behind the point."""
-    at: float
-    """Seconds, on any one clock of ours."""
-    size: int
-    """Bytes, of RTP payload."""
+_SAME_TIME: Final = 1e-6
+"""Square milliseconds, in all: what rounding may leave of points that lie at one time."""
+_UNITS: Final = 1 << 18
+"""Of absolute send times in a second: they have 24 bits, the upper 6 of them seconds."""
+_MASK: Final = 0xFFFFFF
+_HALF: Final = 0x800000
+_BURST_UNITS: Final = int(BURST * _UNITS)
 
 
 class Trend:
@@ -102,16 +96,22 @@ class Trend:
 
 
 class BandwidthEstimator:
-    """Of one path: what came goes in, now and then, and an estimate comes out."""
+    """Of one path: what comes goes in, and now and then an estimate comes out."""
 
     def __init__(self) -> None:
         self.usage: Usage = "normal"
         self._trend = Trend()
+        self._overused = 0
+        """Of the trend, at the last estimate."""
         self._rates: deque[tuple[float, int]] = deque()
         self._bytes = 0
+        self._size = 0
+        """Bytes since the last estimate."""
         self._began: float | None = None
-        self._group: tuple[int, int, float] | None = None
-        """Send times of the first and the last packet of the present group, and when its last one came."""
+        self._first, self._last = 0, 0
+        """Send times of the first and the last packet of the present group ..."""
+        self._at: float | None = None
+        """... and when its last one came."""
         self._before: tuple[int, float] | None = None
         """Of the group before: when its last packet left, and when it came."""
         self._estimate: float | None = None
@@ -120,35 +120,41 @@ class BandwidthEstimator:
         self._changed = 0.0
         self._holding = False
 
-    def update(self, arrivals: Sequence[Arrival], now: float) -> int | None:
-        """The estimate in bits per second after `arrivals`, in the order in which they came; None before the first."""
-        overused = self._trend.overused
-        for arrival in arrivals:
-            self._place(arrival)
-        self.usage = "over" if self._trend.overused > overused else self._trend.usage
-        rate = self._rate(sum(arrival.size for arrival in arrivals), now)
-        return self._control(rate, now)
+    def arrived(self, sent: int, at: float, size: int) -> None:
+        """A packet came at `at`, in seconds on any one clock of ours, in the order in which they come.
 
-    def _place(self, arrival: Arrival) -> None:
-        group = self._group
-        if group is None:
-            self._group = (arrival.sent, arrival.sent, arrival.at)
-            return
-        first, last, at = group
-        since_first = _after(arrival.sent, first)
-        if since_first < 0:  # out of order
-            return
-        since_last = _after(arrival.sent, last)
-        # What was held up on the way and came in one burst belongs together, whenever it left (section 5.2).
-        burst = arrival.at - at <= BURST and arrival.at - at < since_last
-        if since_first <= BURST or burst:
-            self._group = (first, arrival.sent if since_last > 0 else last, arrival.at)
-            return
-        if self._before is not None:
-            interval = _after(last, self._before[0])
-            self._trend.add(at - self._before[1] - interval, interval, at)
-        self._before = (last, at)
-        self._group = (arrival.sent, arrival.sent, arrival.at)
+        `sent`: the header extension's absolute send time, 24 bits. `size`: bytes of RTP payload.
+        """
+        self._size += size
+        since_first = (sent - self._first) & _MASK
+        if since_first <= _BURST_UNITS and self._at is not None:
+            self._last, self._at = (sent if _after(sent, self._last) > 0 else self._last), at
+        else:
+            self._place(sent, at, since_first)
+
+    def _place(self, sent: int, at: float, since_first: int) -> None:
+        """A packet that did not leave together with the present group."""
+        if self._at is not None:
+            if since_first >= _HALF:  # out of order
+                return
+            since_last = _after(sent, self._last)
+            # What was held up on the way and came in one burst belongs together, whenever it left (section 5.2).
+            if at - self._at <= BURST and at - self._at < since_last:
+                self._last, self._at = (sent if since_last > 0 else self._last), at
+                return
+            if self._before is not None:
+                interval = _after(self._last, self._before[0])
+                self._trend.add(self._at - self._before[1] - interval, interval, self._at)
+            self._before = (self._last, self._at)
+        self._first = self._last = sent
+        self._at = at
+
+    def update(self, now: float) -> int | None:
+        """The estimate in bits per second after what has come; None before the first."""
+        self.usage = "over" if self._trend.overused > self._overused else self._trend.usage
+        self._overused = self._trend.overused
+        size, self._size = self._size, 0
+        return self._control(self._rate(size, now), now)
 
     def _rate(self, size: int, now: float) -> float | None:
         """Bits per second that came in the last second; None before there is enough to tell."""
@@ -197,14 +203,21 @@ class BandwidthEstimator:
 
 def _after(sent: int, before: int) -> float:
     """Seconds from one send time to the other; negative where it is the earlier one."""
-    difference = (sent - before) & 0xFFFFFF
-    return (difference - 0x1000000 if difference & 0x800000 else difference) * (_WRAP / 0x1000000)
+    difference = (sent - before) & _MASK
+    return (difference - _MASK - 1 if difference & _HALF else difference) / _UNITS
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:
     """Of the line with the least squared distance; 0 where all lie at one time."""
     count = len(points)
-    mean_x = sum(x for x, _ in points) / count
-    mean_y = sum(y for _, y in points) / count
-    across = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / across if across else 0.0
+    first_x, first_y = points[0]
+    sum_x = sum_y = sum_xx = sum_xy = 0.0
+    for x, y in points:
+        x -= first_x
+        y -= first_y
+        sum_x += x
+        sum_y += y
+        sum_xx += x * x
+        sum_xy += x * y
+    across = sum_xx - sum_x * sum_x / count
+    return (sum_xy - sum_x * sum_y / count) / across if across > _SAME_TIME else 0.0

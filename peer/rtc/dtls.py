@@ -3,9 +3,10 @@
 The only file that touches private names of aiortc; tests/rtc/test_dtls.py holds each of them against the pinned
 version.
 
-    datagram -> first byte (RFC 7983) -> SRTP -> router -> receiver
+    datagrams -> first byte (RFC 7983) -> SRTP -> router -> receiver
 
-RTP meets no queue, task or thread on that way; only the packets of DTLS itself wait for aiortc's coroutine.
+RTP meets no queue, task or thread on that way, and what came together goes together; only the packets of DTLS itself
+wait for aiortc's coroutine.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, W
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 
 from peer.rtc.icepipe import IcePipe
-from peer.rtc.packet import RtpPacket
+from peer.rtc.mediaintake import take_media
 from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReports, media_sources
 from peer.rtc.rtp import RunningTimestamps
-from peer.rtc.srtp import unprotect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters, RTCRtpSendParameters
 
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.transport import IceTransport
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class DtlsTransport(RTCDtlsTransport):
         self.router: Router[RtpStream] = Router()
         self.extension_ids: dict[str, int] = {}
         """Of the header extensions that any m-line of the bundle uses."""
-        self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
+        self._early: deque[Datagram] = deque(maxlen=MAX_EARLY)
         self._unsent: deque[bytes] = deque(maxlen=MAX_EARLY)
         """Of SCTP, between one association and the next; beyond, the oldest go: it sends again what is lost."""
         self._senders_by_ssrc: dict[int, Any] = {}
@@ -97,8 +98,10 @@ class DtlsTransport(RTCDtlsTransport):
             logger.warning("the other side did not complete the DTLS handshake within %g s", HANDSHAKE_TIMEOUT)
             self._set_state(State.FAILED)
         self.pipe.handshake_over(role)
-        while self._early and self.state == "connected":
-            self._protected(self._early.popleft())
+        if self.state == "connected":
+            early = list(self._early)
+            self._early.clear()
+            self.media(early)
         while self._unsent and self.state == "connected":
             await self._send_data(self._unsent.popleft())
 
@@ -131,36 +134,21 @@ class DtlsTransport(RTCDtlsTransport):
     # Packets in
 
     def packet(self, data: bytes) -> None:
-        """Take one packet that is not STUN, from ICE. Never raises."""
+        """Take one packet that is neither STUN nor media, from ICE. Never raises."""
         self.packets_received += 1
         self.bytes_received += len(data)
-        first = data[0] if data else 0
-        if 127 < first < 192:
-            if self._rx_srtp is None:
-                self._early.append(data)
-            else:
-                self._protected(data)
-        elif 19 < first < 64:
+        if data and 19 < data[0] < 64:
             # A ClientHello in clear: another association begins, though the end of this one was not heard.
             another = self.state == "connected" and data[3:5] == b"\0\0" and data[13:14] == b"\1" and self.on_end()
             self.pipe.push(data, kept=another)
 
-    def _protected(self, data: bytes) -> None:
-        try:
-            # RFC 5761 section 4: payload types 64 to 95 are those of RTCP.
-            if len(data) > 1 and 64 <= data[1] & 0x7F < 96:
-                self._rtcp(self._rx_srtp.unprotect_rtcp(data))
-                return
-            packet = RtpPacket(unprotect(self._rx_srtp, data))
-        except (pylibsrtp.Error, ValueError) as error:
-            logger.debug("a packet cannot be used: %s", error)
+    def media(self, datagrams: list[Datagram]) -> None:
+        """Take packets of SRTP and SRTCP, from ICE; those of one stream are handed on together. Never raises."""
+        if self._rx_srtp is None:
+            self._early.extend(datagrams)
             return
-        route = self.router.route(packet)
-        if route is not None:
-            try:
-                route.target.rtp(packet, route.layer, time.monotonic())
-            except Exception:  # it would end the socket's callback, not only this packet
-                logger.exception("an RTP packet could not be taken")
+        self.packets_received += len(datagrams)
+        self.bytes_received += take_media(datagrams, self._rx_srtp, self.router, self._rtcp)
 
     def _rtcp(self, data: bytes) -> None:
         try:

@@ -16,7 +16,8 @@ from aiortc.rtp import (
     pack_remb_fci,
 )
 
-from peer.rtc.bandwidth import Arrival, BandwidthEstimator
+from peer.rtc.bandwidth import BandwidthEstimator
+from peer.rtc.ticks import tick_after
 from peer.rtc.transportwide import Arrivals
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = ["Bandwidth", "Feedback", "RtcpReceiverInfo"]
 
 MAX_SSRCS: Final = 16
 """Streams that an estimate names; of more, those that were not heard for longest are left out."""
-FEEDBACK_INTERVAL: Final = 0.1
-"""Seconds between two packets of transport-wide feedback while media comes."""
 REMB_INTERVAL: Final = 0.5
 """Seconds between two estimates, unless the path is overused."""
 MAX_NOTED: Final = 2000
@@ -40,16 +39,17 @@ class Bandwidth:
 
     Senders that number their packets transport-wide are told of the arrivals and work it out themselves. Others are
     told an estimate, which browsers read as the limit of the whole path. A packet is only noted when it comes; what
-    follows from it is worked out on a timer.
+    follows from it is worked out ten times a second.
     """
 
     def __init__(self) -> None:
         self._arrivals = Arrivals()
         self._estimator = BandwidthEstimator()
         self._numbered: list[tuple[int, float]] = []
-        self._timed: list[Arrival] = []
         self._heard: dict[int, None] = {}
-        """Streams, the one that was heard last at the end."""
+        """Streams that say when their packets are sent, the one that was heard last at the end ..."""
+        self._newest: int | None = None
+        """... and that one."""
         self._told = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,18 +63,22 @@ class Bandwidth:
 
     def timed(self, sent: int, size: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that says when it was `sent` (abs-send-time); `out` tells its sender an estimate when due."""
-        self._timed.append(Arrival(sent, now, size))
+        self._estimator.arrived(sent, now, size)
+        if ssrc != self._newest:
+            self._hear(ssrc)
+        if self._timer is None:
+            self._begin(out, ssrc)
+
+    def _hear(self, ssrc: int) -> None:
+        self._newest = ssrc
         self._heard.pop(ssrc, None)
         self._heard[ssrc] = None
         if len(self._heard) > MAX_SSRCS:
             del self._heard[next(iter(self._heard))]
-        if self._timer is None:
-            self._begin(out, ssrc)
-        elif len(self._timed) > MAX_NOTED:
-            del self._timed[: MAX_NOTED // 2]
 
     def _begin(self, out: Feedback, ssrc: int) -> None:
-        self._timer = asyncio.get_running_loop().call_later(FEEDBACK_INTERVAL, self._tell, out, ssrc)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(tick_after(loop.time()), self._tell, out, ssrc)
 
     def _tell(self, out: Feedback, ssrc: int) -> None:
         self._timer = None
@@ -84,12 +88,11 @@ class Bandwidth:
             for number, at in numbered:
                 self._arrivals.add(number, at)
             out.transport_wide(self._arrivals, ssrc, now)
-        if self._timed:
-            timed, self._timed = self._timed, []
-            self._estimate(timed, out, now)
+        if self._newest is not None:
+            self._estimate(out, now)
 
-    def _estimate(self, timed: list[Arrival], out: Feedback, now: float) -> None:
-        estimate = self._estimator.update(timed, now)
+    def _estimate(self, out: Feedback, now: float) -> None:
+        estimate = self._estimator.update(now)
         if estimate is not None and (now - self._told >= REMB_INTERVAL or self._estimator.usage == "over"):
             self._told = now
             out.remb(estimate, sorted(self._heard))

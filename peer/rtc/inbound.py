@@ -7,6 +7,7 @@ they ask for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from peer.rtc.payload.opus import samples
 from peer.rtc.playout import Playout
 from peer.rtc.rtp import ReceptionStatistics
 from peer.rtc.stats import InboundCounts
+from peer.rtc.ticks import TICK, tick_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from peer.rtc.codecs import Codec as NegotiatedCodec
     from peer.rtc.frames import Kind
     from peer.rtc.packet import RtpPacket
+
+logger = logging.getLogger(__name__)
 
 NTP_UNIT = 1 / (1 << 32)
 MAX_SSRCS = 16
@@ -119,9 +123,17 @@ class InboundRtp:
             if depacketiser_for(known) is not None:
                 self._codecs[each.payload_type] = known
         if self._report_timer is None and not self._closed:
-            self._report_timer = asyncio.get_running_loop().call_later(1.0, self._report)
+            self._report_later()
 
-    def rtp(self, packet: RtpPacket, now: float) -> None:
+    def rtp(self, packets: list[RtpPacket]) -> None:
+        for packet in packets:
+            try:
+                self._take(packet)
+            except Exception:
+                logger.exception("an RTP packet could not be taken")
+
+    def _take(self, packet: RtpPacket) -> None:
+        now = packet.arrival
         if packet.payload_type == self._payload_type and packet.ssrc == self._ssrc:
             self._note(packet, now)
             self._statistics.add(packet.sequence_number, packet.timestamp, now)
@@ -306,9 +318,13 @@ class InboundRtp:
         self._packets_before += self._received.pop(ssrc).received
         self._reports.pop(ssrc, None)
 
+    def _report_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._report_timer = loop.call_at(tick_after(loop.time() + 1.0 - TICK), self._report)
+
     def _report(self) -> None:
         """Receiver reports once a second (RFC 3550 section 6.2, bandwidth far below the 5 % allowed)."""
-        self._report_timer = asyncio.get_running_loop().call_later(1.0, self._report)
+        self._report_later()
         self._tell_round_trip()
         now = time.monotonic()
         blocks = []

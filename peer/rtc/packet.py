@@ -6,16 +6,23 @@ from struct import Struct
 
 _HEADER = Struct("!BBHII")
 _WORDS = Struct("!HH")
+_EXTENDED = Struct("!BBHIIHH")
+_USUAL = 0x90
+"""Version 2, header extensions, no padding and no CSRCs: what browsers send, read at one go."""
 _ONE_BYTE = 0xBEDE
 _TWO_BYTES = 0x1000
 
 
 class RtpPacket:
-    """The fields of one packet; `payload` is without padding."""
+    """The fields of one packet; `payload` is without padding.
+
+    `arrival`: when it came, in seconds of the monotonic clock.
+    """
 
     __slots__ = (
         "_extensions",
         "_profile",
+        "arrival",
         "marker",
         "payload",
         "payload_type",
@@ -25,19 +32,31 @@ class RtpPacket:
         "timestamp",
     )
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, arrival: float = 0.0) -> None:
         """Raises ValueError for what is no RTP packet."""
-        self.size = len(data)
-        if self.size < 12:
+        self.arrival = arrival
+        size = self.size = len(data)
+        if size < 12:
             raise ValueError("shorter than an RTP header")
+        if data[0] != _USUAL or size < 16:
+            self._read(data)
+            return
+        _, second, self.sequence_number, self.timestamp, self.ssrc, self._profile, words = _EXTENDED.unpack_from(data)
+        self.marker = second >> 7
+        self.payload_type = second & 0x7F
+        start = 16 + 4 * words
+        if start > size:
+            raise ValueError("the header extension is longer than the packet")
+        self._extensions = data[16:start]
+        self.payload = data[start:]
+
+    def _read(self, data: bytes) -> None:
+        """With any header."""
         first, second, self.sequence_number, self.timestamp, self.ssrc = _HEADER.unpack_from(data)
         self.marker = second >> 7
         self.payload_type = second & 0x7F
         self._extensions = b""
         self._profile = 0
-        if first == 0x80:  # no padding, no extensions, no CSRCs
-            self.payload = data[12:]
-            return
         if first >> 6 != 2:
             raise ValueError("not version 2")
         start, end = 12 + 4 * (first & 0x0F), self.size
@@ -78,6 +97,7 @@ class RtpPacket:
             raise ValueError("a retransmission of nothing")
         packet = RtpPacket.__new__(RtpPacket)
         packet.size, packet.marker, packet.timestamp = self.size, self.marker, self.timestamp
+        packet.arrival = self.arrival
         packet.payload_type, packet.ssrc = payload_type, ssrc
         packet.sequence_number = self.payload[0] << 8 | self.payload[1]
         packet.payload = self.payload[2:]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiortc import RTCCertificate
 
     from peer.rtc.effects import RemoteTransport
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.servers import CandidateError, IceSettings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Path:
         self._owner = owner
         self.ice = IceTransport(settings, self)
         self.dtls = DtlsTransport(self.ice, certificate)
-        self.ice.data_received = self.dtls.packet  # media takes no way round
+        self.ice.data_received, self.ice.media_received = self.dtls.packet, self.dtls.media  # they take no way round
         self.dtls.on("statechange", self._dtls_changed)
         self.dtls.on_end = self._another_begins
         self._fingerprints = tuple(
@@ -203,6 +204,9 @@ class Path:
 
     def ice_data(self, data: bytes) -> None:
         self.dtls.packet(data)
+
+    def ice_media(self, datagrams: list[Datagram]) -> None:
+        self.dtls.media(datagrams)
 
     def ice_addresses_changed(self) -> None:
         self._owner.path_moved_address(self)

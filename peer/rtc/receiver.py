@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 from av import VideoFrame
 
@@ -21,7 +20,7 @@ from peer.rtc.inbound import InboundRtp, ReceiveParameters
 from peer.rtc.layers import Layer, LayerChoice
 from peer.rtc.stats import DecodeCounts, InboundCounts, inbound_stats
 from peer.rtc.takers import Beginning, EncodedTaker, SoundTaker
-from peer.taker import Taker
+from peer.taker import Taker, Takers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,10 +74,10 @@ class RemoteTrack:
         self._heard = heard
         self._sign_due = 0.0
         self._takers: list[Callable[[EncodedFrame], None]] = []
-        self._streams: WeakSet[Taker[EncodedFrame]] = WeakSet()
-        self._pictures: WeakSet[Taker[Picture]] = WeakSet()
-        self._sounds: WeakSet[Taker[Sound]] = WeakSet()
-        self._frames: WeakSet[Taker[DecodedFrame]] = WeakSet()
+        self._streams: Takers[EncodedFrame] = Takers()
+        self._pictures: Takers[Picture] = Takers()
+        self._sounds: Takers[Sound] = Takers()
+        self._frames: Takers[DecodedFrame] = Takers()
         self._decoder = Decoder(self._decoded, self.request_keyframe)
         self._out, self._clock = out, clock
         self._bandwidth = bandwidth or Bandwidth()
@@ -222,7 +221,8 @@ class RemoteTrack:
         for stream in self._streams_in.values():
             stream.configure(parameters)
 
-    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
+    def rtp(self, packets: list[RtpPacket], layer: str) -> None:
+        now = packets[-1].arrival
         if now >= self._sign_due:
             self._sign_due = now + SIGN_INTERVAL
             self._heard(now)
@@ -231,7 +231,7 @@ class RemoteTrack:
             self.on_media()
         stream = self._streams_in.get(layer) or self._stream(layer)
         if stream is not None:
-            stream.rtp(packet, now)
+            stream.rtp(packets)
 
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None:
         for stream in self._streams_in.values():
@@ -300,7 +300,7 @@ class RemoteTrack:
             except Exception:
                 logger.exception("a taker of encoded frames failed; it gets no more")
                 self._takers.remove(taker)
-        for stream in list(self._streams):
+        for stream in self._streams:
             stream.put(frame)
         if self._pictures or self._sounds or self._frames:
             self._decoder.push(frame)
@@ -315,14 +315,14 @@ class RemoteTrack:
         return taker
 
     def _decoded(self, decoded: DecodedFrame) -> None:
-        for frames in list(self._frames):
+        for frames in self._frames:
             frames.put(decoded)
         if isinstance(decoded.frame, VideoFrame):
             picture = Picture(decoded.frame, decoded.time)
-            for taker in list(self._pictures):
+            for taker in self._pictures:
                 taker.put(picture)
         else:
-            for sound in list(self._sounds):
+            for sound in self._sounds:
                 assert isinstance(sound, SoundTaker)
                 sound.put_decoded(decoded)
 

@@ -11,10 +11,9 @@ from peer.rtc.decode import Sound
 from peer.taker import Taker
 
 if TYPE_CHECKING:
-    from weakref import WeakSet
-
     from peer.rtc.decoders import DecodedFrame
     from peer.rtc.frames import EncodedFrame
+    from peer.taker import Takers
 
 ENCODED_BYTES = 16 << 20
 """Bytes of encoded frames that may wait for one taker: ten seconds at 13 Mbit/s."""
@@ -58,7 +57,7 @@ class EncodedTaker(Taker["EncodedFrame"]):
 class SoundTaker(Taker[Sound]):
     """Takes sound at a rate and layout of its own."""
 
-    def __init__(self, registry: WeakSet[Taker[Sound]], rate: int, channels: int) -> None:
+    def __init__(self, registry: Takers[Sound], rate: int, channels: int) -> None:
         super().__init__(SOUND_WAITING, registry)
         self._wanted = ("s16", "stereo" if channels == 2 else "mono", rate)
         self._resampler = AudioResampler(*self._wanted)

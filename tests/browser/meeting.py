@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.configuration import Configuration
     from peer.rtc.frames import EncodedFrame
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.incoming import IncomingTrack
     from peer.rtc.receiver import RemoteTrack
     from tests.browser.base import Browser
@@ -221,17 +222,20 @@ class Meeting:
         self.lost: set[int] = set()
         """Sequence numbers of those that were lost on purpose, see `lose`."""
         self._loses = (-1, 1)
-        self._packet = self.pc.path.dtls.packet
-        self.pc.path.ice.data_received = self._count
+        self._media = self.pc.path.dtls.media
+        self.pc.path.ice.media_received = self._count
 
-    def _count(self, data: bytes) -> None:
-        if len(data) >= 12 and 127 < data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
+    def _count(self, datagrams: list[Datagram]) -> None:
+        self._media([each for each in datagrams if not self._is_lost(each[0])])
+
+    def _is_lost(self, data: bytes) -> bool:
+        if len(data) >= 12 and not 64 <= data[1] & 0x7F < 96:
             number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
             self.arrived[ssrc] += 1
             if ssrc == self._loses[0] and number % self._loses[1] == 0 and number not in self.lost:
                 self.lost.add(number)
-                return
-        self._packet(data)
+                return True
+        return False
 
     async def lose(self, mid: str, every: int) -> None:
         """Of what the browser sends on an m-line, every so many-th packet is lost from now on; not when sent again."""

@@ -26,6 +26,8 @@ from aiortc.sdp import candidate_from_sdp
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from peer.rtc.ice.datagrams import Datagram
+
 PING_SECONDS = 0.02
 PING = b"\x40ping"
 """Neither STUN nor DTLS nor RTP by its first byte (RFC 7983)."""
@@ -302,6 +304,10 @@ class IceAgent(Agent):
     def ice_data(self, data: bytes) -> None:
         self.transport.heard(time.monotonic())
         self.arrived("ping")
+
+    def ice_media(self, datagrams: list[Datagram]) -> None:
+        for data, _, _ in datagrams:
+            self.ice_data(data)
 
     def ice_addresses_changed(self) -> None:
         self.report({"event": "addresses", "at": time.monotonic()})

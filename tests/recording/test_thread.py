@@ -41,7 +41,7 @@ def ended(writing: WritingThread) -> None:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread, "POLL", 0.001)
+    monkeypatch.setattr(thread, "to_next_look", lambda _: 0.001)
 
 
 def test_it_works_for_all_until_each_is_over_and_starts_again() -> None:
@@ -68,7 +68,7 @@ def test_it_works_for_all_until_each_is_over_and_starts_again() -> None:
 
 
 def test_an_end_does_not_wait_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread, "POLL", 1000.0)
+    monkeypatch.setattr(thread, "to_next_look", lambda _: 1000.0)
     writing, job = WritingThread("test"), Recording()
     job.ending = True
     writing.add(job)

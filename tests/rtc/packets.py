@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -28,8 +29,12 @@ def packet(
     ssrc: int = 5,
     send_time: int | None = None,
     number: int | None = None,
+    at: float | None = None,
 ) -> RtpPacket:
-    """One packet with the marker set; with an absolute sending time and a transport-wide number if they are given."""
+    """One packet with the marker set, which came `at`, by default now.
+
+    With an absolute sending time and a transport-wide number if they are given.
+    """
     extensions = b""
     if send_time is not None:
         extensions += bytes([SEND_TIME_ID << 4 | 2]) + (send_time & 0xFFFFFF).to_bytes(3, "big")
@@ -41,7 +46,7 @@ def packet(
     if extensions:
         extensions += bytes(-len(extensions) % 4)
         head += b"\xbe\xde" + (len(extensions) // 4).to_bytes(2, "big") + extensions
-    return RtpPacket(head + payload)
+    return RtpPacket(head + payload, time.monotonic() if at is None else at)
 
 
 def pictures(count: int, width: int = 64, height: int = 48) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.bandwidth import FIRST, HEADROOM, Arrival, BandwidthEstimator
+from peer.rtc.bandwidth import FIRST, HEADROOM, BandwidthEstimator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,6 @@ class Link:
     def run(self, seconds: float, start: float = 0.0) -> Link:
         chance, free, estimate, due = random.Random(1), 0.0, None, UPDATE
         on_the_way: list[tuple[float, float, int]] = []
-        arrived: list[Arrival] = []
         for number in range(int(seconds * FPS)):
             now = number / FPS
             bits = self.wanted(estimate) / FPS
@@ -48,11 +47,10 @@ class Link:
             on_the_way.sort()
             while on_the_way and on_the_way[0][0] <= now:
                 at, sent, size = on_the_way.pop(0)
-                arrived.append(Arrival(int((start + sent) * (1 << 18)) & 0xFFFFFF, at, size))
+                self.estimator.arrived(int((start + sent) * (1 << 18)) & 0xFFFFFF, at, size)
             if now >= due:
                 due += UPDATE
-                estimate = self.estimator.update(arrived, now)
-                arrived = []
+                estimate = self.estimator.update(now)
                 self.overused += self.estimator.usage == "over"
                 self.queued.append((now, max(0.0, free - now)))
                 if estimate is not None:
@@ -99,12 +97,11 @@ def test_a_burst_after_a_stall_is_no_overuse() -> None:
     """All of 200 ms at once, as a radio that was away delivers them: they belong together."""
     estimator = BandwidthEstimator()
     for second in range(20):
-        arrivals = []
         for number in range(30):
             sent = second + number / 30
             at = second + 0.2 if sent < second + 0.2 else sent
-            arrivals.append(Arrival(int(sent * (1 << 18)), at + 0.02 + 1e-4 * number, 3000))
-        estimator.update(arrivals, second + 1.0)
+            estimator.arrived(int(sent * (1 << 18)), at + 0.02 + 1e-4 * number, 3000)
+        estimator.update(second + 1.0)
         assert estimator.usage != "over"
 
 
@@ -123,5 +120,7 @@ def test_whatever_a_sender_claims_there_is_an_estimate_or_none(
     estimator, now = BandwidthEstimator(), 0.0
     for packets, pause in batches:
         now += pause
-        estimate = estimator.update([Arrival(sent, now + at, size) for sent, at, size in packets], now)
+        for sent, at, size in packets:
+            estimator.arrived(sent, now + at, size)
+        estimate = estimator.update(now)
         assert estimate is None or 0 <= estimate < 1e12

@@ -9,6 +9,7 @@ import logging
 import random
 import re
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiortc
@@ -88,8 +89,8 @@ class Stream:
         self.packets: list[RtpPacket] = []
         self.reports: list[tuple[int, int, int]] = []
 
-    def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
-        self.packets.append(packet)
+    def rtp(self, packets: list[RtpPacket], layer: str) -> None:
+        self.packets += packets
 
     def sender_report(self, ssrc: int, ntp: int, rtp_timestamp: int, now: float) -> None:
         self.reports.append((ssrc, ntp, rtp_timestamp))
@@ -111,6 +112,16 @@ def transport(number: int = 0) -> tuple[DtlsTransport, Ice]:
     return DtlsTransport(ice, CERTIFICATES[number]), ice  # type: ignore[arg-type]
 
 
+def media(to: DtlsTransport, *packets: bytes) -> None:
+    """As ICE hands them on."""
+    to.media([(data, ("192.0.2.1", 9), time.monotonic()) for data in packets])
+
+
+def into(to: DtlsTransport) -> Callable[[bytes], None]:
+    """What takes a packet of any kind, as ICE tells them apart."""
+    return lambda data: media(to, data) if data[0] > 127 else to.packet(data)
+
+
 def keyed() -> tuple[DtlsTransport, Session]:
     """A transport that has keys though there was no handshake, and the session of who sends to it."""
     one, _ = transport()
@@ -129,7 +140,7 @@ def rtp(sequence: int = 1, ssrc: int = 5, payload: bytes = b"sound") -> bytes:
 async def two() -> AsyncIterator[tuple[DtlsTransport, DtlsTransport]]:
     """Two ends that trust each other, before the handshake."""
     (first, here), (second, there) = transport(0), transport(1)
-    here.other, there.other = second.packet, first.packet
+    here.other, there.other = into(second), into(first)
     try:
         yield first, second
     finally:
@@ -323,7 +334,7 @@ def test_a_packet_is_with_the_receiver_when_the_call_returns() -> None:
     one.router.add("0", stream, [0])
     threads = threading.active_count()
     for sequence in range(100):
-        one.packet(far.protect(rtp(sequence)))
+        media(one, far.protect(rtp(sequence)))
         assert [each.sequence_number for each in stream.packets[-1:]] == [sequence]
     assert threading.active_count() == threads
     assert (one.packets_received, one.bytes_received) == (100, 100 * (len(rtp()) + 10))
@@ -336,7 +347,7 @@ async def test_on_a_loop_no_task_is_made_either(pair: tuple[DtlsTransport, DtlsT
     data = [vars(first)["_tx_srtp"].protect(rtp(sequence)) for sequence in range(20)]
     before = asyncio.all_tasks()
     for each in data:
-        second.packet(each)
+        media(second, each)
     assert len(stream.packets) == 20 and asyncio.all_tasks() == before
 
 
@@ -350,7 +361,7 @@ async def test_what_comes_before_the_keys_is_kept(caplog: pytest.LogCaptureFixtu
             if server.state == "connected":
                 assert client.state == "connecting"
                 for sequence in range(MAX_EARLY + 20):
-                    client.packet(vars(server)["_tx_srtp"].protect(rtp(sequence)))
+                    media(client, vars(server)["_tx_srtp"].protect(rtp(sequence)))
                 assert stream.packets == []
 
         server.on("statechange", begin)
@@ -362,21 +373,21 @@ def test_a_receiver_that_raises_costs_its_packet_only(caplog: pytest.LogCaptureF
     one, far = keyed()
 
     class Broken(Stream):
-        def rtp(self, packet: RtpPacket, layer: str, now: float) -> None:
-            super().rtp(packet, layer, now)
+        def rtp(self, packets: list[RtpPacket], layer: str) -> None:
+            super().rtp(packets, layer)
             raise RuntimeError("receiver")
 
     stream = Broken()
     one.router.add("0", stream, [0])
-    one.packet(far.protect(rtp(1)))
-    one.packet(far.protect(rtp(2)))
+    media(one, far.protect(rtp(1)))
+    media(one, far.protect(rtp(2)))
     assert len(stream.packets) == 2 and "RuntimeError: receiver" in caplog.text
 
 
 def test_what_nobody_takes_is_dropped() -> None:
     one, far = keyed()
-    one.packet(far.protect(rtp()))
-    one.packet(far.protect_rtcp(sender_report(9)))
+    media(one, far.protect(rtp()))
+    media(one, far.protect_rtcp(sender_report(9)))
 
 
 @given(st.binary(max_size=80))
@@ -384,8 +395,8 @@ def test_hostile_bytes_never_raise(data: bytes) -> None:
     for one in (transport()[0], keyed()[0]):
         one.router.add("0", Stream(), [0])
         one.packet(data)
-        one.packet(b"\x80" + data)
-        one.packet(b"\x80\xc8" + data)
+        media(one, b"\x80" + data)
+        media(one, b"\x80\xc8" + data)
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, 31), st.integers(192, 207))
@@ -402,7 +413,7 @@ def test_hostile_bytes_with_the_right_keys_never_raise(header: bytes, body: byte
             protected = protect(data)
         except pylibsrtp.Error:  # libsrtp itself takes only what looks right
             continue
-        one.packet(protected)
+        media(one, protected)
 
 
 def test_packets_that_are_larger_than_any_are_dropped() -> None:
@@ -457,11 +468,11 @@ def test_what_is_said_about_a_sender_reaches_it(data: bytes) -> None:
     right, wrong = Sender(5), Sender(6)
     for each in (right, wrong):
         one._register_rtp_sender(each, None)
-    one.packet(far.protect_rtcp(data))
+    media(one, far.protect_rtcp(data))
     assert len(right.told) == 1 and wrong.told == []
     one._unregister_rtp_sender(right)
     one._unregister_rtp_sender(right)
-    one.packet(far.protect_rtcp(data))
+    media(one, far.protect_rtcp(data))
     assert len(right.told) == 1
 
 
@@ -470,9 +481,9 @@ def test_what_is_said_about_several_reaches_each_once() -> None:
     senders = [Sender(5), Sender(6)]
     for each in senders:
         one._register_rtp_sender(each, None)
-    one.packet(far.protect_rtcp(fir(5, 6, 5)))
+    media(one, far.protect_rtcp(fir(5, 6, 5)))
     remb = RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [6, 5]))
-    one.packet(far.protect_rtcp(bytes(remb)))
+    media(one, far.protect_rtcp(bytes(remb)))
     assert [len(each.told) for each in senders] == [2, 2]
 
 
@@ -486,14 +497,14 @@ def test_one_packet_of_a_compound_that_breaks_does_not_lose_the_others(caplog: p
     one._register_rtp_sender(Broken(5), None)
     right = Sender(6)
     one._register_rtp_sender(right, None)
-    one.packet(far.protect_rtcp(fir(5) + fir(6)))
+    media(one, far.protect_rtcp(fir(5) + fir(6)))
     assert len(right.told) == 1 and "RuntimeError: sender" in caplog.text
 
 
 @pytest.mark.parametrize("fci", [b"", b"REMB", b"LNTF1234", b"REMB\x09\x00\x00\x00"])
 def test_application_feedback_that_is_no_remb_is_no_error(fci: bytes, caplog: pytest.LogCaptureFixture) -> None:
     one, far = keyed()
-    one.packet(far.protect_rtcp(bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=fci))))
+    media(one, far.protect_rtcp(bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=fci))))
     assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
 
 
@@ -501,14 +512,14 @@ def test_sender_reports_reach_the_receiver_and_are_kept() -> None:
     one, far = keyed()
     stream = Stream()
     one.router.add("0", stream, [0], range(5, 500))
-    one.packet(far.protect_rtcp(sender_report(5)))
-    one.packet(far.protect_rtcp(sender_report(999)))
+    media(one, far.protect_rtcp(sender_report(5)))
+    media(one, far.protect_rtcp(sender_report(999)))
     assert stream.reports == [(5, 1 << 63, 7)]
     said = one.sender_reports.get(5)
     assert said is not None and (said.packets, said.bytes) == (3, 4)
     assert one.sender_reports.get(999) is None
     for ssrc in range(6, 200):
-        one.packet(far.protect_rtcp(sender_report(ssrc)))
+        media(one, far.protect_rtcp(sender_report(ssrc)))
     assert one.sender_reports.get(5) is None and len(one.sender_reports) == MAX_REPORTED
 
 
@@ -516,7 +527,7 @@ def test_sender_reports_reach_the_receiver_and_are_kept() -> None:
 def test_a_sender_may_have_any_time(ntp: int) -> None:
     one, far = keyed()
     one.router.add("0", Stream(), [0], [5])
-    one.packet(far.protect_rtcp(sender_report(5, ntp=ntp)))
+    media(one, far.protect_rtcp(sender_report(5, ntp=ntp)))
     assert one.sender_reports.get(5) is not None
 
 
@@ -524,9 +535,9 @@ def test_a_bye_ends_nothing() -> None:
     one, far = keyed()
     stream = Stream()
     one.router.add("0", stream, [0])
-    one.packet(far.protect(rtp(1)))
-    one.packet(far.protect_rtcp(bye(5)))
-    one.packet(far.protect(rtp(2)))
+    media(one, far.protect(rtp(1)))
+    media(one, far.protect_rtcp(bye(5)))
+    media(one, far.protect(rtp(2)))
     assert len(stream.packets) == 2
 
 
@@ -547,9 +558,9 @@ async def test_lost_packets_are_sent_again_at_once(pair: tuple[DtlsTransport, Dt
     await asyncio.wait_for(sent.wait(), 10)
     lost = int.from_bytes(ice.sent[-1][2:4], "big")
     sender.replaceTrack(None)
-    ice.other = second.packet
+    ice.other = into(second)
     before = len(ice.sent)
-    first.packet(vars(second)["_tx_srtp"].protect_rtcp(nack(5, [lost, (lost + 500) & 0xFFFF])))
+    media(first, vars(second)["_tx_srtp"].protect_rtcp(nack(5, [lost, (lost + 500) & 0xFFFF])))
     assert len(ice.sent) == before + 1
     await passed(first)
     assert lost in [each.sequence_number for each in stream.packets]
@@ -704,7 +715,7 @@ async def test_what_was_not_acknowledged_is_sent_again(channels: Any) -> None:
         channel.send(text)
     await passed(ice)
     assert data_on_its_way(first)
-    ice.other = second.transport.packet
+    ice.other = into(second.transport)
     again = SctpTransport(second.transport)
     again.on("datachannel", lambda channel: channel.on("message", got.put_nowait))
     second.transport._unregister_data_receiver(second)

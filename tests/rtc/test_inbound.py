@@ -66,7 +66,7 @@ class Receiving:
         self.stream = InboundRtp(kind, self.out, self.clock, self.frames.append)  # type: ignore[arg-type]
 
     def take(self, *arguments: object, **options: object) -> None:
-        self.stream.rtp(packet(*arguments, **options), time.monotonic())  # type: ignore[arg-type]
+        self.stream.rtp([packet(*arguments, **options)])  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -237,11 +237,27 @@ async def test_no_keyframe_is_asked_of_sound(audio: Receiving) -> None:
     assert audio.out.plis == []
 
 
+async def test_one_packet_of_several_that_fails_costs_only_itself(
+    audio: Receiving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    audio.take(OPUS, 0, 0, opus()[0])
+    add = JitterBuffer.add
+
+    def failing(self: JitterBuffer, number: int, *arguments: object, **options: object) -> bool:
+        if number == 2:
+            raise RuntimeError("a bug")
+        return add(self, number, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JitterBuffer, "add", failing)
+    audio.stream.rtp([packet(OPUS, number, number * 960, opus()[0]) for number in (1, 2, 3)])
+    assert audio.stream.counts().packets == 4 and "RuntimeError: a bug" in caplog.text
+
+
 async def test_pictures_that_stand_still_are_counted(video: Receiving) -> None:
     now = time.monotonic()
     for number in range(20):
         now += 1.0 if number == 15 else 0.03
-        video.stream.rtp(packet(VP8, number, number * 3000, PICTURES[min(number, 1)]), now)
+        video.stream.rtp([packet(VP8, number, number * 3000, PICTURES[min(number, 1)], at=now)])
     counts = video.stream.counts()
     assert (counts.freezes, counts.pauses) == (1, 0) and counts.frozen == pytest.approx(1.0)
 
@@ -284,7 +300,7 @@ async def timed(stream: InboundRtp) -> None:
     """Four seconds of packets that say when they left, and that have no number."""
     for number in range(400):
         now = asyncio.get_running_loop().time()
-        stream.rtp(packet(VP8, number, number * 900, PICTURES[0], send_time=int(now * (1 << 18))), now)
+        stream.rtp([packet(VP8, number, number * 900, PICTURES[0], send_time=int(now * (1 << 18)), at=now)])
         await asyncio.sleep(0.01)
 
 
@@ -302,8 +318,9 @@ async def test_a_sender_that_numbers_its_packets_is_told_of_arrivals_instead(vid
     now = time.monotonic()
     for number in range(400):
         sent = int(number * 0.01 * (1 << 18))
-        one = packet(VP8, number, number * 900, PICTURES[0], send_time=sent, number=number)
-        video.stream.rtp(one, now + number * 0.01)
+        at = now + number * 0.01
+        one = packet(VP8, number, number * 900, PICTURES[0], send_time=sent, number=number, at=at)
+        video.stream.rtp([one])
     await asyncio.sleep(1)
     assert video.out.rembs == [] and video.out.told == [5]
 
@@ -360,10 +377,10 @@ async def test_whatever_comes_nothing_is_raised_and_little_kept(
         extensions = b"\xbe\xde\0\1" + head[5:9]
         data = bytes([0x90 | head[9] & 0x20, head[10] & 0x80 | payload_type]) + numbers + extensions + payload
         try:
-            received = RtpPacket(data)
+            received = RtpPacket(data, time.monotonic())
         except ValueError:  # padding that is longer than the packet
             continue
-        one.stream.rtp(received, time.monotonic())
+        one.stream.rtp([received])
         one.stream.sender_report(ssrc, int.from_bytes(head[:8], "big"), sequence, time.monotonic())
     assert len(one.stream.sources()) <= MAX_SSRCS
     assert one.stream.counts().packets <= len(packets)

@@ -159,7 +159,7 @@ async def test_after_the_end_there_is_nothing(track: RemoteTrack) -> None:
 
 async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: RemoteTrack) -> None:
     track.configure(ReceiveParameters([packets.OPUS]))
-    track.rtp(packets.packet(packets.OPUS, 0, 0, opus()), "", time.monotonic())
+    track.rtp([packets.packet(packets.OPUS, 0, 0, opus())], "")
     for ssrc in range(1000):
         track.sender_report(ssrc, 1 << 63, 0, 0.0)
     (stream,) = vars(track)["_streams_in"].values()
@@ -167,7 +167,7 @@ async def test_reports_about_streams_that_nothing_came_of_are_not_kept(track: Re
 
 
 async def test_before_anything_was_agreed_nothing_is_taken(track: RemoteTrack) -> None:
-    track.rtp(packets.packet(packets.OPUS, 0, 0, opus()), "", time.monotonic())
+    track.rtp([packets.packet(packets.OPUS, 0, 0, opus())], "")
     assert track.counts() == {} and track.stats().packets_received == 0
 
 
@@ -271,7 +271,7 @@ class Simulcast:
         size = 2 if rid == "h" else 1
         payload = KEYFRAMES[size] if keyframe else b"\x10\x01\x00\x00rest"
         one = packets.packet(packets.VP8, sequence, sequence * 3000, payload, ssrc=SSRCS.get(rid, 9))
-        self.track.rtp(one, rid, time.monotonic())
+        self.track.rtp([one], rid)
 
 
 KEYFRAMES = {size: packets.pictures(1, 64 * size, 48 * size)[0] for size in (1, 2)}

@@ -11,17 +11,19 @@ import errno
 import random
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peer.errors import UsageError
 from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
-from peer.rtc.ice.datagrams import open_datagrams
+from peer.rtc.ice.datagrams import MAX_PAUSE, open_datagrams
 from peer.rtc.ice.interfaces import family, is_ip
 from peer.rtc.ice.sockets import closed_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.interfaces import LocalAddress
 
 Address = tuple[str, int]
@@ -52,8 +54,11 @@ class BaseListener(Protocol):
     def stun_received(self, base: Base, data: bytes, address: Address) -> None:
         """A datagram that begins like STUN (RFC 7983)."""
 
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        """Those that begin like SRTP or SRTCP, straight from the socket; several at once where there are several."""
+
     def data_received(self, data: bytes) -> None:
-        """Any other datagram, straight from the socket."""
+        """Any other datagram."""
 
     def base_lost(self, base: Base) -> None:
         """The socket died, the allocation expired, the connection was closed by the other side."""
@@ -151,20 +156,25 @@ class HostBase(UdpEndpoint):
         super().__init__(sock)
         self.candidate = candidate
         self._listener = listener
-        self._data_received = listener.data_received
+        self._media_received = listener.media_received
         self._known = Known()
         self.proven = self._known.add
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        # RFC 7983: a first byte from 0 to 3 is STUN, from 128 on media, in between DTLS. Media comes before anything
-        # else, it is the most.
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...], at: float | None = None) -> None:
+        # RFC 7983: a first byte from 0 to 3 is STUN, from 128 on media, in between DTLS.
         if not data or self._transport is None:
             return
         first = data[0]
-        if first > 127 or (first > 3 and addr[:2] in self._known):
-            self._data_received(data)
-        elif first <= 3:
+        if first <= 3:
             self._listener.stun_received(self, data, addr[:2])
+        elif first > 127:
+            self._media_received([(data, addr, time.monotonic() if at is None else at)])
+        elif addr[:2] in self._known:
+            self._listener.data_received(data)
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        if self._transport is not None:
+            self._media_received(datagrams)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
@@ -173,13 +183,17 @@ class HostBase(UdpEndpoint):
 
 
 async def open_host_base(
-    local: LocalAddress, ports: tuple[int, int] | None, candidate_of: CandidateMaker, listener: BaseListener
+    local: LocalAddress,
+    ports: tuple[int, int] | None,
+    candidate_of: CandidateMaker,
+    listener: BaseListener,
+    max_pause: float = MAX_PAUSE,
 ) -> HostBase:
     """A socket on the address, on a port of the range if there is one. Raises OSError."""
     sock = bind_udp(local.address, ports)
     with closed_on_failure(sock):
         base = HostBase(sock, candidate_of(local, sock.getsockname()[1]), listener)
-        await open_datagrams(sock, base)
+        await open_datagrams(sock, base, max_pause)
     return base
 
 

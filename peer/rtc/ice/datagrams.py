@@ -2,9 +2,10 @@
 
 Waking a process for each packet of a burst costs more than the packet: a picture comes as ten of them, a few hundredths
 of a millisecond apart. So once packets of media follow one another quickly, all sockets of the loop are left
-alone for a moment, then read together: for 2 ms, which is enough for a picture, and for up to 10 ms where many calls
-keep the process busy, as a packet costs a third less where those before it left the caches warm. Who gets a packet now
-and then gets it at once; so does ICE, DTLS and data.
+alone for a moment, then read together: for 2 ms, which is enough for a picture, and for longer where many calls
+keep the process busy, as a packet costs a fraction where those before it left the caches warm. Who gets a packet now
+and then gets it at once; so does ICE, DTLS and data. When each came, the kernel has noted: to its sender, and to every
+clock here, it looks as if it had been read at once.
 
 Elsewhere the loop's own datagram endpoints serve.
 """
@@ -12,22 +13,25 @@ Elsewhere the loop's own datagram endpoints serve.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import select
+import socket
+import struct
+import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary
 
-if TYPE_CHECKING:
-    import socket
+from peer.rtc.ticks import tick_after
 
 logger = logging.getLogger(__name__)
 
 PAUSE: Final = 0.002
 """Seconds: what a packet may wait for those that follow it ..."""
 MAX_PAUSE: Final = 0.010
-"""... and where there are many of them."""
+"""... and where there are many of them, unless another time was asked for."""
 GROWTH: Final = 1.5
 """By which a pause is longer than the one before it, as long as `MANY` packets or more came in that."""
 MANY: Final = 4
@@ -37,15 +41,31 @@ MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
 MAX_ERRORS: Final = 1000
 _DTLS: Final = 63
-"""The highest first byte of what is STUN or DTLS; above are TURN's channels and media."""
+"""The highest first byte of what is STUN or DTLS; above are TURN's channels ..."""
+_CHANNELS: Final = 127
+"""... and above those media (RFC 7983)."""
 MAX_DATAGRAM: Final = 1 << 16
+_SO_TIMESTAMPNS: Final = 35
+"""Linux's; Python has no name for it."""
+_TIMESPEC: Final = struct.Struct("@ll")
+_unpack: Final = _TIMESPEC.unpack
+_CONTROL: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+Datagram = tuple[bytes, Any, float]
+"""What came, from which address, and when it reached this host: in seconds of the monotonic clock."""
 
 
 class DatagramReceiver(Protocol):
-    """What is told of a socket: a part of `asyncio.DatagramProtocol`."""
+    """What is told of a socket: a part of `asyncio.DatagramProtocol`, and media in batches."""
 
     def connection_made(self, transport: Any) -> None: ...
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None: ...
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...], at: float | None = None) -> None:
+        """What is no media, or where there is no epoll; `at`: when it came, None for now."""
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        """What came since the last time, in order, and in order with the rest."""
+
     def error_received(self, exc: Exception) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
 
@@ -53,8 +73,9 @@ class DatagramReceiver(Protocol):
 class DatagramTransport:
     """One socket, with the methods of `asyncio.DatagramTransport` that are used here."""
 
-    def __init__(self, sock: socket.socket, receiver: DatagramReceiver, reader: _Reader) -> None:
+    def __init__(self, sock: socket.socket, receiver: DatagramReceiver, reader: _Reader, max_pause: float) -> None:
         self._sock, self._receiver, self._reader = sock, receiver, reader
+        self.max_pause: Final = max_pause
         self._waiting: deque[tuple[bytes, Any]] = deque()
         self._waiting_bytes = 0
         self._errors = 0
@@ -91,24 +112,41 @@ class DatagramTransport:
         self._sock.close()
         self._reader.loop.call_soon(self._receiver.connection_lost, error)
 
-    def read(self, buffer: bytearray, view: memoryview) -> int:
-        """Hand on what came; returns how much of it was media, going by the first byte (RFC 7983)."""
-        receive, deliver = self._sock.recvfrom_into, self._receiver.datagram_received
+    def read(self, ahead: float) -> int:
+        """Hand on what came; returns how much of it was media, going by the first byte (RFC 7983).
+
+        `ahead`: by how much the monotonic clock is ahead of the wall clock.
+        """
+        receive, now = self._sock.recvmsg, time.monotonic()
         media = 0
+        datagrams: list[Datagram] = []
         for _ in range(MAX_BATCH):
             try:
-                size, address = receive(buffer)
+                data, control, _, address = receive(MAX_DATAGRAM, _CONTROL)
             except (BlockingIOError, InterruptedError):
-                return media
+                break
             except OSError as error:
                 self._failed(error)
-                return media
-            self._errors = 0
-            media += buffer[0] > _DTLS
-            deliver(bytes(view[:size]), address)
+                break
+            at = now
+            if control:
+                seconds, nanoseconds = _unpack(control[0][2])
+                at = seconds + ahead + nanoseconds * 1e-9
+            first = data[0] if data else 0
+            if first > _CHANNELS:
+                datagrams.append((data, address, at))
+                continue
+            if datagrams:
+                media += len(datagrams)
+                self._receiver.media_received(datagrams)
+                datagrams = []
+            media += first > _DTLS
+            self._receiver.datagram_received(data, address, at)
             if self._closed:
                 return media
-        return media
+        if datagrams:
+            self._receiver.media_received(datagrams)
+        return media + len(datagrams)
 
     def _failed(self, error: OSError) -> None:
         """The network answered so to something that was sent; or the socket is broken, which shows as it goes on."""
@@ -152,10 +190,9 @@ class _Reader:
         self.loop = loop
         self._epoll = select.epoll()
         self._transports: dict[int, DatagramTransport] = {}
-        self._buffer = bytearray(MAX_DATAGRAM)
-        self._view = memoryview(self._buffer)
         self._last = 0.0
         self._pause = PAUSE
+        self._max_pause = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         try:
             loop.add_reader(self._epoll.fileno(), self._ready)
@@ -170,9 +207,11 @@ class _Reader:
             self._close_if_idle()
             raise
         self._transports[sock.fileno()] = transport
+        self._max_pause = min(self._max_pause, transport.max_pause)
 
     def remove(self, sock: socket.socket) -> None:
         del self._transports[sock.fileno()]
+        self._max_pause = min((each.max_pause for each in self._transports.values()), default=float("inf"))
         self._epoll.unregister(sock.fileno())
         self._close_if_idle()
 
@@ -203,20 +242,26 @@ class _Reader:
         if not self._transports:
             return
         if media:
-            self._pause = min(self._pause * GROWTH, MAX_PAUSE) if media >= MANY else max(self._pause / GROWTH, PAUSE)
-            self._timer = self.loop.call_later(self._pause, self._again)
+            longer = media >= MANY
+            self._pause = min(self._pause * GROWTH, self._max_pause) if longer else max(self._pause / GROWTH, PAUSE)
+            self._timer = self.loop.call_at(self._next(self.loop.time()), self._again)
         else:
             self.loop.add_reader(self._epoll.fileno(), self._ready)
 
+    def _next(self, now: float) -> float:
+        """When to read again: after the pause, and together with whatever is done on a common tick."""
+        due, tick = now + self._pause, tick_after(now)
+        return tick if now + self._pause / 2 < tick < due + self._pause / 2 else due
+
     def _read(self) -> int:
         """How many packets of media came."""
-        media = 0
+        media, ahead = 0, time.monotonic() - time.time()
         for descriptor, _ in self._epoll.poll(0):
             transport = self._transports.get(descriptor)
             if transport is None:  # reading another closed it
                 continue
             try:
-                media += transport.read(self._buffer, self._view)
+                media += transport.read(ahead)
             except Exception:  # it would end the reading of all sockets; what is left in this one is read next time
                 logger.exception("a datagram could not be taken")
         return media
@@ -225,8 +270,10 @@ class _Reader:
 _readers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Reader] = WeakKeyDictionary()
 
 
-async def open_datagrams(sock: socket.socket, receiver: DatagramReceiver) -> None:
+async def open_datagrams(sock: socket.socket, receiver: DatagramReceiver, max_pause: float = MAX_PAUSE) -> None:
     """Have the running loop read `sock`, which is not blocking, for `receiver`, which gets its transport at once.
+
+    `max_pause`: seconds that packets may wait; what is least among the loop's sockets holds for all.
 
     As `loop.create_datagram_endpoint(lambda: receiver, sock=sock)`. Raises OSError.
     """
@@ -240,6 +287,9 @@ async def open_datagrams(sock: socket.socket, receiver: DatagramReceiver) -> Non
     if reader is None:
         await loop.create_datagram_endpoint(lambda: cast("asyncio.DatagramProtocol", receiver), sock=sock)
         return
-    transport = DatagramTransport(sock, receiver, reader)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    transport = DatagramTransport(sock, receiver, reader, max_pause)
     reader.add(sock, transport)
     receiver.connection_made(transport)

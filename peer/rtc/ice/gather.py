@@ -184,9 +184,11 @@ class Gatherer:
 
         base: Base
         if settings.udp_port is not None:
-            base = await join_shared_port(local, settings.udp_port, candidate_of, fragment, self._listener, in_the_way)
+            base = await join_shared_port(
+                local, settings.udp_port, candidate_of, fragment, self._listener, in_the_way, settings.max_pause
+            )
         else:
-            base = await open_host_base(local, settings.udp_ports, candidate_of, self._listener)
+            base = await open_host_base(local, settings.udp_ports, candidate_of, self._listener, settings.max_pause)
         self._bases.append(base)
         if not self._closed:
             self._hosts.append((base, preference))
@@ -199,7 +201,7 @@ class Gatherer:
         It is not announced: gathering may be over, and checks out of it tell the other side.
         """
         try:
-            base = await open_host_base(local, None, self._maker(preference), self._listener)
+            base = await open_host_base(local, None, self._maker(preference), self._listener, self._settings.max_pause)
         except OSError as error:
             logger.warning("no second UDP socket on %s: %s", local.address, error.strerror or error)
             return

@@ -17,12 +17,14 @@ from peer.rtc.ice.interfaces import usable_addresses
 from peer.rtc.ice.mdns import is_local_name, resolve
 from peer.rtc.ice.netwatch import AddressWatch
 from peer.rtc.ice.pairs import MAX_REMOTE
+from peer.rtc.ticks import tick_after
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Set
 
     from peer.rtc.ice.bases import Base
     from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.pairs import Pair
     from peer.rtc.ice.servers import CandidateError, IceSettings
     from peer.rtc.ice.stun import Address
@@ -35,6 +37,8 @@ MAX_NAMES: Final = 16
 """Names of the other side that are looked up, each by several multicasts; a browser has one for each of its addresses.
 More are ignored, and so is any name that is not `.local`, though RFC 8839 allows it: this host would have to ask name
 services on the word of the other side, and no peer that is known announces such names."""
+SOON: Final = 0.5
+"""Seconds within which timers are exact."""
 _ICE_CHARS: Final = string.ascii_letters + string.digits
 _random: Final = SystemRandom()
 
@@ -76,6 +80,7 @@ class Owner(Protocol):
     def generation_candidate(self, generation: Generation, candidate: Candidate | None) -> None: ...
     def generation_error(self, error: CandidateError) -> None: ...
     def data_received(self, data: bytes) -> None: ...
+    def media_received(self, datagrams: list[Datagram]) -> None: ...
 
 
 class Generation:
@@ -200,14 +205,24 @@ class Generation:
                 self.pump()
 
     def data_received(self, data: bytes) -> None:
-        if self.closed:
-            return
-        self.received += 1
+        if not self.closed:
+            self._count(1, len(data))
+            self._owner.data_received(data)
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        if not self.closed:
+            size = 0
+            for data, _, _ in datagrams:
+                size += len(data)
+            self._count(len(datagrams), size)
+            self._owner.media_received(datagrams)
+
+    def _count(self, packets: int, size: int) -> None:
+        self.received += packets
         pair = self.selected
-        if pair is not None:  # over which pair it came is not looked up: nearly always over this one
-            pair.packets_received += 1
-            pair.bytes_received += len(data)
-        self._owner.data_received(data)
+        if pair is not None:  # over which pair they came is not looked up: nearly always over this one
+            pair.packets_received += packets
+            pair.bytes_received += size
 
     def base_lost(self, base: Base) -> None:
         if not self.closed and self._loop is not None:
@@ -270,7 +285,9 @@ class Generation:
             self._timer.cancel()
         # Kept here: a handle of uvloop that is due at once does not tell when.
         self._due = when
-        self._timer = self._loop.call_at(when, self._fire, when)
+        # To keep a path alive can wait for the tick that wakes the process in any case.
+        due = tick_after(when) if self.state in ("connected", "completed") and when - self._loop.time() > SOON else when
+        self._timer = self._loop.call_at(due, self._fire, when)
 
     def _fire(self, when: float) -> None:
         assert self._loop is not None

@@ -120,7 +120,7 @@ class _Refusal:
     def __init__(self) -> None:
         self.came: asyncio.Future[ServerFailed] = asyncio.get_running_loop().create_future()
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes, at: float | None = None) -> None:
         """It answers after all; the queries will hear of it."""
 
     def link_lost(self, failure: ServerFailed) -> None:

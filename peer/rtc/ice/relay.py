@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +48,6 @@ class RelayBase:
     def __init__(self, relay: Relay, candidate: Candidate, listener: BaseListener) -> None:
         self.candidate = candidate
         self.listener = listener
-        self.data_received = listener.data_received
         self.closed = False
         self._relay = relay
         self._targets = Targets(candidate.family)
@@ -142,7 +142,7 @@ class Relay:
         if self._client.has_outgoing:
             self._after()
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes, at: float | None = None) -> None:
         """For the link: one whole message of the server."""
         came = self._client.receive(data, self._loop.time())
         if came is None:
@@ -154,10 +154,12 @@ class Relay:
         if base is None or base.closed:
             return
         first = payload[0]
-        if first > 127 or (first > 3 and peer in base.known):
-            base.data_received(payload)
+        if first > 127:
+            base.listener.media_received([(payload, peer, time.monotonic() if at is None else at)])
         elif first <= 3:
             base.listener.stun_received(base, payload, peer)
+        elif peer in base.known:
+            base.listener.data_received(payload)
 
     def link_lost(self, failure: ServerFailed) -> None:
         """For the link: the connection is gone, or the server's port is closed."""

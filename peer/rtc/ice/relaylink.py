@@ -19,6 +19,7 @@ from peer.rtc.ice.turn import StreamSplitter
 
 if TYPE_CHECKING:
     from peer.rtc.ice.bases import Address
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.servers import IceServerUrl
 
 
@@ -38,7 +39,7 @@ class Way:
 class LinkListener(Protocol):
     """Who takes what the server sends. Plain calls; they must not raise."""
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes, at: float | None = None) -> None:
         """One whole message."""
 
     def link_lost(self, failure: ServerFailed) -> None:
@@ -79,9 +80,14 @@ class _Datagrams(Link, asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.sendto(data)
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
+    def datagram_received(self, data: bytes, addr: Any, at: float | None = None) -> None:
         if data and self._transport is not None:
-            self._listener.received(data)
+            self._listener.received(data, at)
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        """A server wraps what it relays; the client takes this for the nonsense that it is."""
+        for data, address, at in datagrams:
+            self.datagram_received(data, address, at)
 
     def error_received(self, exc: Exception) -> None:
         # A connected socket hears of it when nobody listens on the server's port; other errors may pass.

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from peer.rtc.ice.datagrams import MAX_PAUSE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -88,6 +90,8 @@ class IceSettings:
     lost_after: float = 30.0
     """Silence until `failed`: RFC 7675 section 5.1, consent expires. A restart that both sides agreed on before that
     still has its `connect_timeout`."""
+    max_pause: float = MAX_PAUSE
+    """Seconds that packets of media may wait in their socket, where many come, to be read together."""
 
 
 class MalformedUrl(ValueError):

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
 from peer.rtc.ice.bases import UdpEndpoint, bind_udp, when_free
-from peer.rtc.ice.datagrams import open_datagrams
+from peer.rtc.ice.datagrams import MAX_PAUSE, open_datagrams
 from peer.rtc.ice.stun import HEADER_SIZE, peek_username
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.ice.bases import Address, CandidateMaker
     from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.gather import GatherListener
     from peer.rtc.ice.interfaces import LocalAddress
 
@@ -57,6 +59,7 @@ class SharedBase:
         self.username_fragment = username_fragment
         self.listener = listener
         self.data_received = listener.data_received
+        self.media_received = listener.media_received
         self.in_the_way = in_the_way
         self.routes: dict[Address, float] = {}
         """Remote addresses that belong to this call and when they last gave a sign of it, the oldest first."""
@@ -150,11 +153,13 @@ class _SharedEndpoint(UdpEndpoint):
             if self._routes.get(oldest) is base:
                 del self._routes[oldest]
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...], at: float | None = None) -> None:
         if not data or self._transport is None:
             return
         address: Address = addr[:2]
-        if data[0] > 3:
+        if data[0] > 127:
+            self.media_received([(data, addr, time.monotonic() if at is None else at)])
+        elif data[0] > 3:
             base = self._routes.get(address)
             if base is not None:
                 base.data_received(data)
@@ -162,6 +167,17 @@ class _SharedEndpoint(UdpEndpoint):
             base = self._owner(data, address)
             if base is not None:
                 base.listener.stun_received(base, data, address)
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        if self._transport is None:
+            return
+        of_each: dict[Address, list[Datagram]] = {}
+        for datagram in datagrams:
+            of_each.setdefault(datagram[1][:2], []).append(datagram)
+        for address, its in of_each.items():
+            base = self._routes.get(address)
+            if base is not None:
+                base.media_received(its)
 
     def _owner(self, data: bytes, address: Address) -> SharedBase | None:
         """Whose STUN it is, as far as can be told without a password."""
@@ -219,6 +235,7 @@ async def join_shared_port(
     username_fragment: str,
     listener: GatherListener,
     in_the_way: Callable[[], None],
+    max_pause: float = MAX_PAUSE,
 ) -> SharedBase:
     """Takes part in the socket on this address and port, which is opened for the first. Raises OSError, UsageError.
 
@@ -229,11 +246,11 @@ async def join_shared_port(
     async with registry.lock:
         endpoint = registry.endpoints.get((local.address, port))
         if endpoint is None:
-            endpoint = await _open(local.address, port, registry)
+            endpoint = await _open(local.address, port, registry, max_pause)
         return endpoint.join(candidate_of(local, port), username_fragment, listener, in_the_way)
 
 
-async def _open(address: str, port: int, registry: _Registry) -> _SharedEndpoint:
+async def _open(address: str, port: int, registry: _Registry, max_pause: float) -> _SharedEndpoint:
     try:
         sock = await when_free(lambda: bind_udp(address, (port, port)))
     except OSError as error:
@@ -243,7 +260,7 @@ async def _open(address: str, port: int, registry: _Registry) -> _SharedEndpoint
         raise UsageError(sentence) from error
     endpoint = _SharedEndpoint(sock, registry.endpoints)
     try:
-        await open_datagrams(sock, endpoint)
+        await open_datagrams(sock, endpoint, max_pause)
     except BaseException:
         registry.endpoints.pop(endpoint.address, None)
         sock.close()

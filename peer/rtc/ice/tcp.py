@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from collections import Counter
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
@@ -111,6 +112,8 @@ class TcpBase(asyncio.Protocol):
                 return
             if self._owner is None:
                 self._port.first_frame(self, each)
+            elif each[0] > 127:
+                self._owner.listener.media_received([(each, self.remote, time.monotonic())])
             elif each[0] > 3:
                 self._owner.listener.data_received(each)
             else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Set
 
     from peer.rtc.ice.candidate import Candidate, IceParameters
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.pairs import Pair
     from peer.rtc.ice.servers import CandidateError, IceSettings
     from peer.rtc.ice.stun import Address
@@ -50,8 +51,9 @@ class IceListener(Protocol):
     def ice_gathering_changed(self) -> None: ...
     def ice_state_changed(self) -> None: ...
     def ice_pair_changed(self) -> None: ...
+    def ice_media(self, datagrams: list[Datagram]) -> None: ...
     def ice_data(self, data: bytes) -> None:
-        """Everything that is not STUN, straight from the socket. Looked up once, when the transport is made."""
+        """What is neither STUN nor media. Both come straight from the socket, to what these are at the beginning."""
 
     def ice_addresses_changed(self) -> None:
         """The addresses of the host changed in a way that matters to this connection: a restart is due."""
@@ -66,7 +68,7 @@ class IceTransport:
     def __init__(self, settings: IceSettings, listener: IceListener, parts: Parts | None = None) -> None:
         self.state = "new"
         self.gathering_state = "new"
-        self.data_received = listener.ice_data  # for the generations: data takes no way round
+        self.data_received, self.media_received = listener.ice_data, listener.ice_media  # they take no way round
         self._settings = settings
         self._listener = listener
         self._parts = parts or Parts()

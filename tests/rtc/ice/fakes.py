@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from peer.rtc.ice.candidate import Candidate, IceParameters
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.servers import CandidateError
 
 
@@ -138,6 +139,10 @@ class Peer:
     def ice_data(self, data: bytes) -> None:
         self.data.append(data)
         self._changed.set()
+
+    def ice_media(self, datagrams: list[Datagram]) -> None:
+        for data, _, _ in datagrams:
+            self.ice_data(data)
 
     def ice_addresses_changed(self) -> None:
         self.address_changes += 1

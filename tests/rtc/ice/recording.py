@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.ice.bases import Address, Base
     from peer.rtc.ice.candidate import Candidate
+    from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.servers import CandidateError
 
 T = TypeVar("T")
@@ -71,6 +72,10 @@ class Recorder:
     def data_received(self, data: bytes) -> None:
         self.data.append(data)
         self._changed.set()
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        for data, _, _ in datagrams:
+            self.data_received(data)
 
     def base_lost(self, base: Base) -> None:
         self.lost.append(base)

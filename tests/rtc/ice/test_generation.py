@@ -19,6 +19,8 @@ from tests.rtc.ice.simulation import FakeBase, candidate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from peer.rtc.ice.datagrams import Datagram
+
 REMOTE = IceParameters("theirs12", "their-password-of-22-characters")
 THEIRS = ("192.0.2.2", 2000)
 
@@ -66,6 +68,9 @@ class Owner:
 
     def data_received(self, data: bytes) -> None:
         self.data.append(data)
+
+    def media_received(self, datagrams: list[Datagram]) -> None:
+        self.data += [data for data, _, _ in datagrams]
 
 
 @pytest.fixture
@@ -143,7 +148,7 @@ async def test_one_that_only_listens_says_nothing_and_takes_data(generation: Gen
     sent = len(base.sent)
     assert sent > 1, "checks for consent"
     generation.stun_received(base, base.sent[0], THEIRS)
-    generation.data_received(b"\x80late")
+    generation.media_received([(b"\x80late", THEIRS, 0.0)])
     await asyncio.sleep(60)
     assert len(base.sent) == sent and owner.data == [b"\x80late"]
 
@@ -158,9 +163,9 @@ async def test_what_is_for_the_gatherer_does_not_reach_the_agent(generation: Gen
 
 async def test_data_is_passed_on_and_counted(generation: Generation, owner: Owner) -> None:
     await generation.gather()
-    generation.data_received(b"\x80before there is a pair")
+    generation.media_received([(b"\x80before there is a pair", THEIRS, 0.0)])
     connect(generation, with_base(generation))
-    generation.data_received(b"\x80four")
+    generation.media_received([(b"\x80four", THEIRS, 0.0)])
     report = generation.agent.selected_report()
     assert owner.data == [b"\x80before there is a pair", b"\x80four"]
     assert report is not None and (report.packets_received, report.bytes_received) == (1, 5)
@@ -188,7 +193,7 @@ async def test_after_the_stop_nothing_happens_any_more(generation: Generation, o
     changes, sent = len(owner.changes), len(base.sent)
     generation.stop()
     generation.stun_received(base, b"\x00", THEIRS)
-    generation.data_received(b"\x80late")
+    generation.media_received([(b"\x80late", THEIRS, 0.0)])
     generation.base_lost(base)
     generation.base_added(base)
     generation.candidate_found(base.candidate, base)

@@ -25,7 +25,7 @@ class Taker:
         self.failures: list[ServerFailed] = []
         self.changed = asyncio.Event()
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes, at: float | None = None) -> None:
         self.messages.append(data)
         self.changed.set()
 
