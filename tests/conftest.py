@@ -119,7 +119,7 @@ async def _guard_on_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     gc.freeze()  # what is left is not looked at again
     found += [f"asyncio reported: {trouble}" for trouble in loop.troubles]
     if not request.node.get_closest_marker("may_block"):
-        found += [f"the event loop was blocked for {seconds:.2f} s" for seconds in loop.watch.blocked]
+        found += [f"the event loop was blocked for {blocked}" for blocked in loop.watch.blocked]
     loop.troubles.clear()
     loop.watch.blocked.clear()
     _judge(request.node, found)

@@ -42,6 +42,17 @@ class Scheduled(NamedTuple):
         return cls(int(running) / 1e9, int(waiting) / 1e9)
 
 
+class Blocked(NamedTuple):
+    """A turn of the loop that took too long, in seconds."""
+
+    seconds: float
+    running: float
+    """Of these its thread ran so many, or so many more."""
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s (its thread ran {self.running:.2f} s)"
+
+
 def blocked_for(elapsed: float, own: Scheduled, others: float) -> float:
     """Seconds that a turn blocked its loop, of those that it took; a busy machine is not a blocked loop.
 
@@ -99,7 +110,7 @@ class WatchfulSelector(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocked: list[float] = []
+        self.blocked: list[Blocked] = []
         self._scheduler = _Scheduler()
         self._began: tuple[float, Scheduled] | None = None
 
@@ -127,7 +138,7 @@ class WatchfulSelector(selectors.DefaultSelector):
             own = Scheduled(after.running - before.running, after.waiting - before.waiting)
             seconds = blocked_for(elapsed, own, self._scheduler.others_since())
             if seconds > BLOCKED_LIMIT:
-                self.blocked.append(seconds)
+                self.blocked.append(Blocked(seconds, own.running))
 
     def close(self) -> None:
         self._scheduler.close()

@@ -39,6 +39,8 @@ QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
+OLD: Final = 2.0
+"""Seconds that a datagram may have been in its socket; what seems older came after the clock was set."""
 MAX_ERRORS: Final = 1000
 _DTLS: Final = 63
 """The highest first byte of what is STUN or DTLS; above are TURN's channels ..."""
@@ -128,10 +130,12 @@ class DatagramTransport:
             except OSError as error:
                 self._failed(error)
                 break
-            at = now
+            self._errors, at = 0, now
             if control:
                 seconds, nanoseconds = _unpack(control[0][2])
                 at = seconds + ahead + nanoseconds * 1e-9
+                if not now - OLD < at < now:  # the wall clock was set meanwhile, or it came just now
+                    at = now
             first = data[0] if data else 0
             if first > _CHANNELS:
                 datagrams.append((data, address, at))
