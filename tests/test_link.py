@@ -19,6 +19,7 @@ from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.stats import bitrate
 from signaling.messages import IceCandidate, SessionDescription
+from tests.harness.certificates import another_fingerprint
 from tests.rtc.wires import PATIENCE, End, connect, end_and_stock, frames, keyframe, negotiate, two_ends
 
 if TYPE_CHECKING:
@@ -610,12 +611,9 @@ async def test_without_a_path_the_deadline_says_how_far_it_came() -> None:
 
 
 async def test_a_wrong_fingerprint_fails_in_the_handshake() -> None:
-    def wrong(text: str) -> str:
-        return re.sub(r"a=fingerprint:sha-256 \S\S", "a=fingerprint:sha-256 00", text)
-
     async with two_ends() as (caller, callee):
         offer = await caller.offer()
-        answer = await callee.answer(SessionDescription("offer", wrong(offer.sdp)))
+        answer = await callee.answer(SessionDescription("offer", another_fingerprint(offer.sdp)))
         await caller.connection.take(answer)
         error = await callee.watcher.heard("failed")
         assert isinstance(error, IceFailed) and error.stage == "dtls"

@@ -40,6 +40,7 @@ from tests.dropin.kit import (
     until,
     within,
 )
+from tests.harness.certificates import another_fingerprint
 from tests.rtc.connections import LOCAL, Party, connections, meeting, settled, told, turns
 
 if TYPE_CHECKING:
@@ -651,7 +652,7 @@ async def test_a_certificate_that_changes_in_mid_call_is_refused(call: Call) -> 
     one, two = call.parties
     one.pc.remove_all_listeners("negotiationneeded")
     made = await one.pc.createOffer()
-    digits = re.sub(r"(a=fingerprint:sha-256 )..", r"\g<1>" + "00", made.sdp)
+    digits = another_fingerprint(made.sdp)
     assert digits != made.sdp
     with pytest.raises(ValueError, match="fingerprint"):
         await two.pc.setRemoteDescription(RTCSessionDescription(digits, "offer"))
@@ -663,7 +664,7 @@ async def test_a_certificate_that_was_not_named_fails_the_connection(pair: list[
     one, two = pair
     one.createDataChannel("any")
     there = await offer(one)
-    there.sdp = re.sub(r"(a=fingerprint:sha-\d+ )..", r"\g<1>" + "00", there.sdp)
+    there.sdp = another_fingerprint(there.sdp)
     await one.setRemoteDescription(await answer(two, there))
     await in_state("failed", two)
 
