@@ -26,6 +26,8 @@ PATIENCE = 2.0
 """Seconds of media that are held back for a track that has not shown itself yet."""
 MAX_LEAD = 0.5
 """Seconds by which sound and pictures of the same moment may come apart and still be cut at that moment."""
+MAX_APART = 10.0
+"""Seconds by which sound that flows may be behind the pictures, on a timeline that came apart, and be in their file."""
 _MAX_HELD_BYTES = 16 << 20
 _TRIM = 0.25
 """Seconds of sound before the first picture that are left out at the start of a file."""
@@ -72,12 +74,19 @@ class Strand:
         self._held_video: VideoFormat | None = None
         self._held_audio: Codec | None = None
         self._heard: EncodedFrame | None = None
-        self._seen = float("-inf")
-        """Time of the latest video frame, whether it could be used or not."""
+        self._latest = float("-inf")
+        """The highest time of all frames."""
+        self._seen = self._listened = float("-inf")
+        """What that was when video came last, whether it could be used or not, and when sound came last.
+
+        Their own times would not do: where a sender's clocks come apart, one lags behind, but it is there.
+        """
         self._now = float("-inf")
         """Time of the latest frame."""
+        self._began = 0.0
+        """Where the present file begins, as for its length: at the highest time then, where streams are far apart."""
         self._full_since: float | None = None
-        """When the first frame came that found the file long enough."""
+        """The highest time when the file was found long enough."""
         self._needs_keyframe = True
 
     @property
@@ -105,12 +114,14 @@ class Strand:
         if not frame.data or not (is_video if kind == "video" else is_audio)(frame.codec):
             return
         self._now = frame.time
+        self._latest = max(self._latest, frame.time)
         if self._segment is not None and self._sink is not None and self._full_since is None:
-            self._full_since = frame.time if frame.time - self._layout.origin >= self._segment else None
+            self._full_since = self._latest if self._latest - self._began >= self._segment else None
         if kind == "video":
-            self._seen = frame.time
+            self._seen = self._latest
             self._take_video(frame)
         else:
+            self._listened = self._latest
             self._take_audio(frame)
         self._start_if_due()
 
@@ -205,27 +216,23 @@ class Strand:
 
     def _sound_is_behind(self) -> bool:
         """Whether sound is still to come that is older than the keyframe which begins the next file."""
-        cut = self._first_picture()
+        cut = _first_picture(self._held)
         behind = self._heard is not None and self._heard.time < cut and self._sound_flows()
         return behind and self._now - cut < MAX_LEAD
 
     def _sound_flows(self) -> bool:
         """Whether there is sound; silent for longer, it may well stay away."""
-        return self._heard is not None and self._now - self._heard.time < 2 * self._patience
+        return self._heard is not None and self._latest - self._listened < 2 * self._patience
 
     def _video_is_gone(self) -> bool:
         """Whether no keyframe will come to cut at: nothing has come for a while, although it was asked for."""
         since = max(self._seen, self._full_since or self._seen)
-        return "video" not in self._expected or self._now - since >= self._patience
-
-    def _first_picture(self) -> float:
-        """Time of the keyframe that begins the next file."""
-        return next(frame.time for kind, frame in self._held if kind == "video")
+        return "video" not in self._expected or self._latest - since >= self._patience
 
     def _start(self) -> None:
         """Finish the present file, and begin the next with what was held back."""
         if self._held_video is not None:
-            self._write_held(self._first_picture())
+            self._write_held(_first_picture(self._held))
         held = sorted(self._held, key=lambda entry: entry[1].time)
         video, self._held_video = self._held_video, None
         audio, self._held_audio = self._held_audio, None
@@ -233,7 +240,9 @@ class Strand:
         origin = held[0][1].time
         lead = origin
         if audio is None and self._heard is not None and self._sound_flows():
-            audio, lead = self._heard.codec, max(self._heard.time, origin - MAX_LEAD)
+            behind = MAX_APART if self._latest - self._listened < MAX_LEAD else MAX_LEAD
+            audio, lead = self._heard.codec, max(self._heard.time, origin - behind)
+        follows = self._sink is not None
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.close()
@@ -243,6 +252,8 @@ class Strand:
             held = _trimmed(held)
             origin = held[0][1].time
         self._layout = Layout(video, audio, origin)
+        cut = held[0][1].time if video is None else _first_picture(held)
+        self._began = self._latest if follows and self._latest - cut > 2 * MAX_LEAD else cut
         self._full_since = None
         if video is None and "video" in self._expected:
             self._needs_keyframe = True
@@ -251,12 +262,17 @@ class Strand:
             self._sink.write(kind, frame)
 
 
+def _first_picture(held: list[tuple[Kind, EncodedFrame]]) -> float:
+    """Time of the keyframe that begins the next file."""
+    return next(frame.time for kind, frame in held if kind == "video")
+
+
 def _trimmed(held: list[tuple[Kind, EncodedFrame]]) -> list[tuple[Kind, EncodedFrame]]:
     """`held` from its first picture on, where only a moment of sound comes before that.
 
     Tools that count time in frames would else find pictures half-way between two of them, and drop one now and then.
     """
-    first = next(frame.time for kind, frame in held if kind == "video")
+    first = _first_picture(held)
     if first - held[0][1].time > _TRIM:
         return held
     return [entry for entry in held if entry[1].time >= first]

@@ -122,6 +122,8 @@ class TrackClock:
         """Wall time at RTP timestamp 0, as the reports have it."""
         self._ignored = 0.0
         """Seconds by which the sender's wall clock was set since."""
+        self._reported = 0.0
+        """Seconds of delay of the last frame before a report, averaged as the reports are."""
         self._base: float | None = None
         """Local time at RTP timestamp 0, as it should be."""
         self._error = 0.0
@@ -196,19 +198,30 @@ class TrackClock:
         wall = ntp_seconds - sender.epoch - (self._timestamp + ahead) / self.clock_rate - self._ignored
         if sender.offset is None:
             sender.anchor(self._base + self._error - wall, now)
+            self._reported = self._delay
         elif self._wall is None:
-            self._reports = 0
+            self._reports, self._reported = 0, self._delay
         elif abs(wall - self._wall) > STEP:
-            wall = self._judge(wall, self._wall, sender.offset)
+            if ahead > 0:  # when what it speaks of was sent, the next frames tell
+                self._pending = (ntp_seconds, rtp_timestamp)
+                return
+            wall = self._judge(wall, self._wall)
         else:
             # Senders take the two timestamps at slightly different moments, so single reports are not exact.
-            wall = self._wall + (wall - self._wall) * max(REPORT_GAIN, 1 / (self._reports + 1))
+            gain = max(REPORT_GAIN, 1 / (self._reports + 1))
+            wall = self._wall + (wall - self._wall) * gain
+            self._reported += (self._delay - self._reported) * gain
         self._reports += 1
         self._tie(wall)
 
-    def _judge(self, wall: float, before: float, offset: float) -> float:
-        """The reports leapt: when arrival confirms it (the media paused) follow, else the sender's clock was set."""
-        if abs(self._delay - wall - offset) < abs(self._delay - before - offset):
+    def _judge(self, wall: float, before: float) -> float:
+        """The reports leapt: when arrival confirms it (the media paused) follow, else the sender's clock was set.
+
+        Arrival is that of this track, then and now: the common offset may be that of another one, which was delayed.
+        """
+        arrived = self._delay - self._reported
+        if abs(arrived - (wall - before)) < abs(arrived):
+            self._reported = self._delay
             return wall
         self._ignored += wall - before
         return before

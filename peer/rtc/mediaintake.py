@@ -37,7 +37,10 @@ def take_media(
         try:
             # RFC 5761 section 4: payload types 64 to 95 are those of RTCP.
             if len(data) > 1 and 64 <= data[1] & 0x7F < 96:
-                rtcp(session.unprotect_rtcp(data))
+                report = session.unprotect_rtcp(data)
+                _hand_on(packets, route)
+                packets, route = [], None
+                rtcp(report)
                 continue
             packet = RtpPacket(unprotect(session, data), at)
         except (pylibsrtp.Error, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -363,6 +364,26 @@ def test_a_camera_that_was_switched_off_does_not_hold_up_the_cut() -> None:
     assert [file.layout.video is not None for file in files] == [True, False]
     assert len(files[0].times("audio")) + len(files[1].times("audio")) == 650
     assert 11.4 <= files[1].layout.origin <= 12.1, "a keyframe was waited for"
+
+
+@pytest.mark.parametrize("behind", [-2.5, 0.6, 3.0, 8.0])
+def test_clocks_that_come_apart_do_not_make_a_file_of_every_second(behind: float) -> None:
+    """One stream seems to be gone, as the other is seconds ahead, and is there."""
+    files: list[Kept] = []
+
+    def open_file(layout: Layout) -> Kept:
+        files.append(Kept(layout))
+        return files[-1]
+
+    strand = Strand(open_file, expect=("audio", "video"), segment=10.0)
+    for number in range(60 * 30):
+        strand.take("video", picture(20 + number / 30, key=number % 30 == 0))
+        if number % 3 != 2:
+            strand.take("audio", sound(20 + number / 30 - behind))
+    strand.end()
+    assert len(files) <= 9
+    assert sum(len(file.times("video")) for file in files) == 60 * 30
+    assert sum(len(file.times("audio")) for file in files) >= 60 * 20 - 20
 
 
 def test_a_sender_that_gives_no_keyframe_keeps_its_file() -> None:

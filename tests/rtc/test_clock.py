@@ -320,3 +320,64 @@ def test_whatever_comes_times_never_go_back(events: list[tuple[int, bool, int, f
         time = clock.track(track, 90000).time(timestamps[track], now)
         assert time >= last[track]
         last[track] = time
+
+
+@dataclass
+class Busy:
+    """A track of a sender that cannot keep up now and then, and whose reports tell when packets left.
+
+    And not when what is in them was captured, as aiortc's do. `behind`: from when on, for how long, and by how many seconds at most.
+    """
+
+    clock: TrackClock
+    interval: float
+    behind: list[tuple[float, float, float]]
+    out: dict[int, float] = field(default_factory=dict)
+    """What came out minus capture time, by tenth of a second."""
+
+    def events(self, seconds: float, chance: random.Random) -> Iterator[tuple[float, int, float]]:
+        """When each packet, and each report (as -1), arrives, and what was captured when; in order."""
+        left, report = 0.0, 0.7
+        before: tuple[float, float] | None = None
+        for number in range(int(seconds / self.interval)):
+            captured = number * self.interval
+            left = max(left, captured + max((self._late(captured, *each) for each in self.behind), default=0.0))
+            while report < left:
+                report += chance.uniform(0.5, 1.5)
+                if before is not None:
+                    yield before[0] + 0.02, -1, before[1]
+            before = (left, captured)
+            yield left + 0.02, number, captured
+
+    def _late(self, at: float, start: float, length: float, most: float) -> float:
+        passed = (at - start) / length
+        return 0.0 if not 0 <= passed <= 1 else most * passed if passed < 0.8 else most * (1 - passed) * 4
+
+    def take(self, at: float, number: int, captured: float) -> None:
+        timestamp = round(captured * self.clock.clock_rate)
+        if number < 0:
+            self.clock.sender_report(NTP + at - 0.02, timestamp, LOCAL + at)
+        else:
+            self.out[int(captured * 10)] = self.clock.time(timestamp, LOCAL + at) - LOCAL - captured
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sender_that_falls_behind_and_catches_up_is_in_sync_again(seed: int) -> None:
+    """Its reports leap there and back, on each track by another amount; no leap is taken for a clock that was set."""
+    chance, clock = random.Random(seed), ParticipantClock()
+    starts = [chance.uniform(5, 200) for _ in range(6)]
+    tracks = [
+        Busy(
+            clock.track(name, rate),
+            interval,
+            [(start + chance.uniform(0, 0.5), chance.uniform(2, 8), chance.uniform(0, 4)) for start in starts],
+        )
+        for name, rate, interval in (("sound", 48000, 0.02), ("pictures", 90000, 1 / 30))
+    ]
+    streams = [[(*event, track) for event in track.events(240, chance)] for track in tracks]
+    for at, number, captured, track in heapq.merge(*streams, key=lambda event: event[0]):
+        track.take(at, number, captured)
+    sound, pictures = (track.out for track in tracks)
+    late = [second for second in sound.keys() & pictures.keys() if second > 2300]
+    assert len(late) > 80
+    assert max(abs(sound[second] - pictures[second]) for second in late) < 0.02
