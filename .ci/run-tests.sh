@@ -22,6 +22,6 @@ if [ "$#" -gt 0 ]; then
 fi
 status=0
 run -m "not browser and not network and not slow" -n auto --dist worksteal || status=$?
-run -m "(browser or slow) and not network" -n 3 --dist worksteal || status=$?
+run -m "(browser or slow) and not network" -n 2 --dist worksteal || status=$?
 run -m "network" || status=$?
 exit "$status"

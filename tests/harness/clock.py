@@ -26,6 +26,10 @@ BLOCKED_LIMIT = 0.5
 """Seconds that one turn of the loop may take; far more than any callback needs, far less than a user would forgive."""
 
 
+SLEPT_LIMIT = 2.0
+"""Seconds that the loop's thread may sleep within a turn: a busy disk is not a blocked loop."""
+
+
 class Stuck(RuntimeError):
     """Nothing is ready, no timer is set and no thread is at work: the test would wait for ever."""
 
@@ -56,10 +60,12 @@ class Blocked(NamedTuple):
 def blocked_for(elapsed: float, own: Scheduled, others: float) -> float:
     """Seconds that a turn blocked its loop, of those that it took; a busy machine is not a blocked loop.
 
-    What its thread ran counts in any case. Otherwise it slept: in a blocking call, which counts; or for want of the
-    interpreter's lock, which may belong to one of the `others` that waits for a processor, as long as that did.
+    What its thread ran counts in any case. Otherwise it slept: in a blocking call; or for want of the interpreter's
+    lock, which may belong to one of the `others` that waits for a processor; or for a page of a program that the disk
+    has yet to give. So a short sleep says nothing; calls of ours that block are found by name (`guards`).
     """
-    return max(own.running, elapsed - own.waiting - others)
+    slept = elapsed - own.waiting - own.running - others
+    return max(own.running, slept if slept > SLEPT_LIMIT else 0.0)
 
 
 class _Scheduler:
@@ -77,7 +83,11 @@ class _Scheduler:
         self._looked = -self.REFRESH
 
     def own(self) -> Scheduled:
-        return Scheduled() if self._descriptor is None else Scheduled.parse(os.pread(self._descriptor, 96, 0))
+        return (
+            Scheduled(time.thread_time())
+            if self._descriptor is None
+            else Scheduled.parse(os.pread(self._descriptor, 96, 0))
+        )
 
     def look(self, now: float) -> None:
         """Remember what the other threads have waited until now."""

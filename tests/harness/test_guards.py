@@ -108,13 +108,18 @@ async def test_callback():
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     await asyncio.sleep(0.01)
 
+def compute():
+    end = time.thread_time() + 0.3
+    while time.thread_time() < end:
+        pass
+
 async def test_blocked():
-    time.sleep(0.3)
+    compute()
     await asyncio.sleep(0)
 
 @pytest.mark.may_block("on purpose")
 async def test_blocked_on_purpose():
-    time.sleep(0.3)
+    compute()
     await asyncio.sleep(0)
 
 def test_thread():

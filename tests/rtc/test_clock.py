@@ -326,7 +326,8 @@ def test_whatever_comes_times_never_go_back(events: list[tuple[int, bool, int, f
 class Busy:
     """A track of a sender that cannot keep up now and then, and whose reports tell when packets left.
 
-    And not when what is in them was captured, as aiortc's do. `behind`: from when on, for how long, and by how many seconds at most.
+    And not when what is in them was captured, as aiortc's do. `behind`: from when on, for how long, by how many seconds
+    at most.
     """
 
     clock: TrackClock

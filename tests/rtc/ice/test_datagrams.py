@@ -7,6 +7,7 @@ import errno
 import logging
 import select
 import socket
+import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -178,13 +179,26 @@ class _Handle:
         pass
 
 
+async def stamped(sock: socket.socket, sender: socket.socket) -> None:
+    """Until the kernel notes arrivals: it begins a moment after it was asked to by the first socket of the system."""
+    sock.setsockopt(socket.SOL_SOCKET, 35, 1)
+    async with asyncio.timeout(10):
+        late = 0.0
+        while late < 0.01:
+            sender.sendto(b"?", sock.getsockname())
+            await asyncio.sleep(0.02)
+            _, ((_, _, data),), _, _ = sock.recvmsg(1, 100)
+            seconds, nanoseconds = struct.unpack("@ll", data)
+            late = time.time() - seconds - nanoseconds * 1e-9
+
+
 async def test_what_came_together_goes_together_with_the_time_at_which_each_came() -> None:
     """However late it is read; other datagrams keep their place between media."""
     receiver, sock = Receiver(), bound()
     address = sock.getsockname()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         if sys.platform == "linux":
-            sock.setsockopt(socket.SOL_SOCKET, 35, 1)  # as `open_datagrams` does, so before anything is sent
+            await stamped(sock, sender)
         before = time.monotonic()
         for data in (b"\x80 1", b"\x80 2", b"\x00 check", b"\x80 3"):
             sender.sendto(data, address)
