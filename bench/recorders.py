@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LAG_EVERY = 0.05
 START_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 10.0
 
 
 class Recording(Protocol):
@@ -298,7 +299,10 @@ class GstRecording:
         return []
 
     async def close(self) -> list[Path]:
-        await asyncio.to_thread(self._ask, {"close": True})
+        closing = asyncio.ensure_future(asyncio.to_thread(self._ask, {"close": True}))
+        if not (await asyncio.wait([closing], timeout=CLOSE_TIMEOUT))[0]:
+            self._process.kill()  # it hangs now and then; its files lack what its muxers hold
+        await asyncio.gather(closing, return_exceptions=True)
         await asyncio.to_thread(self._process.wait, 10)
         return sorted(self._folder.glob("*.mkv"))
 

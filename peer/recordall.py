@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peer.call import Call
     from peer.recording import Format, Recorder
     from peer.room import Room
+
 logger = logging.getLogger(__name__)
 
 MAX_PAUSE: Final = 0.020
