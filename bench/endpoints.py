@@ -61,6 +61,7 @@ def video_clip() -> list[bytes]:
     encoder: Any = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.bit_rate = WIDTH, HEIGHT, "yuv420p", BITS
     encoder.framerate, encoder.time_base, encoder.gop_size = FPS, Fraction(1, FPS), 10_000
+    encoder.thread_count = 1  # libvpx's threads wait for each other in a busy loop
     encoder.options = {"deadline": "realtime", "cpu-used": "-8", "error-resilient": "default", "lag-in-frames": "0"}
     noise = np.random.default_rng(1).integers(60, 180, (HEIGHT // 4, WIDTH, 3), np.uint8)
     packets = []

@@ -52,6 +52,7 @@ def _pictures(codec: VideoCodec, bit_rate: int) -> list[bytes]:
     encoder: Any = av.CodecContext.create(name, "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.bit_rate = WIDTH, HEIGHT, "yuv420p", bit_rate
     encoder.framerate, encoder.time_base, encoder.gop_size = FPS, Fraction(1, FPS), FPS
+    encoder.thread_count = 1  # libvpx's threads wait for each other in a busy loop
     encoder.options = options
     noise = np.random.default_rng(1).integers(40, 200, (HEIGHT // 2, WIDTH, 3), np.uint8)
     packets = []

@@ -27,6 +27,7 @@ from tests.dropin.kit import (
     source,
     within,
 )
+from tests.harness.encoders import REALTIME, one_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +154,8 @@ async def test_a_recorded_packet_is_played_undecoded(make_caller: Make, make_cal
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream("libvpx", rate=30)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            stream.options = {"deadline": "realtime", "lag-in-frames": "0"}
+            stream.options = REALTIME
+            one_thread(stream.codec_context)
             for number in range(15):
                 frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), RED, np.uint8))
                 frame.pts, frame.time_base = number, Fraction(1, 30)

@@ -27,6 +27,7 @@ from tests.dropin.kit import (
     source,
     within,
 )
+from tests.harness.encoders import video_encoder
 
 if TYPE_CHECKING:
     from tests.dropin.kit import Make
@@ -273,13 +274,13 @@ async def test_a_track_may_give_encoded_packets(make_caller: Make, make_callee: 
             super().__init__()
             self.kind = kind
             self._frames = source(kind)
-            self._encoder: Any = CodecContext.create("libopus" if kind == "audio" else "libvpx", "w")
+            self._encoder: Any
             if kind == "audio":
+                self._encoder = CodecContext.create("libopus", "w")
                 self._encoder.sample_rate, self._encoder.layout, self._encoder.format = 48000, "mono", "s16"
             else:
-                self._encoder.width, self._encoder.height, self._encoder.pix_fmt = 64, 48, "yuv420p"
-                self._encoder.time_base, self._encoder.gop_size = Fraction(1, 90000), 1
-                self._encoder.options = {"deadline": "realtime", "lag-in-frames": "0"}
+                self._encoder = video_encoder("libvpx", (64, 48))
+                self._encoder.gop_size = 1
 
         async def recv(self) -> Packet:
             while True:

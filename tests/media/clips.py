@@ -9,6 +9,7 @@ import av.bitstream
 import numpy as np
 
 from peer.media.marks import stamp
+from tests.harness.encoders import one_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,7 @@ def _clip(
         if video:
             stream = container.add_stream(codec, rate=FPS, options=options)
             stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 1_000_000
+            one_thread(stream.codec_context)
         sound: Any = container.add_stream(sound_codec, rate=48_000, layout="mono") if sound_codec else None
         if stream is not None:
             for number in range(pictures):

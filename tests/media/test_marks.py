@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fractions
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from peer.media.marks import MODULUS, Mark, age, read_mark, read_number, stamp
 from peer.media.pattern import Canvas
 from peer.media.picture import Picture
+from tests.harness.encoders import REALTIME, video_encoder
 
 
 @given(number=st.integers(0, 2 * MODULUS), ms=st.integers(0, MODULUS - 1), width=st.integers(80, 700))
@@ -70,11 +70,9 @@ def test_age_survives_the_wrap_of_the_stamp() -> None:
 def compressed() -> tuple[list[int], list[Any], float]:
     """Numbers and decoded pictures (RGB) of a second of test pictures after VP8, and the bits per second it took."""
     canvas = Canvas(640, 480)
-    encoder: Any = av.CodecContext.create("libvpx", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 640, 480, "yuv420p"
-    encoder.time_base, encoder.bit_rate = fractions.Fraction(1, 90_000), 150_000
-    encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "max-intra-rate": "300"}
-    encoder.options |= {"maxrate": "150000", "bufsize": "75000"}
+    limits = {"max-intra-rate": "300", "maxrate": "150000", "bufsize": "75000"}
+    encoder = video_encoder("libvpx", (640, 480), options=REALTIME | limits | {"cpu-used": "8"})
+    encoder.bit_rate = 150_000
     decoder: Any = av.CodecContext.create("vp8", "r")
     sent, pictures, size = [], [], 0
     for number in range(1000, 1030):

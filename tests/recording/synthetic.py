@@ -12,6 +12,7 @@ import numpy as np
 
 from peer.media.marks import stamp
 from peer.rtc.frames import Codec, EncodedFrame, Kind
+from tests.harness.encoders import REALTIME, video_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,9 +27,9 @@ PCMA = Codec("PCMA", 8000, 1, 8)
 G722 = Codec("G722", 8000, 1, 9)
 
 _ENCODERS = {
-    "VP8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+    "VP8": ("libvpx", REALTIME | {"cpu-used": "8"}),
     "H264": ("libx264", {"profile": "baseline", "preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}),
-    "VP9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+    "VP9": ("libvpx-vp9", REALTIME | {"cpu-used": "8"}),
     "AV1": ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:rc=2"}),
     "opus": ("libopus", {}),
     "PCMU": ("pcm_mulaw", {}),
@@ -121,15 +122,11 @@ def feed(frames: Iterable[EncodedFrame], **tracks: FakeTrack) -> None:
 @cache
 def _encode_video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]:
     name, options = _ENCODERS[codec]
-    encoder = av.CodecContext.create(name, "w")
-    assert isinstance(encoder, av.VideoCodecContext)
-    encoder.width, encoder.height = size
-    encoder.pix_fmt = "yuv420p"
-    encoder.time_base = Fraction(1, FPS)
+    often = {"g": str(FPS), "keyint_min": str(FPS)}
+    encoder = video_encoder(name, size, Fraction(1, FPS), often | options)
     encoder.framerate = Fraction(FPS)
     encoder.bit_rate = 500_000
     encoder.gop_size = FPS
-    encoder.options = {"g": str(FPS), "keyint_min": str(FPS), **options}
     packets = []
     for index in range(3 * FPS):
         pixels = np.full((size[1], size[0], 3), (40, 90, (index * 4) % 255), np.uint8)

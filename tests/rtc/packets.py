@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -11,6 +10,7 @@ import numpy as np
 
 from peer.rtc.codecs import CAPABILITIES, Codec
 from peer.rtc.packet import RtpPacket
+from tests.harness.encoders import video_encoder
 
 VP8, VP8_RTX = CAPABILITIES["video"][:2]
 H264 = CAPABILITIES["video"][2]
@@ -51,9 +51,7 @@ def packet(
 
 def pictures(count: int, width: int = 64, height: int = 48) -> list[bytes]:
     """Payloads of VP8, a picture in each; the first is a keyframe."""
-    encoder: Any = av.CodecContext.create("libvpx", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.options = Fraction(1, 90000), {"deadline": "realtime", "lag-in-frames": "0"}
+    encoder = video_encoder("libvpx", (width, height))
     made: list[bytes] = []
     for number in range(count):
         shade = np.full((height, width, 3), 40 + 5 * number, np.uint8)

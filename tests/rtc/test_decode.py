@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 from av import VideoFrame
 
 from peer.rtc.decode import MAX_BYTES, MAX_WAITING, THREADS, Decoder
 from peer.rtc.frames import Codec, EncodedFrame
+from tests.harness.encoders import video_encoder
 from tests.rooms import soon
 
 if TYPE_CHECKING:
@@ -25,14 +25,12 @@ VP8 = Codec("VP8", 90000, 1, 96)
 
 def encoded(count: int) -> list[EncodedFrame]:
     """Pictures of 64x48 of growing brightness; the first is a keyframe."""
-    codec: Any = av.CodecContext.create("libvpx", "w")
-    codec.width, codec.height, codec.pix_fmt = 64, 48, "yuv420p"
-    codec.time_base, codec.options = Fraction(1, 30), {"deadline": "realtime", "lag-in-frames": "0"}
+    encoder = video_encoder("libvpx", (64, 48), Fraction(1, 30))
     frames = []
     for number in range(count):
         picture = VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + number * 3, np.uint8))
         picture.pts = number
-        frames += [(bytes(packet), packet.is_keyframe) for packet in codec.encode(picture)]
+        frames += [(bytes(packet), packet.is_keyframe) for packet in encoder.encode(picture)]
     return [EncodedFrame(VP8, data, n * 3000, n / 30, key, 64, 48, True) for n, (data, key) in enumerate(frames)]
 
 

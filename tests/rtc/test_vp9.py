@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 import av
 import numpy as np
@@ -17,6 +16,7 @@ from peer.rtc.decoders import open_decoder
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.payload import FrameData, depacketiser_for
 from peer.rtc.payload.vp9 import Descriptor, Vp9Depacketiser, descriptor, picture_size
+from tests.harness.encoders import video_encoder
 
 KEY = bytes.fromhex("824983420013f00ef0") + b"rest"
 DELTA = b"\x86\x00delta"
@@ -25,9 +25,7 @@ DELTA = b"\x86\x00delta"
 @lru_cache
 def frames() -> tuple[bytes, ...]:
     """Three pictures of 72x64, the first a keyframe."""
-    encoder: Any = av.CodecContext.create("libvpx-vp9", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 72, 64, "yuv420p"
-    encoder.time_base, encoder.options = Fraction(1, 30), {"deadline": "realtime", "lag-in-frames": "0"}
+    encoder = video_encoder("libvpx-vp9", (72, 64), Fraction(1, 30))
     made: list[bytes] = []
     for number in range(3):
         frame = av.VideoFrame.from_ndarray(np.full((64, 72, 3), 40 + 50 * number, np.uint8)).reformat(format="yuv420p")
