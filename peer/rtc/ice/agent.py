@@ -111,8 +111,7 @@ class Agent:
     def remove_base(self, base: Base, now: float) -> None:
         """A base died: with it go its pairs."""
         self.pairs.remove_base(base)
-        self._selection.lost(now)
-        self._run(now)
+        self._pairs_lost(now)
 
     def stun_received(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         """A datagram that begins like STUN. Whatever it is, nothing is raised; false when it changed nothing."""
@@ -145,8 +144,7 @@ class Agent:
         """The other side is known to have closed its sockets at these addresses; it checks from others."""
         self._left |= addresses
         self.pairs.remove_remote(addresses)
-        self._selection.lost(now)
-        self._run(now)
+        self._pairs_lost(now)
 
     @property
     def role(self) -> str:
@@ -332,6 +330,12 @@ class Agent:
             self._schedule.search_until(now + self.deadlines.connect_timeout)
             self._schedule.narrow(now)
             self._run(now)
+
+    def _pairs_lost(self, now: float) -> None:
+        self._selection.lost(now)
+        if self.remote is not None:
+            self._schedule.reconsider(now)
+        self._run(now)
 
     def _check(self, pair: Pair, now: float) -> None:
         assert self._checks is not None

@@ -84,6 +84,13 @@ class Schedule:
             elif not pair.is_valid and self._is_hopeless(pair):
                 pair.next_check = DORMANT
 
+    def reconsider(self, now: float) -> None:
+        """Pairs went away, perhaps the nominated one: what was no better than that is looked for again."""
+        for pair in self._pairs:
+            if pair.next_check == DORMANT and not self._is_hopeless(pair):
+                pair.next_check = now
+                pair.attempts = 0
+
     def trigger(self, pair: Pair, now: float) -> None:
         """The other side checked the pair: so do we (RFC 8445 section 7.3.1.4), unless we know that it works."""
         if (not pair.alive or self._probing) and now - pair.last_sent >= TRIGGER_GAP:

@@ -352,6 +352,22 @@ def test_a_base_that_is_lost_takes_its_pairs_with_it() -> None:
     assert one.agent.state == "disconnected"
 
 
+def test_a_direct_path_is_looked_for_again_when_the_one_in_use_is_lost() -> None:
+    """What was not answered while the direct path worked was not asked again, and the relay stayed in use for good."""
+    network = Network(delay=0.02)
+    one, other = on_a_lan(network)
+    second = one.add("host", ("192.0.2.11", 1001), local_preference=1)
+    one.add("relay", ("198.51.100.1", 900))
+    network.blocked = lambda source, target: second.address in (source, target)
+    one.start(other)
+    other.start(one)
+    assert network.run(5, lambda: agreed(one, other))
+    network.run(30)
+    network.blocked = lambda source, target: False
+    one.lose(one.bases[0])
+    assert network.run(5, lambda: agreed(one, other) and one.agent.selected.base is second)
+
+
 @pytest.mark.parametrize("role", ["controlling", "controlled"])
 def test_a_side_that_left_its_sockets_is_met_where_it_is_now(role: str) -> None:
     """As browsers do when their bundle moves: the same credentials, another address, nothing else said."""
