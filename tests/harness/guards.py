@@ -1,4 +1,4 @@
-"""Finds what a test left behind: tasks, threads, file descriptors (sockets, pipes, files) and child processes.
+"""Finds what a test left behind: tasks, threads, file descriptors (sockets, pipes, files), child processes, a priority.
 
 `Resources.now()` before and after, `leaks()` between them; `settle()` gives what is being closed a bounded chance
 to go.
@@ -51,6 +51,8 @@ class Resources:
     threads: frozenset[threading.Thread]
     descriptors: frozenset[tuple[int, str]]
     children: frozenset[int]
+    policy: int
+    """By which the kernel schedules this thread; new threads and processes get the same."""
 
     @classmethod
     def now(cls) -> Resources:
@@ -59,6 +61,7 @@ class Resources:
             threads=frozenset(thread for thread in threading.enumerate() if not _allowed_thread(thread)),
             descriptors=frozenset(_descriptors()),
             children=frozenset(_children()),
+            policy=os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else 0,
         )
 
 
@@ -72,6 +75,8 @@ def leaks(before: Resources, after: Resources) -> list[str]:
         f"descriptor still open: {number} -> {target}" for number, target in after.descriptors - before.descriptors
     ]
     found += [f"child process still running: {pid} ({_command(pid)})" for pid in after.children - before.children]
+    if after.policy != before.policy:
+        found.append(f"scheduling policy changed from {before.policy} to {after.policy}")
     return sorted(found)
 
 

@@ -68,6 +68,15 @@ def test_a_child_process_is_found_and_ended() -> None:
     child.wait()
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has this policy")
+def test_a_changed_priority_is_found() -> None:
+    before = Resources.now()
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    assert leaks(before, Resources.now()) == ["scheduling policy changed from 0 to 3"]
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    assert leaks(before, Resources.now()) == []
+
+
 async def test_a_transport_that_is_closing_is_no_leak() -> None:
     before = Resources.now()
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from peer.media.marks import stamp
 from peer.rtc.frames import Codec, EncodedFrame, Kind
-from tests.harness.encoders import REALTIME, video_encoder
+from tests.harness.encoders import REALTIME, same_priority, video_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -128,13 +128,14 @@ def _encode_video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]
     encoder.bit_rate = 500_000
     encoder.gop_size = FPS
     packets = []
-    for index in range(3 * FPS):
-        pixels = np.full((size[1], size[0], 3), (40, 90, (index * 4) % 255), np.uint8)
-        stamp(pixels, index)
-        frame = av.VideoFrame.from_ndarray(pixels)
-        frame.pts = index
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
+    with same_priority():
+        for index in range(3 * FPS):
+            pixels = np.full((size[1], size[0], 3), (40, 90, (index * 4) % 255), np.uint8)
+            stamp(pixels, index)
+            frame = av.VideoFrame.from_ndarray(pixels)
+            frame.pts = index
+            packets += encoder.encode(frame)
+        packets += encoder.encode(None)
     return [(bytes(packet), packet.is_keyframe) for packet in packets]
 
 
