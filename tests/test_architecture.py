@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Absolute names of the modules (and of what is taken from them) that the file imports, wherever it does so.
 
@@ -83,7 +90,7 @@ def imported(path: Path) -> set[str]:
 
 
 def _imported(text: str, path: str) -> set[str]:
-    tree = ast.parse(text)
+    tree = parsed(text)
     unseen = {
         id(node)
         for branch in ast.walk(tree)
@@ -111,7 +118,7 @@ def comes_from(imported_name: str, modules: set[str] | frozenset[str]) -> bool:
 
 def private_names(text: str, library: str) -> set[str]:
     """Private names that the file imports from the library, or reaches through a name imported from it."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     local: set[str] = set()
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -136,7 +143,7 @@ def private_names(text: str, library: str) -> set[str]:
 
 def foreign_private_names(text: str) -> set[str]:
     """Private attributes of anything but `self`, `cls` and the file's own classes and functions."""
-    nodes = list(ast.walk(ast.parse(text)))
+    nodes = list(ast.walk(parsed(text)))
     attributes = [node for node in nodes if isinstance(node, ast.Attribute) and _private(node.attr)]
     own = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}}
     own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
@@ -146,7 +153,7 @@ def foreign_private_names(text: str) -> set[str]:
 
 def says_pure(text: str) -> bool:
     """Whether the first line of the file's docstring says so."""
-    first = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+    first = (ast.get_docstring(parsed(text)) or "").split("\n")[0]
     return first.startswith("Pure") or re.search(r"[.:] Pure\.?$", first) is not None
 
 
@@ -170,9 +177,9 @@ def test_signaling_never_touches_media(path: Path) -> None:
 def test_pure_files_do_no_io_and_know_no_time(path: Path) -> None:
     taken = {module for module in imported(path) if not module.startswith("pathlib.Pure")}
     assert {module for module in taken if comes_from(module, IMPURE)} == set()
-    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    calls = {ast.unparse(node.func) for node in ast.walk(parsed(path.read_text())) if isinstance(node, ast.Call)}
     assert calls & {"open", "print", "input", "datetime.now", "datetime.datetime.now", "datetime.utcnow"} == set()
-    assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(ast.parse(path.read_text())))
+    assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(parsed(path.read_text())))
 
 
 def test_what_says_that_it_is_pure_is_checked() -> None:

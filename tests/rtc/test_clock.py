@@ -362,6 +362,7 @@ class Busy:
             self.out[int(captured * 10)] = self.clock.time(timestamp, LOCAL + at) - LOCAL - captured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_a_sender_that_falls_behind_and_catches_up_is_in_sync_again(seed: int) -> None:
     """Its reports leap there and back, on each track by another amount; no leap is taken for a clock that was set."""

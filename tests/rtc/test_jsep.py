@@ -112,6 +112,7 @@ def test_both_sides_agree_in_the_end(actions: list[tuple[str, int, int]]) -> Non
     pair.settle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hundred", range(10))
 def test_both_sides_agree_after_a_thousand_likely_courses(hundred: int) -> None:
     """Hypothesis prefers odd courses; these are as many as there are of adding, turning, stopping, crossing offers."""

@@ -661,6 +661,7 @@ RELAYS = {("198.51.100.1", 900), ("198.51.100.2", 900)}
 FIRST, SECOND = ("203.0.113.1", "192.0.2.2"), ("203.0.113.11", "192.0.2.12")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     events=st.lists(
