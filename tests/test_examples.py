@@ -20,7 +20,7 @@ from signaling.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WAIT = 30.0

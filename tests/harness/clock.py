@@ -7,12 +7,9 @@ deadline of 30 s passes in milliseconds there, in the right order, and `loop.tim
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import selectors
-import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
@@ -57,30 +54,25 @@ class Blocked(NamedTuple):
         return f"{self.seconds:.2f} s (its thread ran {self.running:.2f} s)"
 
 
-def blocked_for(elapsed: float, own: Scheduled, others: float) -> float:
+def blocked_for(elapsed: float, own: Scheduled) -> float:
     """Seconds that a turn blocked its loop, of those that it took; a busy machine is not a blocked loop.
 
     What its thread ran counts in any case. Otherwise it slept: in a blocking call; or for want of the interpreter's
-    lock, which may belong to one of the `others` that waits for a processor; or for a page of a program that the disk
-    has yet to give. So a short sleep says nothing; calls of ours that block are found by name (`guards`).
+    lock; or for a page of a program that the disk has yet to give. So a short sleep says nothing; calls of ours that
+    block are found by name (`guards`).
     """
-    slept = elapsed - own.waiting - own.running - others
+    slept = elapsed - own.waiting - own.running
     return max(own.running, slept if slept > SLEPT_LIMIT else 0.0)
 
 
 class _Scheduler:
-    """What the kernel tells of the threads of this process, where it does: of this one at once, of the others late."""
-
-    REFRESH = 0.1
-    """Seconds for which what the others had waited is remembered: asking for it takes a while."""
+    """What the kernel tells of this thread, where it does."""
 
     def __init__(self) -> None:
         try:
             self._descriptor: int | None = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         except OSError:  # not Linux, or a kernel without scheduler statistics
             self._descriptor = None
-        self._others: dict[str, float] = {}
-        self._looked = -self.REFRESH
 
     def own(self) -> Scheduled:
         return (
@@ -88,26 +80,6 @@ class _Scheduler:
             if self._descriptor is None
             else Scheduled.parse(os.pread(self._descriptor, 96, 0))
         )
-
-    def look(self, now: float) -> None:
-        """Remember what the other threads have waited until now."""
-        if self._descriptor is not None and now - self._looked >= self.REFRESH:
-            self._others, self._looked = self._look(), now
-
-    def others_since(self) -> float:
-        """How long they have waited since, together."""
-        if self._descriptor is None:
-            return 0.0
-        return sum(waiting - self._others.get(thread, 0.0) for thread, waiting in self._look().items())
-
-    @staticmethod
-    def _look() -> dict[str, float]:
-        found = {}
-        for thread in os.listdir("/proc/self/task"):
-            if int(thread) != threading.get_native_id():
-                with contextlib.suppress(OSError):  # it ended
-                    found[thread] = Scheduled.parse(Path(f"/proc/self/task/{thread}/schedstat").read_bytes()).waiting
-        return found
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -127,9 +99,7 @@ class WatchfulSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.end_turn()
         ready = self.poll(timeout)
-        now = time.perf_counter()
-        self._scheduler.look(now)
-        self._began = (now, self._scheduler.own())
+        self._began = (time.perf_counter(), self._scheduler.own())
         return ready
 
     def poll(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -146,7 +116,7 @@ class WatchfulSelector(selectors.DefaultSelector):
         if elapsed > BLOCKED_LIMIT:
             after = self._scheduler.own()
             own = Scheduled(after.running - before.running, after.waiting - before.waiting)
-            seconds = blocked_for(elapsed, own, self._scheduler.others_since())
+            seconds = blocked_for(elapsed, own)
             if seconds > BLOCKED_LIMIT:
                 self.blocked.append(Blocked(seconds, own.running))
 
