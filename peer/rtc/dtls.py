@@ -20,19 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import pylibsrtp
 from aiortc import (
-    MediaStreamTrack,
     RTCCertificate,
     RTCDataChannel,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
-    RTCRtpSender,
     RTCSctpTransport,
     RTCStatsReport,
     RTCTransportStats,
 )
 from aiortc.clock import current_datetime
-from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import State
 from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, WEBRTC_DCEP, AbortChunk, InitChunk
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
@@ -41,15 +38,13 @@ from peer.rtc.icepipe import IcePipe
 from peer.rtc.mediaintake import take_media
 from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReports, media_sources
-from peer.rtc.rtp import RunningTimestamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters, RTCRtpSendParameters
-
     from peer.rtc.ice.datagrams import Datagram
     from peer.rtc.ice.transport import IceTransport
+    from peer.rtc.sending import MediaSender
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +74,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._early: deque[Datagram] = deque(maxlen=MAX_EARLY)
         self._unsent: deque[bytes] = deque(maxlen=MAX_EARLY)
         """Of SCTP, between one association and the next; beyond, the oldest go: it sends again what is lost."""
-        self._senders_by_ssrc: dict[int, Any] = {}
+        self._media_senders: dict[int, MediaSender] = {}
+        """By SSRC."""
         self.sender_reports = SenderReports()
         """What the other side said last of the streams that it sends."""
         self.packets_sent = self.packets_received = 0
@@ -173,13 +169,9 @@ class DtlsTransport(RTCDtlsTransport):
                 self.sender_reports.take(packet.ssrc, info)
         elif isinstance(packet, RtcpByePacket):
             logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
-        for sender in self._concerned(packet):
-            _run_now(sender._handle_rtcp_packet(packet))
-
-    def _concerned(self, packet: Any) -> list[Any]:
-        """The senders that a packet is about."""
-        ssrcs = dict.fromkeys(media_sources(packet))
-        return [self._senders_by_ssrc[ssrc] for ssrc in ssrcs if ssrc in self._senders_by_ssrc]
+        for ssrc in dict.fromkeys(media_sources(packet)):
+            if ssrc in self._media_senders:
+                self._media_senders[ssrc].take_rtcp(packet)
 
     # Packets out
 
@@ -191,11 +183,9 @@ class DtlsTransport(RTCDtlsTransport):
             except (pylibsrtp.Error, ValueError) as error:
                 logger.debug("RTCP not sent: %s", error)
 
-    async def _send_rtp(self, data: bytes) -> None:
-        """For aiortc's senders, of RTP and RTCP: an exception would end them for good, so there is none."""
-        if 64 <= data[1] & 0x7F < 96:
-            self.send_rtcp(data)
-        elif self.state == "connected":
+    def send_rtp(self, data: bytes) -> None:
+        """The same for RTP."""
+        if self.state == "connected":
             try:
                 self._out(self._tx_srtp.protect(data))
             except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
@@ -213,18 +203,13 @@ class DtlsTransport(RTCDtlsTransport):
         self.bytes_sent += len(data)
         self.pipe.ice.send(data)
 
-    # What aiortc's senders and SCTP want of their transport
+    def add_sender(self, sender: MediaSender) -> None:
+        """Tell it from now on what the other side says about its stream."""
+        self._media_senders[sender.ssrc] = sender
 
-    def _register_rtp_sender(self, sender: Any, parameters: Any) -> None:
-        self._senders_by_ssrc[sender._ssrc] = sender
-
-    def _unregister_rtp_sender(self, sender: Any) -> None:
-        ssrc = sender._ssrc
-        if self._senders_by_ssrc.get(ssrc) is sender:
-            del self._senders_by_ssrc[ssrc]
-
-    def _register_rtp_receiver(self, receiver: Any, parameters: RTCRtpReceiveParameters) -> None:
-        raise NotImplementedError("receivers are ours; they are added to the router")
+    def remove_sender(self, sender: MediaSender) -> None:
+        if self._media_senders.get(sender.ssrc) is sender:
+            del self._media_senders[sender.ssrc]
 
     @property
     def stats_id(self) -> str:
@@ -249,74 +234,6 @@ class DtlsTransport(RTCDtlsTransport):
         return report
 
     statistics = _get_stats
-
-
-class EngineSender(RTCRtpSender):
-    """aiortc's sender under names of ours, that goes on whatever becomes of its track, its codec or its encoder.
-
-    A browser takes only the SSRC that our description names, so the stream stays the same one for good.
-    """
-
-    def __init__(self, track: MediaStreamTrack | str, transport: DtlsTransport, ssrc: int, rtx_ssrc: int) -> None:
-        super().__init__(track, transport)
-        self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
-        self._changed: RTCRtpSendParameters | None = None
-        self._source: object = None
-        self._timestamps = RunningTimestamps()
-
-    @property
-    def ssrc(self) -> int:
-        return self._ssrc
-
-    @property
-    def enabled(self) -> bool:
-        """Whether frames of the track are sent, or taken and dropped."""
-        return self._enabled
-
-    @enabled.setter
-    def enabled(self, enabled: bool) -> None:
-        self._enabled = enabled
-
-    def begin(self, parameters: RTCRtpSendParameters) -> None:
-        """Start its tasks; possible once."""
-        _run_now(self.send(parameters))
-
-    def change(self, parameters: RTCRtpSendParameters) -> None:
-        """Send another codec, or under another MID, from the next frame on."""
-        self._changed = parameters
-
-    def request_keyframe(self) -> None:
-        self._send_keyframe()
-
-    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> Any:
-        if self._changed is not None:  # here, and not when it is asked for: no frame is being encoded now
-            parameters, self._changed = self._changed, None
-            self._take_parameters(parameters, codec)
-        track = self.track
-        source = (track, codec.mimeType)
-        if source != self._source:  # an encoder takes no times that run backwards
-            self._source, self._RTCRtpSender__encoder = source, None
-        try:
-            frame = await super()._next_encoded_frame(codec)
-            if frame is not None:
-                frame.timestamp = self._timestamps.take(source, frame.timestamp, codec.clockRate, time.monotonic())
-            return frame
-        except MediaStreamError:
-            logger.debug("the track that was sent ended")
-        except Exception as error:
-            logger.warning("a frame could not be encoded as %s, the track is not sent any more: %r", codec.name, error)
-            self._source = None
-        if self.track is track:
-            self.replaceTrack(None)
-        return None
-
-    def _take_parameters(self, parameters: RTCRtpSendParameters, codec: RTCRtpCodecParameters) -> None:
-        vars(codec).update(vars(parameters.codecs[0]))
-        repairs = (each for each in parameters.codecs if each.parameters.get("apt") == codec.payloadType)
-        again = next(repairs, None)
-        self._RTCRtpSender__rtx_payload_type = again.payloadType if again is not None else None
-        self._RTCRtpSender__mid = parameters.muxId
-        self._RTCRtpSender__rtp_header_extensions_map.configure(parameters)  # type: ignore[attr-defined]
 
 
 class SctpTransport(RTCSctpTransport):
@@ -375,13 +292,3 @@ def close_channel(channel: RTCDataChannel) -> None:
     """Its transport is gone; aiortc closes only those that got as far as a stream."""
     if channel.readyState != "closed":
         channel._setReadyState("closed")
-
-
-def _run_now(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine of aiortc that waits for nothing but our own `_send_rtp`, which does not wait either."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    work.close()
-    raise RuntimeError("a coroutine of aiortc waits for something that it did not wait for before")

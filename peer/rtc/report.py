@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport, RTCTransportStats
+from aiortc import (
+    RTCInboundRtpStreamStats,
+    RTCOutboundRtpStreamStats,
+    RTCRemoteInboundRtpStreamStats,
+    RTCRemoteOutboundRtpStreamStats,
+    RTCStatsReport,
+    RTCTransportStats,
+)
 from aiortc.clock import current_datetime
 from aiortc.stats import RTCStats
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     from peer.rtc.ice.transport import IceTransport
     from peer.rtc.path import Path
     from peer.rtc.stats import InboundCounts
-    from peer.rtc.transceiver import RtpReceiver
+    from peer.rtc.transceiver import RtpReceiver, RtpSender
 
 
 @dataclass
@@ -55,6 +62,20 @@ class InboundRtpStreamStats(RTCInboundRtpStreamStats):
     concealedSamples: int
     silentConcealedSamples: int
     concealmentEvents: int
+
+
+@dataclass
+class OutboundRtpStreamStats(RTCOutboundRtpStreamStats):
+    """What went out of one stream (webrtc-stats section 8.7); packets and bytes with what was sent again."""
+
+    codec: str
+    framesSent: int
+    """Of sound too, 20 ms each."""
+    retransmittedPacketsSent: int
+    retransmittedBytesSent: int
+    nackCount: int
+    pliCount: int
+    firCount: int
 
 
 @dataclass
@@ -104,6 +125,50 @@ class IceCandidatePairStats(RTCStats):
     responsesSent: int
     responsesReceived: int
     reason: str
+
+
+def outbound(sender: RtpSender) -> RTCStatsReport:
+    """What one sender sent, what the other side says of it, and its transport."""
+    report = RTCStatsReport()
+    counts, transport_id = sender.media.stream.counts, sender.transport.stats_id
+    report.add(
+        OutboundRtpStreamStats(
+            timestamp=current_datetime(),
+            type="outbound-rtp",
+            id=f"outbound-rtp_{id(sender)}",
+            ssrc=sender.media.ssrc,
+            kind=sender.kind,
+            transportId=transport_id,
+            packetsSent=counts.packets + counts.again,
+            bytesSent=counts.bytes + counts.bytes_again,
+            trackId=sender.track.id if sender.track is not None else "",
+            codec=sender.codec,
+            framesSent=counts.frames,
+            retransmittedPacketsSent=counts.again,
+            retransmittedBytesSent=counts.bytes_again,
+            nackCount=counts.nacks,
+            pliCount=counts.plis,
+            firCount=counts.firs,
+        )
+    )
+    if counts.reported:
+        report.add(
+            RTCRemoteInboundRtpStreamStats(
+                timestamp=current_datetime(),
+                type="remote-inbound-rtp",
+                id=f"remote-inbound-rtp_{id(sender)}",
+                ssrc=sender.media.ssrc,
+                kind=sender.kind,
+                transportId=transport_id,
+                packetsReceived=counts.packets - counts.lost,
+                packetsLost=counts.lost,
+                jitter=counts.jitter,  # type: ignore[arg-type]  # seconds as in W3C; aiortc's are units of the RTP clock
+                roundTripTime=counts.round_trip_time,  # type: ignore[arg-type]  # None before it is known, as aiortc's
+                fractionLost=counts.fraction_lost,
+            )
+        )
+    report.update(sender.transport.statistics())
+    return report
 
 
 def inbound(receiver: RtpReceiver) -> RTCStatsReport:

@@ -9,26 +9,35 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aiortc import (
-    MediaStreamTrack,
     RTCRtpCodecCapability,
     RTCRtpCodecParameters,
-    RTCRtpHeaderExtensionParameters,
     RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpSynchronizationSource,
 )
-from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpSendParameters
+from aiortc.rtcrtpparameters import RTCRtcpFeedback
 
 from peer.rtc import sdp
-from peer.rtc.codecs import CAPABILITIES, RECEIVABLE, Codec, preferred, sendable
-from peer.rtc.dtls import DtlsTransport, EngineSender
+from peer.rtc.codecs import (
+    ABS_SEND_TIME,
+    AUDIO_LEVEL,
+    CAPABILITIES,
+    MID,
+    RECEIVABLE,
+    Codec,
+    preferred,
+    sendable,
+)
+from peer.rtc.header import Format
+from peer.rtc.sending import MediaSender, SendParameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from aiortc import RTCRtpCapabilities, RTCStatsReport
+    from aiortc import MediaStreamTrack, RTCRtpCapabilities, RTCStatsReport
 
     from peer.rtc import effects
+    from peer.rtc.dtls import DtlsTransport
     from peer.rtc.incoming import IncomingTrack
     from peer.rtc.receiver import RemoteTrack
 
@@ -44,15 +53,16 @@ def random_ssrc() -> int:
 
 
 class RtpSender:
-    """Sends one track, as one stream for good. aiortc's sender is inside."""
+    """Sends one track, as one stream for good."""
 
     def __init__(self, record: effects.Transceiver, transport: DtlsTransport) -> None:
         self._record = record
         self._transport = transport
         self._track: MediaStreamTrack | None = None
-        self._parameters: RTCRtpSendParameters | None = None
+        self._parameters: SendParameters | None = None
         self._stopped = False
-        self._engine = EngineSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
+        self.media = MediaSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
+        """Frames to packets; what is counted of them."""
 
     @property
     def kind(self) -> str:
@@ -69,7 +79,7 @@ class RtpSender:
     @property
     def codec(self) -> str:
         """Name of the codec that is sent, "" before one is agreed."""
-        return str(self._parameters.codecs[0].name) if self._parameters else ""
+        return str(self._parameters.codec.name) if self._parameters else ""
 
     @classmethod
     def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
@@ -86,10 +96,12 @@ class RtpSender:
         if self._stopped:
             return
         self._track = track
-        self._engine.replaceTrack(track)
+        self.media.replace_track(track)
 
     async def getStats(self) -> RTCStatsReport:
-        return await self._engine.getStats()
+        from peer.rtc.report import outbound
+
+        return outbound(self)
 
     # For the connection
 
@@ -98,42 +110,29 @@ class RtpSender:
         if self._stopped:
             return
         codecs = sendable(codecs)  # the others we only receive
-        sends = sdp.sends(self._record.current_direction or "inactive") and bool(codecs)
-        self._engine.enabled = sends
-        if not sends or self._stopped:
+        self.media.enabled = sdp.sends(self._record.current_direction or "inactive") and bool(codecs)
+        if not self.media.enabled:
             return
-        parameters = RTCRtpSendParameters(
-            codecs=[codec_parameters(each) for each in codecs],
-            headerExtensions=[RTCRtpHeaderExtensionParameters(id=each.id, uri=each.uri) for each in extensions],
-            muxId=mid,
-        )
-        parameters.rtcp.cname, parameters.rtcp.mux = self._record.cname, True
-        if self._parameters is None:
-            self._begin(parameters)
-        elif _differ(self._parameters, parameters):
-            self._parameters = parameters
-            self._engine.change(parameters)
-            if self._engine.track is None:  # it ended, or could not be encoded before
-                self._engine.replaceTrack(self._track)
+        parameters = SendParameters(codec_parameters(codecs[0]), _format(codecs, extensions, mid), self._record.cname)
+        changed, self._parameters = parameters != self._parameters, parameters
+        if changed:
+            self.media.configure(parameters)
+            if self.media.track is None:  # it ended, or could not be encoded before
+                self.media.replace_track(self._track)
 
     def request_keyframe(self) -> None:
         """Let the next picture be a keyframe."""
-        self._engine.request_keyframe()
+        self.media.request_keyframe()
 
     async def stop(self) -> None:
         """For good: RTCP BYE, the track is not asked for frames any more."""
         self._stopped = True
-        await self._engine.stop()
+        await self.media.stop()
 
     def detach(self) -> None:
         """Let go of the track for good; it may be sent on another m-line."""
         self._stopped, self._track = True, None
-        self._engine.replaceTrack(None)
-
-    def _begin(self, parameters: RTCRtpSendParameters) -> None:
-        self._parameters = parameters
-        parameters.rtcp.ssrc = self._engine.ssrc
-        self._engine.begin(parameters)
+        self.media.replace_track(None)
 
 
 class RtpReceiver:
@@ -278,11 +277,16 @@ def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:
     )
 
 
-def _differ(one: RTCRtpSendParameters, other: RTCRtpSendParameters) -> bool:
-    """Whether a stream sent with the one is not what the other asks for."""
-    first, second = one.codecs[0], other.codecs[0]
-    return (first.mimeType.lower(), first.payloadType, one.muxId) != (
-        second.mimeType.lower(),
-        second.payloadType,
-        other.muxId,
+def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> Format:
+    """What the first of the codecs is sent as."""
+    first, ids = codecs[0], {each.uri: each.id for each in extensions}
+    again = next((each.payload_type for each in codecs if each.is_rtx and each.apt == first.payload_type), None)
+    return Format(
+        first.payload_type,
+        first.clock_rate,
+        again,
+        mid=mid,
+        mid_id=ids.get(MID, 0),
+        abs_send_time_id=ids.get(ABS_SEND_TIME, 0),
+        audio_level_id=ids.get(AUDIO_LEVEL, 0),
     )

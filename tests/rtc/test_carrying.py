@@ -155,7 +155,7 @@ async def test_nothing_is_received_that_was_not_agreed(pair: list[PeerConnection
     await negotiate(two, one)
     assert one.getTransceivers()[0].currentDirection == "inactive"
     before = track.remote.stats().packets_received
-    vars(sender)["_engine"].enabled = True  # a sender that does not care
+    sender.media.enabled = True  # a sender that does not care
     taken = two.path.dtls.packets_received
     async with asyncio.timeout(10):
         while two.path.dtls.packets_received < taken + 5:  # noqa: ASYNC110 (that nothing tells it is the point)

@@ -550,7 +550,7 @@ async def test_a_transceiver_stopped_before_its_answer_came(pair: list[PeerConne
     await one.setRemoteDescription(await answer(two, there))
     await in_state("connected", one, two)
     await sound(two.getReceivers()[0].track)
-    assert len([each for each in asyncio.all_tasks() - tasks if "_run_rtp" in repr(each)]) == 1
+    assert len([each for each in asyncio.all_tasks() - tasks if "MediaSender._carry" in repr(each)]) == 1
     await negotiate(one, two)
     assert [len(each.getTransceivers()) for each in pair] == [1, 1]
 
@@ -574,9 +574,8 @@ async def test_a_track_that_ended_is_followed_by_another(call: Call) -> None:
     await picture(track)
     assert first is not None
     first.stop()
-    engine = vars(sender)["_engine"]
     async with asyncio.timeout(10):
-        while engine.track is not None:
+        while sender.media.track is not None:
             await picture(track)
     sender.replaceTrack(Colour(GREEN))
     await picture(track, GREEN)

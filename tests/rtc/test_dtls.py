@@ -20,12 +20,9 @@ from aiortc import (
     RTCDataChannel,
     RTCDataChannelParameters,
     RTCDtlsTransport,
-    RTCRtpSender,
     RTCSctpCapabilities,
     RTCSctpTransport,
 )
-from aiortc.mediastreams import AudioStreamTrack
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.rtp import (
     RtcpByePacket,
     RtcpPacket,
@@ -48,7 +45,6 @@ from peer.rtc.dtls import (
     HANDSHAKE_TIMEOUT,
     MAX_EARLY,
     DtlsTransport,
-    EngineSender,
     SctpTransport,
     close_channel,
     data_on_its_way,
@@ -100,10 +96,10 @@ class Sender:
     """What `DtlsTransport` wants of a sender: its SSRC, and to be told what is said about it."""
 
     def __init__(self, ssrc: int) -> None:
-        self._ssrc = ssrc
+        self.ssrc = ssrc
         self.told: list[Any] = []
 
-    async def _handle_rtcp_packet(self, packet: Any) -> None:
+    def take_rtcp(self, packet: Any) -> None:
         self.told.append(packet)
 
 
@@ -185,7 +181,6 @@ def test_the_version_that_the_rest_of_this_file_was_written_for() -> None:
     ("owner", "name", "parameters"),
     [
         (RTCDtlsTransport, "_set_role", ["self", "role"]),
-        (RTCDtlsTransport, "_send_rtp", ["self", "data"]),
         (RTCDtlsTransport, "_get_stats", ["self"]),
         (RTCDtlsTransport, "_set_state", ["self", "state"]),
         (RTCDtlsTransport, "_send_data", ["self", "data"]),
@@ -195,13 +190,7 @@ def test_the_version_that_the_rest_of_this_file_was_written_for() -> None:
         (RTCSctpTransport, "_t2_cancel", ["self"]),
         (RTCSctpTransport, "_t3_cancel", ["self"]),
         (RTCDataChannel, "_addBufferedAmount", ["self", "amount"]),
-        (RTCDtlsTransport, "_register_rtp_sender", ["self", "sender", "parameters"]),
-        (RTCDtlsTransport, "_unregister_rtp_sender", ["self", "sender"]),
-        (RTCDtlsTransport, "_register_rtp_receiver", ["self", "receiver", "parameters"]),
         (RTCSctpTransport, "_handle_data", ["self", "data"]),
-        (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
-        (RTCRtpSender, "_send_keyframe", ["self"]),
-        (RTCRtpSender, "_next_encoded_frame", ["self", "codec"]),
         (RTCDataChannel, "_setReadyState", ["self", "state"]),
     ],
 )
@@ -212,21 +201,16 @@ def test_the_private_methods_are_there(owner: Any, name: str, parameters: list[s
 async def test_no_other_private_name_is_used() -> None:
     """Who uses another one writes the test for it too."""
     theirs = RTCDtlsTransport(Ice(), [CERTIFICATES[0]])  # type: ignore[arg-type]
-    sender, sctp = RTCRtpSender("audio", theirs), RTCSctpTransport(theirs)
+    sctp = RTCSctpTransport(theirs)
     channel = RTCDataChannel(sctp, RTCDataChannelParameters("any"))
     assert set(vars(module)["_OF_ONE_ASSOCIATION"]) <= set(vars(sctp))
     used = set(re.findall(r"(?:\.|def )(_[a-zA-Z]\w*)", inspect.getsource(module)))
-    private = {name for name in used if any(hasattr(each, name) for each in (theirs, sender, sctp, channel))}
+    private = {name for name in used if any(hasattr(each, name) for each in (theirs, sctp, channel))}
     ours = {name for name in private if hasattr(AsyncIOEventEmitter(), name) or name in vars(IcePipe)}
     assert private - ours == {
         # DTLS
-        *("_set_role", "_set_state", "_send_rtp", "_send_data", "_get_stats", "_stats_id", "_task", "_ssl"),
-        *("_rx_srtp", "_tx_srtp", "_register_rtp_receiver", "_register_rtp_sender", "_unregister_rtp_sender"),
-        "_RTCDtlsTransport__handshake_done",
-        # senders
-        *("_handle_rtcp_packet", "_ssrc", "_rtx_ssrc", "_enabled", "_send_keyframe", "_next_encoded_frame"),
-        *("_RTCRtpSender__encoder", "_RTCRtpSender__mid", "_RTCRtpSender__rtx_payload_type"),
-        "_RTCRtpSender__rtp_header_extensions_map",
+        *("_set_role", "_set_state", "_send_data", "_get_stats", "_stats_id", "_task", "_ssl"),
+        *("_rx_srtp", "_tx_srtp", "_RTCDtlsTransport__handshake_done"),
         # data channels
         *("_handle_data", "_receive_chunk", "_association_state", "_remote_verification_tag", "_data_channels"),
         *("_data_channel_queue", "_outbound_queue", "_sent_queue", "_setReadyState", "_addBufferedAmount"),
@@ -277,31 +261,6 @@ async def test_a_handshake_that_is_not_taken_up_fails(caplog: pytest.LogCaptureF
     assert f"within {HANDSHAKE_TIMEOUT:g} s" in caplog.text
 
 
-async def test_a_sender_starts_once_and_outlives_its_track() -> None:
-    one, ice = transport()
-    track = AudioStreamTrack()
-    sender = EngineSender(track, one, 5, 6)
-    assert (sender.ssrc, vars(sender)["_ssrc"], vars(sender)["_rtx_ssrc"]) == (5, 5, 6)
-    assert sender.enabled
-    sender.enabled = False
-    assert vars(sender)["_enabled"] is False
-    sender.begin(parameters())
-    assert vars(one)["_senders_by_ssrc"] == {5: sender}
-    track.stop()
-    async with asyncio.timeout(10):
-        while sender.track is not None:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0)
-    assert vars(one)["_senders_by_ssrc"] == {5: sender}
-    await sender.stop()
-    assert vars(one)["_senders_by_ssrc"] == {} and ice.sent == []
-
-
-async def test_a_keyframe_is_forced_with_the_next_picture() -> None:
-    sender = EngineSender("video", transport()[0], 5, 6)
-    sender.request_keyframe()
-    assert vars(sender)["_RTCRtpSender__force_keyframe"] is True
-
-
 async def test_a_channel_is_closed_and_tells_it() -> None:
     channel = RTCDataChannel(RTCSctpTransport(transport()[0]), RTCDataChannelParameters("any"))
     told: list[str] = []
@@ -309,19 +268,6 @@ async def test_a_channel_is_closed_and_tells_it() -> None:
     close_channel(channel)
     close_channel(channel)
     assert (channel.readyState, told) == ("closed", ["close"])
-
-
-async def test_a_coroutine_that_waits_is_an_error() -> None:
-    """aiortc's senders wait for nothing but `_send_rtp`; should they begin to, it is seen."""
-    one, _ = transport()
-
-    class Waiting(Sender):
-        async def _handle_rtcp_packet(self, packet: Any) -> None:
-            await asyncio.sleep(0)
-
-    one._register_rtp_sender(Waiting(5), None)
-    with pytest.raises(RuntimeError, match="waits for something"):
-        one._take_rtcp(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=5))
 
 
 # Packets in
@@ -405,7 +351,7 @@ def test_hostile_bytes_with_the_right_keys_never_raise(header: bytes, body: byte
     stream, sender = Stream(), Sender(5)
     one.router.add("0", stream, [0])
     one.router.extensions(1, 2, 3)
-    one._register_rtp_sender(sender, None)
+    one.add_sender(sender)
     hostile_rtp = bytes([0x80 | count, header[0] & 0x3F if header else 0]) + bytes(10) + header + body
     hostile_rtcp = bytes([0x80 | count, kind, 0, len(body) // 4]) + body
     for protect, data in ((far.protect, hostile_rtp), (far.protect_rtcp, hostile_rtcp + bytes(8))):
@@ -467,11 +413,11 @@ def test_what_is_said_about_a_sender_reaches_it(data: bytes) -> None:
     one, far = keyed()
     right, wrong = Sender(5), Sender(6)
     for each in (right, wrong):
-        one._register_rtp_sender(each, None)
+        one.add_sender(each)
     media(one, far.protect_rtcp(data))
     assert len(right.told) == 1 and wrong.told == []
-    one._unregister_rtp_sender(right)
-    one._unregister_rtp_sender(right)
+    one.remove_sender(right)
+    one.remove_sender(right)
     media(one, far.protect_rtcp(data))
     assert len(right.told) == 1
 
@@ -480,7 +426,7 @@ def test_what_is_said_about_several_reaches_each_once() -> None:
     one, far = keyed()
     senders = [Sender(5), Sender(6)]
     for each in senders:
-        one._register_rtp_sender(each, None)
+        one.add_sender(each)
     media(one, far.protect_rtcp(fir(5, 6, 5)))
     remb = RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [6, 5]))
     media(one, far.protect_rtcp(bytes(remb)))
@@ -491,12 +437,12 @@ def test_one_packet_of_a_compound_that_breaks_does_not_lose_the_others(caplog: p
     one, far = keyed()
 
     class Broken(Sender):
-        async def _handle_rtcp_packet(self, packet: Any) -> None:
+        def take_rtcp(self, packet: Any) -> None:
             raise RuntimeError("sender")
 
-    one._register_rtp_sender(Broken(5), None)
+    one.add_sender(Broken(5))
     right = Sender(6)
-    one._register_rtp_sender(right, None)
+    one.add_sender(right)
     media(one, far.protect_rtcp(fir(5) + fir(6)))
     assert len(right.told) == 1 and "RuntimeError: sender" in caplog.text
 
@@ -541,39 +487,12 @@ def test_a_bye_ends_nothing() -> None:
     assert len(stream.packets) == 2
 
 
-def parameters() -> RTCRtpSendParameters:
-    codec = RTCRtpCodecParameters("audio/PCMU", 8000, 1, 0)
-    return RTCRtpSendParameters(codecs=[codec], muxId="0")
-
-
-async def test_lost_packets_are_sent_again_at_once(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
-    """And `_handle_rtcp_packet` of aiortc's sender waits for nothing but our `_send_rtp`."""
-    first, second = pair
-    stream, ice, sent = Stream(), first.pipe.ice, asyncio.Event()
-    assert isinstance(ice, Ice)
-    second.router.add("0", stream, [0])
-    ice.other, ice.sending = None, sent.set  # the network loses what is sent
-    sender = EngineSender(AudioStreamTrack(), first, 5, 6)
-    sender.begin(parameters())
-    await asyncio.wait_for(sent.wait(), 10)
-    lost = int.from_bytes(ice.sent[-1][2:4], "big")
-    sender.replaceTrack(None)
-    ice.other = into(second)
-    before = len(ice.sent)
-    media(first, vars(second)["_tx_srtp"].protect_rtcp(nack(5, [lost, (lost + 500) & 0xFFFF])))
-    assert len(ice.sent) == before + 1
-    await passed(first)
-    assert lost in [each.sequence_number for each in stream.packets]
-    await sender.stop()
-
-
 # Packets out
 
 
 async def test_nothing_sent_raises_while_there_is_no_path() -> None:
     one, ice = transport()
-    await one._send_rtp(rtp())
-    await one._send_rtp(nack(5, [1]))
+    one.send_rtp(rtp())
     one.send_rtcp(nack(5, [1]))
     assert ice.sent == []
 
@@ -582,26 +501,20 @@ async def test_what_cannot_be_protected_is_dropped(pair: tuple[DtlsTransport, Dt
     first, _ = pair
     sent = len(first.pipe.ice.sent)  # type: ignore[attr-defined]
     for data in (rtp(payload=bytes(2000)), rtp()[:5], b"\x80\xc8" + bytes(2000)):
-        await first._send_rtp(data)
+        first.send_rtp(data)
     assert len(first.pipe.ice.sent) == sent  # type: ignore[attr-defined]
 
 
 async def test_the_statistics_count_what_went_through(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
     first, second = pair
     sent, received = first.bytes_sent, second.bytes_received
-    await first._send_rtp(rtp())
+    first.send_rtp(rtp())
     first.send_rtcp(bye())
     await passed(first)
     size = first.bytes_sent - sent
     assert size == second.bytes_received - received > len(rtp()) + len(bye())
     entry = first.statistics()[first.stats_id]
     assert (entry.dtlsState, entry.iceRole, entry.packetsSent) == ("connected", "controlling", first.packets_sent)
-
-
-async def test_receivers_of_aiortc_have_no_place() -> None:
-    one, _ = transport()
-    with pytest.raises(NotImplementedError):
-        one._register_rtp_receiver(None, None)  # type: ignore[arg-type]
 
 
 # Data channels
@@ -677,7 +590,7 @@ async def test_streams_go_on_over_another_association(pair: tuple[DtlsTransport,
     key = vars(first)["_tx_srtp"]
     await renewed(first, second)
     assert vars(first)["_tx_srtp"] is not key
-    await first._send_rtp(rtp(7))
+    first.send_rtp(rtp(7))
     await passed(first)
     assert [each.sequence_number for each in stream.packets] == [7]
     assert "closed" not in states and "failed" not in states

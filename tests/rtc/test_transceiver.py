@@ -71,12 +71,12 @@ class Transport(DtlsTransport):
         self.sent: asyncio.Queue[RtpPacket] = asyncio.Queue()
         self.byes: list[bytes] = []
 
-    async def _send_rtp(self, data: bytes) -> None:
-        if 64 <= data[1] & 0x7F < 96:
-            if data[1] == 203:
-                self.byes.append(data)
-        else:
-            self.sent.put_nowait(RtpPacket(data))
+    def send_rtp(self, data: bytes) -> None:
+        self.sent.put_nowait(RtpPacket(data))
+
+    def send_rtcp(self, data: bytes) -> None:
+        if data[1] == 203:
+            self.byes.append(data)
 
     async def packet(self) -> RtpPacket:  # type: ignore[override]
         """The next that is sent from now on."""
@@ -264,10 +264,9 @@ async def test_nothing_in_common_sends_nothing(made: Made) -> None:
 
 
 async def dropped(made: Made) -> None:
-    """Until the engine inside has seen that its track ended, or cannot be used."""
-    engine = vars(made.sender)["_engine"]
+    """Until it was seen inside that the track ended, or cannot be used."""
     async with asyncio.timeout(10):
-        while engine.track is not None:  # noqa: ASYNC110 - nothing tells
+        while made.sender.media.track is not None:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
 
 

@@ -1,0 +1,238 @@
+"""One RTP stream that goes out: frames to packets, lost packets again, and what is said of it. Pure.
+
+A packet is put together when it is sent, a second time too: its extensions tell when that was.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from peer.rtc.header import HeaderWriter
+from peer.rtc.senderclock import MediaClock, RoundTrips, ntp_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from peer.rtc.header import Format
+
+HISTORY: Final = 2.0
+"""Seconds for which a packet can be sent again."""
+MAX_HISTORY: Final = 4096
+"""Packets, which at 20 Mbit/s are those of two seconds."""
+AGAIN_GAP: Final = 0.02
+"""Seconds after which a packet is sent again once more, or a round trip if that is longer: who asks twice before asked
+when the first answer could not be there yet."""
+AGAIN_FREE: Final = 50_000
+"""Bytes that may be sent again within a second whatever was sent; otherwise as many as were sent within it."""
+
+
+@dataclass(slots=True)
+class OutboundCounts:
+    """What went out of one stream, and what the other side says of it."""
+
+    packets: int = 0
+    bytes: int = 0
+    """Of payload."""
+    again: int = 0
+    """Packets that were sent again, not among the others ..."""
+    bytes_again: int = 0
+    """... and their payload."""
+    frames: int = 0
+    nacks: int = 0
+    plis: int = 0
+    firs: int = 0
+    reported: bool = False
+    """Whether the other side has said anything."""
+    lost: int = 0
+    """Packets, as the other side counts; negative where duplicates outnumber them."""
+    fraction_lost: float = 0.0
+    """Of what it expected between its last two reports, 0 to 1."""
+    jitter: float = 0.0
+    """Seconds."""
+    round_trip_time: float | None = None
+    """Seconds; None before it is known."""
+
+
+class SenderInfo(NamedTuple):
+    """Of a sender report (RFC 3550 section 6.4.1)."""
+
+    ntp: int
+    """64 bits, of the wall clock."""
+    timestamp: int
+    """The same moment on the clock of the stream."""
+    packets: int
+    bytes: int
+
+
+class ReportBlock(NamedTuple):
+    """What the other side reports (RFC 3550 section 6.4.1), as the integers on the wire."""
+
+    fraction_lost: int
+    lost: int
+    jitter: int
+    lsr: int
+    dlsr: int
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A packet as it was sent."""
+
+    payload: bytes
+    payload_type: int
+    rtx_payload_type: int | None
+    marker: bool
+    timestamp: int
+    level: int | None
+    at: float
+    again_at: float | None = None
+
+
+class OutboundRtp:
+    """`random` gives the numbers that streams begin with."""
+
+    def __init__(self, ssrc: int, rtx_ssrc: int, random: Random) -> None:
+        self.ssrc: Final = ssrc
+        self.counts: Final = OutboundCounts()
+        self._rtx_ssrc = rtx_ssrc
+        # In the lower half: of a wrap among the first packets, some of which get lost, SRTP cannot know.
+        self._number = random.randrange(1 << 15)
+        self._rtx_number = random.randrange(1 << 15)
+        self._origin = random.randrange(1 << 32)
+        self._format: Format | None = None
+        self._writer: HeaderWriter | None = None
+        self._clock: MediaClock | None = None
+        self._round_trips = RoundTrips()
+        self._history: OrderedDict[int, _Sent] = OrderedDict()
+        """By sequence number, oldest first."""
+        self._allowance = _Allowance()
+
+    def configure(self, sent_as: Format) -> None:
+        """From the next frame on; before the first one it has to be called."""
+        if self._format is None or self._format.clock_rate != sent_as.clock_rate:
+            self._clock = MediaClock(sent_as.clock_rate)
+        self._format, self._writer = sent_as, HeaderWriter(sent_as)
+
+    def frame(
+        self, payloads: Sequence[bytes], timestamp: int, now: float, *, taken: float, level: int | None = None
+    ) -> list[bytes]:
+        """The packets of a frame, in order, to be sent now.
+
+        `timestamp`: in units of the clock rate, from any origin; `taken`: when the frame was there, before it was
+        encoded, on the clock of `now`; `level`: of its sound, in decibels below full scale (RFC 6464).
+        """
+        assert self._format is not None and self._clock is not None
+        timestamp = (self._origin + timestamp) & 0xFFFFFFFF
+        self._clock.note(timestamp, taken)
+        packets, last = [], len(payloads) - 1
+        payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
+        for index, payload in enumerate(payloads):
+            number, self._number = self._number, (self._number + 1) & 0xFFFF
+            sent = _Sent(payload, payload_type, rtx_payload_type, index == last, timestamp, level, now)
+            self._history[number] = sent
+            packets.append(self._header(sent, number, now) + payload)
+        size = sum(map(len, payloads))
+        self.counts.frames += 1
+        self.counts.packets += len(payloads)
+        self.counts.bytes += size
+        self._allowance.earn(size, now)
+        self._forget(now)
+        return packets
+
+    def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
+        """Those of the packets that can be sent again, to be sent now.
+
+        However much is asked for, no more goes out again than goes out.
+        """
+        self.counts.nacks += 1
+        self._forget(now)
+        gap = max(AGAIN_GAP, self.counts.round_trip_time or 0.0)
+        packets = []
+        for number in numbers:
+            sent = self._history.get(number)
+            if sent is None or (sent.again_at is not None and now - sent.again_at < gap):
+                continue
+            if not self._allowance.spend(len(sent.payload), now):
+                break
+            sent.again_at = now
+            self.counts.again += 1
+            self.counts.bytes_again += len(sent.payload)
+            packets.append(self._repeated(sent, number, now))
+        return packets
+
+    def report(self, now: float, wall: float) -> SenderInfo | None:
+        """What to say of the stream; None before anything was sent. `wall`: seconds since 1970."""
+        timestamp = self._clock.timestamp(now) if self._clock is not None else None
+        if timestamp is None:
+            return None
+        ntp = ntp_time(wall)
+        self._round_trips.reported(ntp, now)
+        return SenderInfo(ntp, timestamp, self.counts.packets & 0xFFFFFFFF, self.counts.bytes & 0xFFFFFFFF)
+
+    def reported(self, block: ReportBlock, now: float) -> None:
+        """What the other side says of the stream."""
+        self._round_trips.answered(block.lsr, block.dlsr, now)
+        counts = self.counts
+        counts.reported = True
+        counts.lost, counts.fraction_lost = block.lost, block.fraction_lost / 256
+        counts.round_trip_time = self._round_trips.smoothed
+        if self._format is not None:
+            counts.jitter = block.jitter / self._format.clock_rate
+
+    def _repeated(self, sent: _Sent, number: int, now: float) -> bytes:
+        if sent.rtx_payload_type is None:
+            return self._header(sent, number, now) + sent.payload
+        assert self._writer is not None
+        rtx_number, self._rtx_number = self._rtx_number, (self._rtx_number + 1) & 0xFFFF
+        header = self._writer.packet(
+            sent.rtx_payload_type, sent.marker, rtx_number, sent.timestamp, self._rtx_ssrc, sent.level, now
+        )
+        return header + number.to_bytes(2, "big") + sent.payload
+
+    def _header(self, sent: _Sent, number: int, now: float) -> bytes:
+        assert self._writer is not None
+        return self._writer.packet(sent.payload_type, sent.marker, number, sent.timestamp, self.ssrc, sent.level, now)
+
+    def _forget(self, now: float) -> None:
+        history = self._history
+        while history:
+            number, sent = next(iter(history.items()))
+            if len(history) <= MAX_HISTORY and now - sent.at <= HISTORY:
+                return
+            del history[number]
+
+
+class _Allowance:
+    """How much may be sent again: within a second as much as was sent in it, and AGAIN_FREE in any case."""
+
+    def __init__(self) -> None:
+        self._sent: deque[tuple[float, int]] = deque()
+        """When, and how many bytes: positive for new ones, negative for those sent again."""
+        self._new = self._repeated = 0
+
+    def earn(self, size: int, now: float) -> None:
+        self._add(size, now)
+        self._new += size
+
+    def spend(self, size: int, now: float) -> bool:
+        self._drop(now)
+        if self._repeated + size > max(self._new, AGAIN_FREE):
+            return False
+        self._add(-size, now)
+        self._repeated += size
+        return True
+
+    def _add(self, size: int, now: float) -> None:
+        self._drop(now)
+        self._sent.append((now, size))
+
+    def _drop(self, now: float) -> None:
+        while self._sent and now - self._sent[0][0] > 1.0:
+            _, size = self._sent.popleft()
+            if size > 0:
+                self._new -= size
+            else:
+                self._repeated += size

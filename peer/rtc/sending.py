@@ -1,0 +1,235 @@
+"""What one m-line sends: the frames of its track, encoded on a thread, as one RTP stream for good.
+
+A browser takes only the SSRC that our description names, so the stream stays the same one whatever becomes of its
+track, its codec or its encoder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    RTCP_RTPFB_NACK,
+    RtcpByePacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSdesPacket,
+    RtcpSenderInfo,
+    RtcpSourceInfo,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
+
+from peer.rtc.encoding import open_encoding
+from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.rtp import RunningTimestamps
+from peer.rtc.ticks import tick_after
+
+if TYPE_CHECKING:
+    from aiortc import MediaStreamTrack, RTCRtpCodecParameters
+    from aiortc.rtp import AnyRtcpPacket
+
+    from peer.rtc.encoding import Encoding
+    from peer.rtc.header import Format
+
+logger = logging.getLogger(__name__)
+
+KEYFRAME_GAP: Final = 0.25
+"""Seconds from one keyframe that was asked for to the next: who asks meanwhile gets that one."""
+REPORTS: Final = (0.5, 1.5)
+"""Seconds from one sender report to the next, at random between these (RFC 3550 section 6.2)."""
+_CNAME: Final = 1
+
+
+class SendParameters(NamedTuple):
+    """What was agreed for an m-line."""
+
+    codec: RTCRtpCodecParameters
+    sent_as: Format
+    cname: str
+
+
+class Outlet(Protocol):
+    """The transport, as a sender needs it. Neither call raises or waits; without a path, what is sent is dropped."""
+
+    def send_rtp(self, data: bytes) -> None: ...
+    def send_rtcp(self, data: bytes) -> None: ...
+    def add_sender(self, sender: MediaSender) -> None: ...
+    def remove_sender(self, sender: MediaSender) -> None: ...
+
+
+class MediaSender:
+    """Sends one track at a time, or none; whoever made it calls `stop`."""
+
+    def __init__(self, kind: str, outlet: Outlet, ssrc: int, rtx_ssrc: int) -> None:
+        self.kind = kind
+        self.stream: Final = OutboundRtp(ssrc, rtx_ssrc, random.Random())
+        self.enabled = True
+        """Whether frames of the track are sent, or taken and dropped."""
+        self.track: MediaStreamTrack | None = None
+        self._outlet = outlet
+        self._parameters: SendParameters | None = None
+        self._sent_as: Format | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._pumps: set[asyncio.Task[None]] = set()
+        """That one, and those before that have not ended yet."""
+        self._encoding: Encoding | None = None
+        self._encoded: object = None
+        """The track and codec that the encoding is of: no encoder takes times that run backwards."""
+        self._limit: int | None = None
+        self._timestamps = RunningTimestamps()
+        self._keyframe_wanted = False
+        self._keyframe_at = 0.0
+        self._report_timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    @property
+    def ssrc(self) -> int:
+        return self.stream.ssrc
+
+    def replace_track(self, track: MediaStreamTrack | None) -> None:
+        """Send another track from now on; the one before is not asked for frames any more."""
+        if track is self.track:
+            return
+        self.track = track
+        self._run()
+
+    def configure(self, parameters: SendParameters) -> None:
+        """Send as that from the next frame on; the first call begins it."""
+        if self._stopped:
+            return
+        first, self._parameters = self._parameters is None, parameters
+        if first:
+            self._outlet.add_sender(self)
+            self._report_later()
+            self._run()
+
+    def request_keyframe(self) -> None:
+        """Let the next picture be a keyframe, unless there has just been one: then soon."""
+        self._keyframe_wanted = True
+
+    async def stop(self) -> None:
+        """For good: RTCP BYE, the track is stopped."""
+        if self._stopped:
+            return
+        self._stopped = True
+        track, self.track = self.track, None
+        if self._report_timer is not None:
+            self._report_timer.cancel()
+        self._run()
+        if self._pumps:
+            await asyncio.wait(self._pumps)
+        if self._parameters is not None:
+            self._outlet.remove_sender(self)
+            self._outlet.send_rtcp(bytes(RtcpByePacket(sources=[self.ssrc])))
+        if track is not None:
+            track.stop()
+
+    # Frames
+
+    def _run(self) -> None:
+        """Take frames of the track that is there now, and of no other."""
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = self._encoded = None  # a thread may still be at work with its encoder
+        if self.track is not None and self._parameters is not None and not self._stopped:
+            self._pump = asyncio.get_running_loop().create_task(self._carry(self.track))
+            self._pumps.add(self._pump)
+            self._pump.add_done_callback(self._pumps.discard)
+
+    async def _carry(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                data = await track.recv()
+                if self.enabled:  # otherwise dropped: a track whose frames nobody takes would pile them up
+                    await self._send(track, data, time.monotonic())
+        except MediaStreamError:
+            logger.debug("the track that was sent ended")
+        except Exception as error:
+            name = self._parameters.codec.name if self._parameters else "anything"
+            logger.warning("a frame could not be encoded as %s, the track is not sent any more: %r", name, error)
+            self._encoded = None
+        if self.track is track:
+            self.track = self._pump = None
+
+    async def _send(self, track: MediaStreamTrack, data: Any, taken: float) -> None:
+        parameters = self._parameters
+        assert parameters is not None
+        codec = parameters.codec
+        source = (track, codec.mimeType)
+        if self._encoding is None or source != self._encoded:
+            self._encoded, self._encoding = source, open_encoding(codec)
+            if self._limit is not None:
+                self._encoding.limit(self._limit)
+        encoded = await self._encoding.encode(data, keyframe=self._takes_keyframe(taken))
+        if encoded is None:
+            return
+        if encoded.keyframe:
+            self._keyframe_at = taken
+        if parameters.sent_as != self._sent_as:  # not before: a frame of the codec before may have been on its way
+            self._sent_as = parameters.sent_as
+            self.stream.configure(parameters.sent_as)
+        now = time.monotonic()
+        timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, now)
+        for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
+            self._outlet.send_rtp(packet)
+
+    def _takes_keyframe(self, now: float) -> bool:
+        if not self._keyframe_wanted or now - self._keyframe_at < KEYFRAME_GAP:
+            return False
+        self._keyframe_wanted, self._keyframe_at = False, now
+        return True
+
+    # What the other side says, and what it is told
+
+    def take_rtcp(self, packet: AnyRtcpPacket) -> None:
+        """A packet that is about this stream. Raises ValueError for feedback that is none."""
+        counts = self.stream.counts
+        match packet:
+            case RtcpSrPacket() | RtcpRrPacket():
+                now = time.monotonic()
+                for each in packet.reports:
+                    if each.ssrc == self.ssrc:
+                        block = ReportBlock(each.fraction_lost, each.packets_lost, each.jitter, each.lsr, each.dlsr)
+                        self.stream.reported(block, now)
+            case RtcpRtpfbPacket(fmt=fmt) if fmt == RTCP_RTPFB_NACK:
+                for data in self.stream.again(packet.lost, time.monotonic()):
+                    self._outlet.send_rtp(data)
+            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_PLI:
+                counts.plis += 1
+                self.request_keyframe()
+            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_FIR:
+                counts.firs += 1
+                self.request_keyframe()
+            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
+                self._limit, _ = unpack_remb_fci(packet.fci)
+                if self._encoding is not None:
+                    self._encoding.limit(self._limit)
+
+    def _report_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = tick_after(loop.time() + random.uniform(*REPORTS))
+        self._report_timer = loop.call_at(due, self._report)
+
+    def _report(self) -> None:
+        self._report_later()
+        assert self._parameters is not None
+        said = self.stream.report(time.monotonic(), time.time())
+        if said is None:
+            return
+        info = RtcpSenderInfo(
+            ntp_timestamp=said.ntp, rtp_timestamp=said.timestamp, packet_count=said.packets, octet_count=said.bytes
+        )
+        name = RtcpSourceInfo(ssrc=self.ssrc, items=[(_CNAME, self._parameters.cname.encode())])
+        self._outlet.send_rtcp(
+            bytes(RtcpSrPacket(ssrc=self.ssrc, sender_info=info)) + bytes(RtcpSdesPacket(chunks=[name]))
+        )

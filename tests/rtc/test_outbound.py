@@ -1,0 +1,166 @@
+"""Frames become packets of one stream for good; what is lost is sent again, within bounds."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peer.rtc.header import Format
+from peer.rtc.outbound import AGAIN_FREE, AGAIN_GAP, HISTORY, MAX_HISTORY, OutboundRtp, ReportBlock
+from peer.rtc.packet import RtpPacket
+
+VIDEO = Format(96, 90000, 97, mid="1", mid_id=1, abs_send_time_id=3)
+
+
+def stream(sent_as: Format | None = VIDEO, seed: int = 1) -> OutboundRtp:
+    made = OutboundRtp(5, 6, random.Random(seed))
+    if sent_as is not None:
+        made.configure(sent_as)
+    return made
+
+
+def send(one: OutboundRtp, *payloads: bytes, timestamp: int = 0, now: float = 1.0) -> list[RtpPacket]:
+    return [RtpPacket(each) for each in one.frame(payloads, timestamp, now, taken=now)]
+
+
+def block(lost: int = 0, fraction: int = 0, jitter: int = 0, lsr: int = 0, dlsr: int = 0) -> ReportBlock:
+    return ReportBlock(fraction, lost, jitter, lsr, dlsr)
+
+
+def test_a_frame_is_packets_of_which_the_last_is_marked() -> None:
+    one = stream()
+    first, last = send(one, b"a", b"bc", timestamp=100)
+    assert (first.marker, last.marker) == (0, 1)
+    assert (first.payload, last.payload) == (b"a", b"bc")
+    assert last.sequence_number == (first.sequence_number + 1) & 0xFFFF and first.timestamp == last.timestamp
+    assert (first.ssrc, first.payload_type, first.extension(1)) == (5, 96, b"1")
+    (after,) = send(one, b"d", timestamp=3100)
+    assert (after.sequence_number - first.sequence_number) & 0xFFFF == 2
+    assert (after.timestamp - first.timestamp) & 0xFFFFFFFF == 3000
+    assert (one.counts.packets, one.counts.bytes, one.counts.frames) == (3, 4, 2)
+
+
+@given(st.integers(0, 2**32))
+def test_no_stream_begins_shortly_before_its_numbers_wrap(seed: int) -> None:
+    (packet,) = send(stream(seed=seed), b"a")
+    assert packet.sequence_number < 1 << 15
+
+
+def test_a_lost_packet_goes_out_again_as_a_retransmission() -> None:
+    one = stream()
+    first, last = send(one, b"a", b"b", timestamp=100)
+    (again,) = map(RtpPacket, one.again([first.sequence_number], 1.5))
+    assert (again.ssrc, again.payload_type, again.extension(1)) == (6, 97, b"1")
+    assert again.extension(3) != first.extension(3), "it tells when it was sent"
+    original = again.repaired(96, 5)
+    assert (original.sequence_number, original.payload) == (first.sequence_number, b"a")
+    assert original.timestamp == first.timestamp
+    (another,) = map(RtpPacket, one.again([last.sequence_number], 1.5))
+    assert another.sequence_number == again.sequence_number + 1
+    assert (one.counts.again, one.counts.bytes_again, one.counts.nacks, one.counts.packets) == (2, 2, 2, 2)
+
+
+def test_without_retransmission_packets_it_goes_out_as_it_was() -> None:
+    one = stream(Format(0, 8000))
+    (packet,) = send(one, b"a")
+    (again,) = map(RtpPacket, one.again([packet.sequence_number], 1.0))
+    assert (again.ssrc, again.sequence_number, again.payload, again.payload_type) == (
+        5,
+        packet.sequence_number,
+        b"a",
+        0,
+    )
+
+
+def test_a_packet_is_sent_again_as_what_it_was() -> None:
+    """The codec changed since."""
+    one = stream()
+    (packet,) = send(one, b"a")
+    one.configure(Format(98, 90000, 99))
+    (later,) = send(one, b"b")
+    assert later.payload_type == 98
+    old, new = map(RtpPacket, one.again([packet.sequence_number, later.sequence_number], 1.0))
+    assert (old.payload_type, new.payload_type) == (97, 99)
+
+
+def test_who_asks_once_more_too_soon_gets_nothing() -> None:
+    one = stream()
+    (packet,) = send(one, b"a")
+    number = packet.sequence_number
+    assert len(one.again([number], 1.0)) == 1
+    assert one.again([number], 1.0 + AGAIN_GAP / 2) == []
+    assert len(one.again([number], 1.0 + AGAIN_GAP)) == 1
+    one.counts.round_trip_time = 0.2
+    assert one.again([number], 1.15) == []
+    assert len(one.again([number], 1.25)) == 1
+
+
+@pytest.mark.parametrize("number", [0, 65535, 70000, -1])
+def test_what_was_not_sent_is_not_sent_again(number: int) -> None:
+    assert stream().again([number], 1.0) == []
+    assert stream(None).again([number], 1.0) == []
+
+
+def test_history_is_bounded_in_time_and_number() -> None:
+    one = stream()
+    (old,) = send(one, b"old", now=1.0)
+    (young,) = send(one, b"young", now=1.5)
+    assert one.again([old.sequence_number], 1.0 + HISTORY + 0.1) == []
+    assert len(one.again([young.sequence_number], 1.0 + HISTORY + 0.1)) == 1
+    many = send(one, *[b"x"] * (MAX_HISTORY + 1), now=2.0)
+    assert one.again([many[0].sequence_number, young.sequence_number], 2.0) == []
+    assert len(one.again([many[1].sequence_number], 2.0)) == 1
+
+
+@given(
+    asked=st.lists(st.tuples(st.floats(0, 0.2), st.lists(st.integers(0, 300), max_size=60)), max_size=40),
+    sizes=st.lists(st.integers(1, 1200), min_size=300, max_size=300),
+)
+def test_no_more_goes_out_again_than_went_out(asked: list[tuple[float, list[int]]], sizes: list[int]) -> None:
+    one, now = stream(), 10.0
+    sent = sum(sizes)
+    numbers = [packet.sequence_number for packet in send(one, *[bytes(size) for size in sizes], now=now)]
+    for after, wanted in asked:
+        now += after
+        one.again([numbers[index % 300] for index in wanted], now)
+        assert one.counts.bytes_again <= max(sent, AGAIN_FREE) + AGAIN_FREE * int(now - 10.0)
+
+
+def test_a_little_may_always_be_sent_again() -> None:
+    one = stream()
+    numbers = [packet.sequence_number for packet in send(one, *[bytes(1000)] * 5)]
+    for turn in range(20):
+        one.again(numbers, 1.0 + turn * 1.01 * AGAIN_GAP)
+    assert one.counts.bytes_again == AGAIN_FREE
+
+
+def test_a_sender_report_tells_the_time_of_the_stream() -> None:
+    one = stream()
+    assert one.report(1.0, 1000.0) is None
+    assert stream(None).report(1.0, 1000.0) is None
+    (packet,) = send(one, b"abc", timestamp=500, now=1.0)
+    said = one.report(1.5, 1000.0)
+    assert said is not None
+    assert (said.timestamp - packet.timestamp) & 0xFFFFFFFF == 45000
+    assert (said.ntp >> 32, said.packets, said.bytes) == (1000 + 2_208_988_800, 1, 3)
+
+
+def test_what_the_other_side_reports_is_counted() -> None:
+    one = stream()
+    send(one, b"a")
+    said = one.report(2.0, 1000.0)
+    assert said is not None
+    lsr = said.ntp >> 16 & 0xFFFFFFFF
+    one.reported(block(lost=-2, fraction=64, jitter=900, lsr=lsr, dlsr=6554), 2.3)
+    counts = one.counts
+    assert (counts.lost, counts.fraction_lost, counts.jitter, counts.reported) == (-2, 0.25, 0.01, True)
+    assert counts.round_trip_time == pytest.approx(0.2, abs=1e-4)
+
+
+def test_a_report_about_nothing_harms_nobody() -> None:
+    one = stream(None)
+    one.reported(block(lsr=1, dlsr=1), 1.0)
+    assert one.counts.round_trip_time is None
