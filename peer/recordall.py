@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_PAUSE: Final = 0.020
+MAX_PAUSE: Final = 0.040
 """Seconds that packets may wait in their socket: nobody watches what is recorded, and reading many at once costs less.
 When each came is known, so neither the files nor what senders are told differ for it."""
 

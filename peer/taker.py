@@ -14,26 +14,24 @@ T = TypeVar("T")
 
 
 class Takers(Generic[T]):
-    """Those of one stream, held weakly, in the order in which they came. Quick where there is none, as mostly."""
+    """Those of one stream, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._references: list[ref[Taker[T]]] = []
+        self.held: list[ref[Taker[T]]] = []
+        """Weakly; empty where there is none."""
 
     def add(self, taker: Taker[T]) -> None:
-        self._references.append(ref(taker, self._references.remove))
+        self.held.append(ref(taker, self.held.remove))
 
     def discard(self, taker: Taker[T]) -> None:
-        self._references[:] = [each for each in self._references if each() is not taker]
-
-    def __bool__(self) -> bool:
-        return bool(self._references)
+        self.held[:] = [each for each in self.held if each() is not taker]
 
     def __len__(self) -> int:
-        return len(self._references)
+        return len(self.held)
 
     def __iter__(self) -> Iterator[Taker[T]]:
         """As they are now: they may come and go meanwhile."""
-        return iter([taker for each in self._references if (taker := each()) is not None])
+        return iter([taker for each in self.held if (taker := each()) is not None])
 
 
 class Taker(Generic[T]):

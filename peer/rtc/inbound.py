@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from peer.rtc.feedback import Bandwidth, Feedback, RtcpReceiverInfo
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
+from peer.rtc.packet import NumberReader
 from peer.rtc.payload import depacketiser_for
 from peer.rtc.payload.opus import samples
 from peer.rtc.playout import Playout
@@ -88,7 +89,8 @@ class InboundRtp:
         self._received: dict[int, ReceptionStatistics] = {}
         self._reports: dict[int, tuple[int, float]] = {}
         self._bandwidth = bandwidth or Bandwidth()
-        self._abs_send_time = self._transport_wide = 0
+        self._sent_at: NumberReader | None = None
+        self._numbers: NumberReader | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         """When the timer is due; a handle of uvloop does not always tell."""
@@ -113,8 +115,9 @@ class InboundRtp:
     def configure(self, parameters: ReceiveParameters) -> None:
         self._codecs, self._rtx_of, self._rtx_ssrc = {}, {}, dict(parameters.repairs)
         self._payload_type = -1
-        self._abs_send_time = parameters.abs_send_time if self._kind == "video" else 0
-        self._transport_wide = parameters.transport_wide
+        sent, numbers = parameters.abs_send_time if self._kind == "video" else 0, parameters.transport_wide
+        self._sent_at = NumberReader(sent, 3) if sent else None
+        self._numbers = NumberReader(numbers, 2) if numbers else None
         for each in parameters.codecs:
             if each.is_rtx:
                 self._rtx_of[each.payload_type] = each.apt
@@ -135,7 +138,8 @@ class InboundRtp:
     def _take(self, packet: RtpPacket) -> None:
         now = packet.arrival
         if packet.payload_type == self._payload_type and packet.ssrc == self._ssrc:
-            self._note(packet, now)
+            if self._sent_at is not None or self._numbers is not None:
+                self._note(packet, now)
             self._statistics.add(packet.sequence_number, packet.timestamp, now)
         else:
             repaired = self._of_another(packet, now)
@@ -205,6 +209,8 @@ class InboundRtp:
             return
         for frame in buffer.frames(now):
             self._emit(frame, now)
+        if self._timer is None and buffer.calm:  # as nearly always
+            return
         feedback = buffer.feedback(now)
         if feedback.nack and self._ssrc is not None:
             self._nacks_sent += 1
@@ -292,16 +298,10 @@ class InboundRtp:
 
     def _note(self, packet: RtpPacket, now: float) -> None:
         """For the feedback on what the path can take: the sender's own estimate needs arrivals, else ours has to do."""
-        if self._transport_wide:
-            number = packet.extension(self._transport_wide)
-            if number is not None and len(number) == 2:
-                self._bandwidth.numbered(number[0] << 8 | number[1], packet.ssrc, self._out, now)
-                return
-        if self._abs_send_time:
-            sent = packet.extension(self._abs_send_time)
-            if sent is not None and len(sent) == 3:
-                size = len(packet.payload)
-                self._bandwidth.timed(int.from_bytes(sent, "big"), size, packet.ssrc, self._out, now)
+        if self._numbers is not None and (number := self._numbers.read(packet)) is not None:
+            self._bandwidth.numbered(number, packet.ssrc, self._out, now)
+        elif self._sent_at is not None and (sent := self._sent_at.read(packet)) is not None:
+            self._bandwidth.timed(sent, len(packet.payload), packet.ssrc, self._out, now)
 
     def _count(self, packet: RtpPacket, now: float) -> None:
         statistics = self._received.get(packet.ssrc)

@@ -30,6 +30,8 @@ MAX_VIDEO_HOLD = 1.0
 MAX_AUDIO_WAIT = 0.200
 REPAIR_AUDIO_WAIT = 0.100
 """What it may take until lost sound came again: it is noticed by the next packet, so the delay is 120 ms in all."""
+REPAIR_GRACE = 0.060
+"""Beyond a round trip: for the sender to answer, and for us to read it (`peer.rtc.ice.datagrams`)."""
 DEFAULT_RTT = 0.100
 MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
@@ -126,7 +128,7 @@ class JitterBuffer:
         assert isinstance(self._assembler, AudioAssembler)
         wait = self._assembler.target
         if self._retransmission and self._unanswered < UNANSWERED:
-            wait = max(wait, REPAIR_AUDIO_WAIT, self._rtt + 0.04)
+            wait = max(wait, REPAIR_AUDIO_WAIT, self._rtt + REPAIR_GRACE)
         return min(wait, MAX_AUDIO_WAIT)
 
     # Packets in
@@ -267,10 +269,17 @@ class JitterBuffer:
 
     # Frames out
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is missing: then `feedback` and `next_wakeup` have nothing to say."""
+        return not self._gaps and not self._assembler.waiting
+
     def frames(self, now: float) -> list[AssembledFrame]:
         """The frames that are ready, in order; gives up what is missing for longer than the deadline."""
-        if self._missing:
+        if self._gaps:
             self._expire(now)
+        elif not self._assembler.waiting:
+            self._pli_tries = 0
         return self._assembler.take()
 
     def _expire(self, now: float) -> None:
@@ -303,7 +312,7 @@ class JitterBuffer:
     def feedback(self, now: float) -> Feedback:
         """What to ask for now; each call counts as asked, so send all of it."""
         nack: list[int] = []
-        if self._missing:
+        if self._gaps:
             self._expire(now)
             if self._retransmission:
                 nack = [sequence & 0xFFFF for sequence in self._missing.due(now, self._rtt)]
@@ -332,7 +341,7 @@ class JitterBuffer:
     def next_wakeup(self, now: float) -> float | None:
         """When `frames` or `feedback` will have something without a further packet (maybe now); None for never."""
         wakeup = float("inf")
-        if self._missing:
+        if self._gaps:
             noticed = self._missing.first_noticed()
             wakeup = noticed + self.deadline
             if self._skip_to_keyframe and wakeup <= now:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pylibsrtp
 
 from peer.rtc.packet import RtpPacket
-from peer.rtc.srtp import unprotect
+from peer.rtc.srtp import handle, unprotect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,10 @@ def take_media(
 
     What cannot be used is dropped. Never raises.
     """
-    size = 0
+    size, ssrc = 0, -1
     packets: list[RtpPacket] = []
     route: Route[RtpStream] | None = None
+    opened = handle(session)
     for data, _, at in datagrams:
         size += len(data)
         try:
@@ -42,14 +43,15 @@ def take_media(
                 packets, route = [], None
                 rtcp(report)
                 continue
-            packet = RtpPacket(unprotect(session, data), at)
+            packet = RtpPacket(unprotect(opened, data), at)
         except (pylibsrtp.Error, ValueError) as error:
             logger.debug("a packet cannot be used: %s", error)
             continue
-        its = router.route(packet)
-        if its is not route:
-            _hand_on(packets, route)
-            packets, route = [], its
+        if packet.ssrc != ssrc or route is None or route.looks:
+            ssrc, its = packet.ssrc, router.route(packet)
+            if its is not route:
+                _hand_on(packets, route)
+                packets, route = [], its
         packets.append(packet)
     _hand_on(packets, route)
     return size

@@ -77,19 +77,24 @@ class RtpPacket:
         """The value of a header extension (RFC 8285), None when the packet has none of that id."""
         if self._profile != _ONE_BYTE:
             return self._two_bytes(number) if self._profile & 0xFFF0 == _TWO_BYTES else None
+        at = self._find(number)
+        return None if at < 0 else self._extensions[at + 1 : at + 2 + (self._extensions[at] & 0x0F)]
+
+    def _find(self, number: int) -> int:
+        """Where a whole extension of the short form begins, -1 where there is none of that id."""
         data, at = self._extensions, 0
         while at < len(data):
             head = data[at]
-            at += 1
             if head == 0:  # padding
+                at += 1
                 continue
-            length = (head & 0x0F) + 1
+            after = at + 2 + (head & 0x0F)
             if head >> 4 == number:
-                return data[at : at + length] if number < 15 and at + length <= len(data) else None
+                return at if number < 15 and after <= len(data) else -1
             if head >= 0xF0:  # RFC 8285 section 4.2: stop here
-                return None
-            at += length
-        return None
+                return -1
+            at = after
+        return -1
 
     def repaired(self, payload_type: int, ssrc: int) -> RtpPacket:
         """What a retransmission carries (RFC 4588 section 4). Raises ValueError when it is empty, as probes are."""
@@ -117,3 +122,29 @@ class RtpPacket:
                 return data[at : at + length] if at + length <= len(data) else None
             at += length
         return None
+
+
+class NumberReader:
+    """Reads a number of `length` bytes from the header extension of that id in the packets of one stream.
+
+    It looks first where it was in the last packet, as most have the same extensions: a sender that puts others there,
+    of the same size, may have a number misread.
+    """
+
+    def __init__(self, number: int, length: int) -> None:
+        self._number = number
+        self._head = number << 4 | length - 1
+        self._length = length
+        self._at, self._size = 0, -1
+
+    def read(self, packet: RtpPacket) -> int | None:
+        """None when the packet has none, or one of another length."""
+        data, at = packet._extensions, self._at
+        if len(data) == self._size and data[at] == self._head and packet._profile == _ONE_BYTE:
+            return int.from_bytes(data[at + 1 : at + 1 + self._length], "big")
+        value = packet.extension(self._number)
+        if value is None or len(value) != self._length:
+            return None
+        if packet._profile == _ONE_BYTE:
+            self._at, self._size = packet._find(self._number), len(data)
+        return int.from_bytes(value, "big")

@@ -300,9 +300,10 @@ class RemoteTrack:
             except Exception:
                 logger.exception("a taker of encoded frames failed; it gets no more")
                 self._takers.remove(taker)
-        for stream in self._streams:
-            stream.put(frame)
-        if self._pictures or self._sounds or self._frames:
+        if self._streams.held:
+            for stream in self._streams:
+                stream.put(frame)
+        if self._pictures.held or self._sounds.held or self._frames.held:
             self._decoder.push(frame)
         elif self._decoder.busy:
             self._decoder.rest()

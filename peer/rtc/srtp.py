@@ -22,17 +22,22 @@ _length: Final[Any] = _binding.ffi.new("int *")
 _unprotect: Final[Callable[[Any, Any, Any], int]] = _binding.lib.srtp_unprotect
 
 
-def unprotect(session: pylibsrtp.Session, data: bytes) -> bytes:
-    """The RTP packet in an SRTP packet. Raises `pylibsrtp.Error` for a forgery or a replay.
+def handle(session: pylibsrtp.Session) -> Any:
+    """What libsrtp knows the session by; good for as long as the session is."""
+    return session._srtp[0]
 
-    ValueError for what is too large.
+
+def unprotect(session: Any, data: bytes) -> bytes:
+    """The RTP packet in an SRTP packet; `session` is its `handle`.
+
+    Raises `pylibsrtp.Error` for a forgery or a replay, ValueError for what is too large.
     """
     size = len(data)
     if size > MAX_PACKET:
         raise ValueError("an SRTP packet larger than any that WebRTC sends")
     _buffer[0:size] = data
     _length[0] = size
-    error = _unprotect(session._srtp[0], _packet, _length)
+    error = _unprotect(session, _packet, _length)
     if error:
         raise pylibsrtp.Error(f"libsrtp error {error}")
     opened: bytes = _buffer[0 : _length[0]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from aiortc.rtp import HeaderExtensionsMap, unpack_header_extensions
 from aiortc.rtp import RtpPacket as TheirPacket
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from peer.rtc.packet import RtpPacket
+from peer.rtc.packet import NumberReader, RtpPacket
 
 VALUES = st.dictionaries(st.integers(1, 14), st.binary(min_size=1, max_size=16), max_size=5)
 
@@ -158,3 +160,38 @@ def test_a_retransmission_gives_what_it_carries() -> None:
 def test_a_retransmission_of_nothing_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match="nothing"):
         RtpPacket(raw(payload=payload)).repaired(97, 5)
+
+
+# Numbers in header extensions
+
+
+def with_elements(*elements: tuple[int, bytes], two_bytes: bool = False) -> RtpPacket:
+    if two_bytes:
+        profile, data = 0x1000, b"".join(bytes((number, len(value))) + value for number, value in elements)
+    else:
+        profile, data = 0xBEDE, b"".join(bytes((number << 4 | len(value) - 1,)) + value for number, value in elements)
+    data += bytes(-len(data) % 4)
+    head = struct.pack("!BBHIIHH", 0x90, 96, 1, 2, 3, profile, len(data) // 4)
+    return RtpPacket(head + data + b"payload")
+
+
+@given(
+    layout=st.lists(st.tuples(st.integers(1, 14), st.integers(1, 4)), min_size=1, max_size=4, unique_by=lambda e: e[0]),
+    values=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=5),
+    two_bytes=st.booleans(),
+)
+def test_a_number_is_read_wherever_it_is(layout: list[tuple[int, int]], values: list[bytes], two_bytes: bool) -> None:
+    number, length = layout[-1]
+    reader = NumberReader(number, length)
+    for value in values:
+        packet = with_elements(*((each, value[:size]) for each, size in layout), two_bytes=two_bytes)
+        assert reader.read(packet) == int.from_bytes(value[:length], "big")
+
+
+def test_an_extension_that_is_not_there_is_no_number() -> None:
+    reader = NumberReader(3, 2)
+    assert reader.read(with_elements((1, b"a"), (3, b"\1\2"))) == 0x0102
+    assert reader.read(with_elements((1, b"a"), (3, b"\1\3"))) == 0x0103
+    assert reader.read(with_elements((1, b"a"), (4, b"\1\2"))) is None
+    assert reader.read(with_elements((3, b"\1\2\3"))) is None
+    assert reader.read(RtpPacket(struct.pack("!BBHII", 0x80, 96, 1, 2, 3))) is None

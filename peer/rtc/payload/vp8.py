@@ -16,17 +16,19 @@ START_CODE = b"\x9d\x01\x2a"
 def descriptor_size(payload: bytes) -> int:
     """Bytes of the payload descriptor (RFC 7741 section 4.2). Raises ValueError when it is cut short."""
     size = 1
-    if payload and payload[0] & 0x80:  # X: an extension
-        size = 2
-        extension = payload[1] if len(payload) > 1 else 0
-        if extension & 0x80:  # I: a picture id of 7 or, with M, 15 bits
-            size = 4 if len(payload) > 2 and payload[2] & 0x80 else 3
-        if extension & 0x40:  # L: TL0PICIDX
-            size += 1
-        if extension & 0x30:  # T or K: TID, Y and KEYIDX share a byte
-            size += 1
-    if len(payload) < size:
-        raise ValueError("a VP8 payload descriptor that is cut short")
+    try:
+        if payload[0] & 0x80:  # X: an extension
+            extension = payload[1]
+            size = 2
+            if extension & 0x80:  # I: a picture id of 7 or, with M, 15 bits
+                size = 4 if payload[2] & 0x80 else 3
+            if extension & 0x40:  # L: TL0PICIDX
+                size += 1
+            if extension & 0x30:  # T or K: TID, Y and KEYIDX share a byte
+                size += 1
+        payload[size - 1]
+    except IndexError:
+        raise ValueError("a VP8 payload descriptor that is cut short") from None
     return size
 
 
