@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_PAUSE: Final = 0.040
+MAX_PAUSE: Final = 0.030
 """Seconds that packets may wait in their socket: nobody watches what is recorded, and reading many at once costs less.
-When each came is known, so neither the files nor what senders are told differ for it."""
+When each came is known, so neither the files nor what senders are told differ for it; but lost sound that comes again
+has `peer.rtc.jitter.REPAIR_GRACE` for it, which has to be longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ MAX_VIDEO_HOLD = 1.0
 MAX_AUDIO_WAIT = 0.200
 REPAIR_AUDIO_WAIT = 0.100
 """What it may take until lost sound came again: it is noticed by the next packet, so the delay is 120 ms in all."""
-REPAIR_GRACE = 0.060
-"""Beyond a round trip: for the sender to answer, and for us to read it (`peer.rtc.ice.datagrams`)."""
+REPAIR_GRACE = 0.040
+"""Beyond a round trip: for the sender to answer, and for us to read it, which may wait (`IceSettings.max_pause`)."""
 DEFAULT_RTT = 0.100
 MAX_RTT = 1.0
 MIN_PLI_INTERVAL = 0.300
