@@ -178,8 +178,8 @@ class MediaSender:
         if parameters.sent_as != self._sent_as:  # not before: a frame of the codec before may have been on its way
             self._sent_as = parameters.sent_as
             self.stream.configure(parameters.sent_as)
+        timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
         now = time.monotonic()
-        timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, now)
         for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
             self._outlet.send_rtp(packet)
 
