@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 from aiortc.codecs import get_encoder
-from aiortc.rtp import compute_audio_level_dbov
 from av import AudioFrame
 from av.frame import Frame
 
 from peer.media.encoder import CLOCK, VideoEncoder
+from peer.rtc.header import QUIETEST
 from peer.rtc.payload.packetise import PACKETISERS
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class PictureEncoding:
         self._packetise = PACKETISERS[codec.name.upper()]
 
     async def encode(self, data: Any, *, keyframe: bool) -> Encoded | None:
+        if data.pts is None or data.time_base is None:
+            raise ValueError("a picture without a time: set its pts and time_base")
         timestamp = round(data.pts * data.time_base / CLOCK)
         if not isinstance(data, Frame):
             return Encoded(self._packetise(bytes(data)), timestamp, data.is_keyframe)
@@ -69,13 +73,22 @@ class SoundEncoding:
     async def encode(self, data: Any, *, keyframe: bool) -> Encoded | None:
         if not isinstance(data, AudioFrame):
             return Encoded(*self._encoder.pack(data))
-        payloads, timestamp = await asyncio.to_thread(self._encoder.encode, data)
-        if not payloads:  # the resampler keeps what is no whole packet yet
-            return None
-        return Encoded(payloads, timestamp, level=-compute_audio_level_dbov(data))
+        return await asyncio.to_thread(self._encode, data)
+
+    def _encode(self, sound: AudioFrame) -> Encoded | None:
+        payloads, timestamp = self._encoder.encode(sound)
+        # The resampler keeps what is no whole packet yet.
+        return Encoded(payloads, timestamp, level=level_of(sound)) if payloads else None
 
     def limit(self, bitrate: int) -> None:
         """Sound takes what it takes."""
+
+
+def level_of(sound: AudioFrame) -> int:
+    """How loud int16 samples are on average, in decibels below full scale (RFC 6464 section 3)."""
+    samples = sound.to_ndarray().astype(np.float32) / 32767
+    loudness = math.sqrt(float(np.mean(samples * samples))) if samples.size else 0.0
+    return min(max(round(-20 * math.log10(loudness)), 0), QUIETEST) if loudness else QUIETEST
 
 
 def open_encoding(codec: RTCRtpCodecParameters) -> Encoding:

@@ -1,7 +1,7 @@
 """Outbound tracks: one of each kind per call, what they carry may change at any time without negotiating again.
 
-aiortc's sender asks `recv()` for the next frame and encodes it on a thread. A track that has nothing to carry simply
-does not answer, so nothing is encoded and nothing sent.
+The sender (`peer.rtc.sending`) asks `recv()` for the next frame and encodes it on a thread. A track that has nothing to
+carry simply does not answer, so nothing is encoded and nothing sent.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class OutboundPictures(MediaStreamTrack):
                 picture, at = await self._next(reader)
             except Error as error:
                 if not isinstance(error, SourceEnded):
-                    logger.warning("the video stops: %s", error)  # an exception here would end aiortc's sender for good
+                    logger.warning("the video stops: %s", error)  # an exception would have it dropped for good
                 if self._reader is reader:
                     self.show(None)
                 continue
@@ -186,7 +186,9 @@ class OutboundSound(MediaStreamTrack):
 
 
 def _audio_frame(samples: NDArray[np.int16], pts: int) -> AudioFrame:
-    if samples.shape[1] == 1:  # always stereo: another layout than before would end aiortc's encoder, and its sender
+    if (
+        samples.shape[1] == 1
+    ):  # always stereo: another layout than before would end aiortc's encoder
         samples = np.repeat(samples, 2, axis=1)
     frame = AudioFrame(format="s16", layout="stereo", samples=samples.shape[0])
     frame.planes[0].update(np.ascontiguousarray(samples).tobytes())

@@ -22,11 +22,12 @@ from aiortc.rtp import (
     RtcpSrPacket,
     pack_remb_fci,
 )
-from av import VideoFrame
+from av import AudioFrame, VideoFrame
 
+from peer.rtc.encoding import level_of
 from peer.rtc.header import Format
 from peer.rtc.packet import RtpPacket
-from peer.rtc.sending import KEYFRAME_GAP, MediaSender, SendParameters
+from peer.rtc.sending import MediaSender, SendParameters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -90,6 +91,15 @@ class Pictures(MediaStreamTrack):
         return found
 
 
+class Unasked(MediaStreamTrack):
+    """Nobody may ask it for a frame."""
+
+    kind = "audio"
+
+    async def recv(self) -> Any:
+        pytest.fail("it was asked for a frame")
+
+
 @contextlib.asynccontextmanager
 async def sending(kind: str) -> AsyncIterator[tuple[MediaSender, Line]]:
     line = Line()
@@ -108,9 +118,11 @@ def keyframe(packet: RtpPacket) -> bool:
 
 async def test_frames_are_sent_once_it_is_agreed_as_what() -> None:
     async with sending("audio") as (sender, line):
-        sender.replace_track(AudioStreamTrack())
-        await asyncio.sleep(0.05)
+        sender.replace_track(Unasked())
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert line.rtp == line.senders == []
+        sender.replace_track(AudioStreamTrack())
         sender.configure(PCMU)
         await line.until(lambda: len(line.rtp) > 2)
         assert line.senders == [sender]
@@ -234,6 +246,29 @@ async def test_who_never_began_says_no_goodbye() -> None:
     assert line.rtcp == []
 
 
+@pytest.mark.parametrize("lacking", ["pts", "time_base"])
+async def test_a_picture_without_a_time_says_what_to_do(lacking: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with sending("video") as (sender, _):
+        sender.configure(VP8)
+        track = Pictures()
+        sender.replace_track(track)
+        frame = VideoFrame(64, 48, "yuv420p")
+        frame.pts = None if lacking == "pts" else 3000
+        track.out.put_nowait(frame)
+        async with asyncio.timeout(5):
+            while sender.track is not None:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0)
+    assert "set its pts and time_base" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+@pytest.mark.parametrize(("peak", "level"), [(32767, 0), (3277, 20), (1, 90), (0, 127)])
+def test_the_level_of_sound_is_below_full_scale(peak: int, level: int, layout: str) -> None:
+    channels = 1 if layout == "mono" else 2
+    square = np.tile(np.array([peak, -peak], np.int16).repeat(channels), 480)[None]
+    assert level_of(AudioFrame.from_ndarray(square, "s16", layout)) == level
+
+
 # What the other side says
 
 
@@ -261,17 +296,19 @@ async def test_the_next_picture_is_a_keyframe_where_one_is_asked_for(
         assert getattr(sender.stream.counts, counted) == 1
 
 
-async def test_who_asks_often_gets_few_keyframes() -> None:
+async def test_who_asks_often_gets_few_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.rtc.sending.KEYFRAME_GAP", float("inf"))
     async with sending("video") as (sender, line):
         sender.configure(VP8)
         track = Pictures()
         sender.replace_track(track)
         for count in range(1, 7):
-            sender.request_keyframe()
+            if count > 1:
+                sender.request_keyframe()
             track.let_out()
             await line.until(lambda count=count: len(line.rtp) == count)
         assert sum(map(keyframe, line.rtp)) == 1
-        await asyncio.sleep(KEYFRAME_GAP)
+        monkeypatch.setattr("peer.rtc.sending.KEYFRAME_GAP", 0.0)  # a while passes
         track.let_out()
         await line.until(lambda: len(line.rtp) == 7)
         assert keyframe(line.rtp[-1]), "asked for meanwhile, and not forgotten"

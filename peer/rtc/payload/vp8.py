@@ -26,7 +26,7 @@ def descriptor_size(payload: bytes) -> int:
                 size += 1
             if extension & 0x30:  # T or K: TID, Y and KEYIDX share a byte
                 size += 1
-        payload[size - 1]
+        payload[size - 1]  # it is there
     except IndexError:
         raise ValueError("a VP8 payload descriptor that is cut short") from None
     return size
