@@ -186,9 +186,7 @@ class OutboundSound(MediaStreamTrack):
 
 
 def _audio_frame(samples: NDArray[np.int16], pts: int) -> AudioFrame:
-    if (
-        samples.shape[1] == 1
-    ):  # always stereo: another layout than before would end aiortc's encoder
+    if samples.shape[1] == 1:  # always stereo: another layout than before would end aiortc's encoder
         samples = np.repeat(samples, 2, axis=1)
     frame = AudioFrame(format="s16", layout="stereo", samples=samples.shape[0])
     frame.planes[0].update(np.ascontiguousarray(samples).tobytes())
