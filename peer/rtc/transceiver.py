@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiortc import (
     RTCRtpCodecCapability,
-    RTCRtpCodecParameters,
     RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpSynchronizationSource,
 )
-from aiortc.rtcrtpparameters import RTCRtcpFeedback
 
 from peer.rtc import sdp
 from peer.rtc.codecs import (
@@ -28,6 +26,7 @@ from peer.rtc.codecs import (
     preferred,
     sendable,
 )
+from peer.rtc.encoding import codec_parameters
 from peer.rtc.header import Format
 from peer.rtc.sending import MediaSender, SendParameters
 
@@ -109,11 +108,13 @@ class RtpSender:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
         if self._stopped:
             return
-        codecs = sendable(codecs)  # the others we only receive
-        self.media.enabled = sdp.sends(self._record.current_direction or "inactive") and bool(codecs)
+        encoded = sendable(codecs)  # the others we only receive, or send as a file has them
+        self.media.enable(sdp.sends(self._record.current_direction or "inactive") and bool(encoded))
         if not self.media.enabled:
             return
-        parameters = SendParameters(codec_parameters(codecs[0]), _format(codecs, extensions, mid), self._record.cname)
+        ordered = [encoded[0], *(each for each in codecs if not each.is_rtx and each != encoded[0])]
+        formats = tuple((each, _format(each, codecs, extensions, mid)) for each in ordered)
+        parameters = SendParameters(codec_parameters(encoded[0]), formats[0][1], self._record.cname, formats)
         changed, self._parameters = parameters != self._parameters, parameters
         if changed:
             self.media.configure(parameters)
@@ -247,21 +248,6 @@ class RtpTransceiver:
         return _Done()
 
 
-def codec_parameters(each: Codec) -> RTCRtpCodecParameters:
-    """As aiortc writes a codec down."""
-    parameters: dict[str, int | str | None] = {
-        name: int(value) if name == "apt" else value for name, value in each.parameters
-    }
-    return RTCRtpCodecParameters(
-        mimeType=f"{each.kind}/{each.name}",
-        clockRate=each.clock_rate,
-        channels=each.channels if each.kind == "audio" else None,
-        payloadType=each.payload_type,
-        rtcpFeedback=[RTCRtcpFeedback(*each_feedback.split(" ", 1)) for each_feedback in each.feedback],
-        parameters=parameters,
-    )
-
-
 def _capability(each: Codec) -> RTCRtpCodecCapability:
     return RTCRtpCodecCapability(f"{each.kind}/{each.name}", each.clock_rate, parameters=dict(each.parameters))
 
@@ -277,13 +263,13 @@ def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:
     )
 
 
-def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> Format:
-    """What the first of the codecs is sent as."""
-    first, ids = codecs[0], {each.uri: each.id for each in extensions}
-    again = next((each.payload_type for each in codecs if each.is_rtx and each.apt == first.payload_type), None)
+def _format(each: Codec, codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> Format:
+    """What one of the agreed codecs is sent as."""
+    ids = {each.uri: each.id for each in extensions}
+    again = next((rtx.payload_type for rtx in codecs if rtx.is_rtx and rtx.apt == each.payload_type), None)
     return Format(
-        first.payload_type,
-        first.clock_rate,
+        each.payload_type,
+        each.clock_rate,
         again,
         mid=mid,
         mid_id=ids.get(MID, 0),

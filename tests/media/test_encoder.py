@@ -103,14 +103,6 @@ def test_the_size_follows_the_rate_and_the_source(codec: str) -> None:
     assert sizes == [(640, 480), (320, 240), (320, 240), (640, 480)]
 
 
-def test_pictures_of_others_are_left_as_they_are() -> None:
-    """A relay gives the same one to several."""
-    picture = frame(0).reformat(format="yuv420p")
-    picture.pts = 7
-    VideoEncoder("VP8").encode(picture, 900, keyframe=True)
-    assert (picture.pts, picture.pict_type) == (7, 0)
-
-
 @pytest.mark.parametrize("codec", ["VP9", "opus", ""])
 def test_other_codecs_are_refused(codec: str) -> None:
     with pytest.raises(ValueError, match="VP8 or H264"):

@@ -106,8 +106,8 @@ def test_what_nobody_wants_is_not_decoded(webm: Path) -> None:
         if kinds[-1] == "video":
             break
     assert "video" not in kinds[:10]
-    assert read_number(item.content.to_ndarray(format="rgb24")) == 0, "pictures begin with a keyframe"
-    assert item.due >= 1.0, "that of the next pass"
+    number = read_number(item.content.to_ndarray(format="rgb24"))
+    assert number == round(item.due * 25) > 0, "what refers to those before it is seen whole"
 
 
 async def test_plays_in_real_time_and_ends(webm: Path) -> None:
