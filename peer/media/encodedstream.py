@@ -150,8 +150,8 @@ class _Beginning:
             return bool(packet.size)
         at = float(packet.pts * packet.time_base)
         if self._from is None:
-            if not packet.is_keyframe:
-                return True
+            if not packet.is_keyframe:  # nobody could be sent its beginning
+                return False
             self._from, self.first, self.fit = at, bytes(packet), True
         elif at <= self.until:
             self.fit = False  # pictures that are shown in another order: no receiver sorts them

@@ -13,7 +13,7 @@ from peer.media.base import PictureReader, PictureSourceBase, Reader, SoundSourc
 from peer.media.container import Address
 from peer.media.encodedstream import EncodedPacket, EncodedReader, examine
 from peer.media.picture import upright
-from peer.media.playing import AsItIs, Decoded, Playing, Wanted, open_for_play
+from peer.media.playing import READ_AHEAD, AsItIs, Decoded, Playing, Wanted, open_for_play
 from peer.media.sound import SoundReader
 from peer.media.work import CLOCK, Clock, Readers, Worker, close_off_loop, off_loop
 
@@ -25,8 +25,7 @@ R = TypeVar("R", bound=Reader)
 
 # Sound is handed out this much before it is due, so that a busy moment does not tear it.
 SOUND_LEAD = 0.15
-# How far decoding runs ahead of the clock: enough for the usual interleaving, bounded in seconds and in items.
-_AHEAD = 0.5
+# Reading is bounded in seconds, and in items.
 _AHEAD_ITEMS = 64
 # Decoding that is later than this starts the clock anew instead of hurrying after it.
 _LATE = 1.0
@@ -271,7 +270,7 @@ class _Pace:
         for item in items:
             latest = max(latest, item.due)
             heapq.heappush(self._waiting, (_hand_out(item), next(self._order), item))
-            while latest - self._waiting[0][0] > _AHEAD or len(self._waiting) > _AHEAD_ITEMS:
+            while latest - self._waiting[0][0] > READ_AHEAD or len(self._waiting) > _AHEAD_ITEMS:
                 yield from self._next()
                 if not self._waiting:
                     break

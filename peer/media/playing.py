@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+READ_AHEAD = 0.5
+"""Seconds that reading runs ahead of the clock: enough for the usual interleaving."""
 # Pictures since a keyframe that are kept for who begins to watch, to be decoded then; as many as encoders put there.
 _UNDECODED = 300
 # Packets that cannot be decoded, in a row, before the file counts as broken.
@@ -148,7 +150,9 @@ class _Pass:
             return  # nobody watched until now, and this picture refers to those nobody decoded
         undecoded, self._undecoded = self._undecoded or [], []
         for earlier in [] if packet.is_keyframe else undecoded:
-            self._frames(earlier)
+            for frame in self._frames(earlier):
+                if (due := self._due(frame)) > self._due(packet) - READ_AHEAD:  # it was read, and is not due yet
+                    yield Decoded(due, frame)
         for frame in self._frames(packet):
             yield Decoded(self._due(frame), frame)
 

@@ -89,6 +89,11 @@ def feed_of(key: Hashable, make: Callable[[], F]) -> F:
     return found  # type: ignore[return-value]
 
 
+def feeds() -> list[Feed[Any]]:
+    """Those that run on this event loop."""
+    return list(_FEEDS.get(asyncio.get_running_loop(), {}).values())
+
+
 def _remove(feeds: dict[Hashable, Feed[Any]], key: Hashable, feed: Feed[Any]) -> None:
     if feeds.get(key) is feed:
         del feeds[key]

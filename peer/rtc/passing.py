@@ -21,13 +21,17 @@ _FMTP: Final = {"H264": "packetization-mode=1;profile-level-id={}", "VP9": "prof
 
 
 class Passing:
-    """The packets of one source that has some; `deliver` gets each when it is due, `ended` why there are no more."""
+    """The packets of one source that has some; `deliver` gets each when it is due, `ended` why there are no more.
+
+    Timestamps are the time of the monotonic clock at which a frame is due; `timeline`: what they share with others.
+    """
 
     def __init__(
         self,
         source: PictureSourceBase | SoundSourceBase,
         deliver: Callable[[Encoded], None],
         ended: Callable[[Exception], None],
+        timeline: object,
     ) -> None:
         assert source.encoded is not None
         self.codec: Final = codec_of(source.encoded)
@@ -35,7 +39,12 @@ class Passing:
         self._source = source
         self._packetise = packetiser_of(source.encoded.codec)
         self._deliver, self._ended = deliver, ended
+        self._timeline = timeline
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._task is not None
 
     def run(self, wanted: bool, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
         """Read, or do not any more."""
@@ -54,7 +63,7 @@ class Passing:
                 timestamp = round(at * rate) + round(origin * rate)  # apart: so packets of equal length are even
                 payloads = self._packetise(data)
                 if payloads:
-                    self._deliver(Encoded(self.codec, payloads, timestamp, self, origin + at, keyframe))
+                    self._deliver(Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe))
         except Error as error:
             self._ended(error)
         finally:

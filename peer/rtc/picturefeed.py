@@ -36,6 +36,12 @@ AGAIN: Final = 1.1
 """... and how much it has to take to get the file as it is again."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
+START: Final = 0.5
+"""Seconds in which a file that begins to be read has to give a keyframe: the first time it begins with one."""
+RESTART_GAP: Final = 1.0
+"""Seconds from one group of a file's pictures that is sent once more to the next."""
+SOON: Final = 0.05
+"""Seconds until what paths take has effect: of many receivers, one or the other has always something to say."""
 REPEAT: Final = 1.2
 """Seconds after which a picture that no other follows is sent again: who joins or lost it gets to see it so."""
 PROMPT: Final = 0.1
@@ -48,9 +54,7 @@ class PictureSubscription:
     def __init__(self, feed: PictureFeed, taker: Taker) -> None:
         self.taker: Final = taker
         self.bitrate = START_BITRATE
-        """Bits per second that its path takes ..."""
-        self.told = False
-        """... as it was said, or as everybody begins."""
+        """Bits per second that its path takes."""
         self.since: Final = time.monotonic()
         self.muted = False
         self.home: Rung | None = None
@@ -59,11 +63,13 @@ class PictureSubscription:
         """Where it is, and gets what it can decode."""
         self.via: EncoderRung | None = None
         """Where it is to be until there is a keyframe at home."""
+        self.restarted = float("-inf")
+        """When it was sent a group of pictures of a file once more."""
         self._feed = feed
 
     def limit(self, bitrate: int) -> None:
-        self.bitrate, self.told = bitrate, True
-        self._feed.reconsider()
+        self.bitrate = bitrate
+        self._feed.reconsider_soon()
 
     def request_keyframe(self) -> None:
         self._feed.restart(self)
@@ -101,12 +107,13 @@ class PictureFeed(Feed[PictureSubscription]):
         self._passing: Passing | None = None
         if source.encoded is not None and not settings.given:
             self._file = Rung(codec_of(source.encoded))
-            self._passing = Passing(source, self._file.deliver, self._ended)
+            self._passing = Passing(source, self._file.deliver, self._ended, self)
         self._live: asyncio.Task[None] | None = None
         self._timeout: asyncio.Timeout | None = None
         self._reader: PictureReader | None = None
         self._last: Picture | None = None
         self._timestamp = -1
+        self._soon: asyncio.TimerHandle | None = None
         self.encodes = 0
         """Pictures that went into encoders."""
 
@@ -128,19 +135,29 @@ class PictureFeed(Feed[PictureSubscription]):
                 each.home = each.on = each.via = None
             elif self._file is not None and self._fits(each):
                 self._go(each, self._file)
+                if each.on is each.via is None and time.monotonic() - each.since > START:
+                    self._detour(each)
             else:
                 encoded.append(each)
         self._place(encoded)
         self._tidy()
 
+    def reconsider_soon(self) -> None:
+        """What some path takes has changed."""
+        if self._soon is None and self.subscribers:
+            self._soon = asyncio.get_running_loop().call_later(SOON, self._reconsider_now)
+
     def restart(self, each: PictureSubscription) -> None:
         """It has to have a keyframe."""
         if each.muted or each.home is None:
             return
-        if each.home is each.on or each.on is None:
-            each.on = each.on if isinstance(each.on, EncoderRung) else None
-            self._enter(each, each.home)
-        for rung in (each.on, each.via):
+        if each.on is not None and each.on is self._file:
+            now = time.monotonic()
+            if now - each.restarted < RESTART_GAP:
+                return
+            each.restarted, each.on = now, None
+            self._enter(each, self._file)
+        for rung in (each.on or each.home, each.via):
             if isinstance(rung, EncoderRung):
                 self._want_keyframe(rung)
         self._tidy()
@@ -148,6 +165,10 @@ class PictureFeed(Feed[PictureSubscription]):
     def moved(self, each: PictureSubscription) -> None:
         """It came home, and gets nothing from elsewhere any more."""
         self._tidy()
+
+    def _reconsider_now(self) -> None:
+        self._soon = None
+        self.reconsider()
 
     def _fits(self, each: PictureSubscription) -> bool:
         """Whether it can be sent the file as it is."""
@@ -215,9 +236,13 @@ class PictureFeed(Feed[PictureSubscription]):
                 each.taker.take(frame)
         elif isinstance(rung, EncoderRung):
             self._want_keyframe(rung)
-        elif each.on is None:  # the file's next keyframe may be far away
-            each.via = self._rung(self._name(each), ladder.rung_for(self._most(each)))
-            self._want_keyframe(each.via)
+        elif each.on is None and self._passing is not None and self._passing.runs:
+            self._detour(each)
+
+    def _detour(self, each: PictureSubscription) -> None:
+        """The file's next keyframe may be far away."""
+        each.via = self._rung(self._name(each), ladder.rung_for(self._most(each)))
+        self._want_keyframe(each.via)
 
     def _tidy(self) -> None:
         """Let go of what nobody takes, and see that what is taken is made."""
@@ -227,11 +252,15 @@ class PictureFeed(Feed[PictureSubscription]):
         for encoder in self._rungs:
             limits = {each: self._most(each) for each in encoder.takers}
             encoder.encoder.bitrate = round(ladder.bitrate_of(limits))
+        if self.subscribers and all(each.muted for each in self.subscribers):
+            return  # what is read goes on being read: a file would begin anew
         if self._rungs and self._live is None:
             self._live = self.spawn(self._encode_all())
         if self._file is not None and self._passing is not None:
+            if self._file.takers and not self._passing.runs:
+                asyncio.get_running_loop().call_later(START, self.reconsider_soon)
             self._passing.run(bool(self._file.takers), self.spawn)
-        if not self._rungs and self._live is not None:  # last: a file that nobody reads begins anew
+        if not self._rungs and self._live is not None:  # last, for the same reason
             self._live.cancel()
             self._live = None
 
@@ -292,6 +321,12 @@ class PictureFeed(Feed[PictureSubscription]):
             if made is not None:
                 payloads, keyframe = made
                 rung.encoded(Encoded(rung.codec, payloads, timestamp, self, taken, keyframe))
+
+    def _close(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        super()._close()
 
     def _ended(self, error: Exception) -> None:
         self.end(None if isinstance(error, SourceEnded) else error)

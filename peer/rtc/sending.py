@@ -98,6 +98,8 @@ class MediaSender:
         self._keyframe_wanted = False
         self._keyframe_at = 0.0
         self._taken = 0.0
+        self._taken_as: tuple[Codec | None, Format | None] = (None, None)
+        """A codec of frames, and what it is sent as."""
         self._report_timer: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -117,6 +119,7 @@ class MediaSender:
         if self._stopped:
             return
         before, self._parameters = self._parameters, parameters
+        self._taken_as = (None, None)
         if before is None:
             self._outlet.add_sender(self)
             self._report_later()
@@ -223,7 +226,9 @@ class MediaSender:
         return self._format_of(codec) is not None
 
     def take(self, frame: Encoded) -> None:
-        sent_as = self._format_of(frame.codec)
+        if frame.codec is not self._taken_as[0]:
+            self._taken_as = frame.codec, self._format_of(frame.codec)
+        sent_as = self._taken_as[1]
         if sent_as is not None and self.enabled and not self._stopped:
             self._put(frame, sent_as)
 

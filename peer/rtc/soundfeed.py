@@ -91,15 +91,18 @@ class SoundFeed(Feed[SoundSubscription]):
         self._encoders: dict[str, SoundEncoder] = {}
         self._passing: Passing | None = None
         if source.encoded is not None:
-            self._passing = Passing(source, self._pass, self._ended)
+            self._passing = Passing(source, self._pass, self._ended, self)
         self._cutting: asyncio.Task[None] | None = None
         self._encoded_for: list[SoundSubscription] = []
+        self._passed_to: list[SoundSubscription] = []
 
     def subscription(self, taker: Taker) -> SoundSubscription:
         return SoundSubscription(self, taker)
 
     def reconsider(self) -> None:
-        passed = [each for each in self.subscribers if self._passes(each)]
+        passing = self._passing
+        passed = [each for each in self.subscribers if passing is not None and each.taker.carries(passing.codec)]
+        self._passed_to = passed
         self._encoded_for = [each for each in self.subscribers if each not in passed]
         wanted = {each.taker.preferred for each in self._encoded_for}
         self._encoders = {name: self._encoders.get(name) or SoundEncoder(name) for name in wanted}
@@ -111,12 +114,9 @@ class SoundFeed(Feed[SoundSubscription]):
             self._cutting.cancel()
             self._cutting = None
 
-    def _passes(self, each: SoundSubscription) -> bool:
-        return self._passing is not None and each.taker.carries(self._passing.codec)
-
     def _pass(self, frame: Encoded) -> None:
-        for each in tuple(self.subscribers):
-            if not each.muted and self._passes(each):
+        for each in tuple(self._passed_to):
+            if not each.muted:
                 each.taker.take(frame)
 
     async def _encode_all(self) -> None:

@@ -149,6 +149,20 @@ def test_timestamps_of_sources_that_take_turns_go_on_as_time_does() -> None:
     assert timestamps.take("camera", 9000, 90000, 5.6) == 4000 + 45000 + 3000 + 1, "never the same twice"
 
 
+def test_what_a_source_gives_once_more_follows_upon_the_last() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("file", 90000, 90000, 5.0) == 90000
+    assert [timestamps.take("file", each, 90000, 5.0) for each in (60000, 70000)] == [90001, 90002]
+    assert timestamps.take("file", 93000, 90000, 5.1) == 93000
+
+
+def test_a_clock_that_was_set_back_counts_as_another() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("track", 90000 * 60, 90000, 5.0) == 90000 * 60
+    assert timestamps.take("track", 0, 90000, 5.5) == 90000 * 60 + 45000
+    assert timestamps.take("track", 3000, 90000, 5.6) == 90000 * 60 + 48000
+
+
 def test_timestamps_wrap() -> None:
     timestamps = RunningTimestamps()
     assert timestamps.take("one", 0xFFFFFFFF, 8000, 0.0) == 0xFFFFFFFF
