@@ -90,6 +90,7 @@ class Playback:
                 await _feed(source, blocks)
                 await source.close()
             await self._reader.finished()
+            await self._sound.handed_on()
         finally:
             self._sound.stop_playing(self)
             self._reader.close()

@@ -180,6 +180,8 @@ class OutboundSound(FedTrack):
         self._source: SoundSourceBase | None = None
         self._playback: PcmReader | None = None
         self._playing: asyncio.Task[None] | None = None
+        self._handed_on = asyncio.Event()
+        self._handed_on.set()
 
     def carry(self, source: SoundSourceBase | None) -> None:
         """The call's own sound from now on."""
@@ -200,6 +202,10 @@ class OutboundSound(FedTrack):
             self._playback = None
             self._mute()
 
+    async def handed_on(self) -> None:
+        """Wait until what was read of a playback is with the sender."""
+        await self._handed_on.wait()
+
     def hand_over(self, other: OutboundSound) -> None:
         """The source goes on in another track."""
         other._source, self._source = self._source, None
@@ -210,6 +216,7 @@ class OutboundSound(FedTrack):
         if self._playing is not None:  # its encoder is of another codec, perhaps
             self._playing.cancel()
             self._playing = None
+            self._handed_on.set()
         self._play()
 
     def stop(self) -> None:
@@ -242,7 +249,9 @@ class OutboundSound(FedTrack):
         while (playback := self._playback) is not None:
             tick = await ticks.next()
             if playback is self._playback:
+                self._handed_on.clear()
                 encoded = await encoder.encode(playback.read(SAMPLES), tick)
                 if encoded is not None and not playback.stopped and not self._held:
                     taker.take(encoded)
+                self._handed_on.set()
         self._playing = None

@@ -74,7 +74,6 @@ SAME_PROFILE = [
 ]
 
 
-@pytest.mark.parametrize("profiles", SAME_PROFILE, ids=lambda profiles: profiles[0])
 @pytest.mark.parametrize(
     ("stream", "negotiated", "sent"),
     [
@@ -97,6 +96,7 @@ def test_a_stream_is_sent_to_whoever_decodes_its_profile(stream: str, negotiated
     assert not carries(codec("video", "VP8", 90000, 1, 96), made)
 
 
+@pytest.mark.parametrize("profiles", SAME_PROFILE, ids=lambda profiles: profiles[0])
 def test_profiles_of_h264_written_in_several_ways(profiles: tuple[str, ...]) -> None:
     """RFC 6184 section 8.1, table 5: the level does not count."""
     for one, other in itertools.product(profiles, profiles):
