@@ -28,6 +28,8 @@ class Format:
     mid_id: int = 0
     abs_send_time_id: int = 0
     audio_level_id: int = 0
+    event_payload_type: int | None = None
+    """Of keys among sound (RFC 4733); None where the other side takes none."""
 
 
 class HeaderWriter:

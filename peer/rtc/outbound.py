@@ -142,6 +142,23 @@ class OutboundRtp:
         self._forget(now)
         return packets
 
+    def event(self, payload: bytes, timestamp: int, now: float, *, marker: bool) -> bytes | None:
+        """One packet of a telephone event (RFC 4733), to be sent now; None where the other side takes none.
+
+        `timestamp`: from the same origin as those of frames.
+        """
+        payload_type = self._format.event_payload_type if self._format is not None else None
+        if payload_type is None:
+            return None
+        timestamp = (self._origin + timestamp) & 0xFFFFFFFF
+        number, self._number = self._number, (self._number + 1) & 0xFFFF
+        sent = self._history[number] = _Sent(payload, payload_type, None, marker, timestamp, None, now)
+        self.counts.packets += 1
+        self.counts.bytes += len(payload)
+        self._allowance.earn(len(payload), now)
+        self._forget(now)
+        return self._header(sent, number, now) + payload
+
     def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
         """Those of the packets that can be sent again, to be sent now.
 

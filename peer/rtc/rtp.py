@@ -195,3 +195,10 @@ class RunningTimestamps:
         sent = (timestamp + self._offset) & 0xFFFFFFFF
         self._last = (sent, now)
         return sent
+
+    def at(self, clock_rate: int, now: float) -> int:
+        """The timestamp of something that is no frame of any source; it changes nothing of theirs."""
+        if self._last is None:
+            self._last = (0, now)
+        last, at = self._last
+        return (last + round((now - at) * clock_rate)) & 0xFFFFFFFF

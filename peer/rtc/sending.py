@@ -35,9 +35,12 @@ from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.ticks import tick_after
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiortc import MediaStreamTrack, RTCRtpCodecParameters
     from aiortc.rtp import AnyRtcpPacket
 
+    from peer.rtc.dtmf import EventPacket
     from peer.rtc.encoding import Encoding
     from peer.rtc.header import Format
 
@@ -75,6 +78,8 @@ class MediaSender:
         self.stream: Final = OutboundRtp(ssrc, rtx_ssrc, random.Random())
         self.enabled = True
         """Whether frames of the track are sent, or taken and dropped."""
+        self.event_on = False
+        """Whether telephone events (`peer.rtc.dtmfsender`) go out in the place of the track's sound."""
         self.track: MediaStreamTrack | None = None
         self._outlet = outlet
         self._parameters: SendParameters | None = None
@@ -175,19 +180,44 @@ class MediaSender:
             return
         if encoded.keyframe:
             self._keyframe_at = taken
-        if parameters.sent_as != self._sent_as:  # not before: a frame of the codec before may have been on its way
-            self._sent_as = parameters.sent_as
-            self.stream.configure(parameters.sent_as)
+        self._send_as(parameters.sent_as)  # not before: a frame of the codec before may have been on its way
         timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
+        if self.event_on:
+            return
         now = time.monotonic()
         for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
             self._outlet.send_rtp(packet)
+
+    def _send_as(self, sent_as: Format) -> None:
+        if sent_as != self._sent_as:
+            self._sent_as = sent_as
+            self.stream.configure(sent_as)
 
     def _takes_keyframe(self, now: float) -> bool:
         if not self._keyframe_wanted or now - self._keyframe_at < KEYFRAME_GAP:
             return False
         self._keyframe_wanted, self._keyframe_at = False, now
         return True
+
+    # Telephone events
+
+    @property
+    def event_format(self) -> Format | None:
+        """What events are sent as, None where the other side takes none, or nothing is to be sent."""
+        sent_as = self._parameters.sent_as if self._parameters is not None and self.enabled else None
+        return None if sent_as is None or sent_as.event_payload_type is None or self._stopped else sent_as
+
+    def begin_event(self, sent_as: Format, now: float) -> int:
+        """An event begins, in the place of sound as long as `event_on`; returns its timestamp."""
+        self._send_as(sent_as)
+        return self._timestamps.at(sent_as.clock_rate, now)
+
+    def send_event(self, packets: Iterable[EventPacket], now: float) -> None:
+        """Packets of an event; they are dropped where nothing is to be sent any more."""
+        for payload, timestamp, marker in packets if self.event_format is not None else ():
+            data = self.stream.event(payload, timestamp, now, marker=marker)
+            if data is not None:
+                self._outlet.send_rtp(data)
 
     # What the other side says, and what it is told
 

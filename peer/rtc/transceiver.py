@@ -25,9 +25,11 @@ from peer.rtc.codecs import (
     MID,
     RECEIVABLE,
     Codec,
+    event_for,
     preferred,
     sendable,
 )
+from peer.rtc.dtmfsender import DtmfSender
 from peer.rtc.header import Format
 from peer.rtc.sending import MediaSender, SendParameters
 
@@ -63,6 +65,8 @@ class RtpSender:
         self._stopped = False
         self.media = MediaSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
         """Frames to packets; what is counted of them."""
+        self.dtmf = DtmfSender(self.media) if record.kind == "audio" else None
+        """Presses keys among the sound (webrtc-pc section 7); None of pictures."""
 
     @property
     def kind(self) -> str:
@@ -109,11 +113,15 @@ class RtpSender:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
         if self._stopped:
             return
-        codecs = sendable(codecs)  # the others we only receive
-        self.media.enabled = sdp.sends(self._record.current_direction or "inactive") and bool(codecs)
+        sent = sendable(codecs)  # the others we only receive
+        self.media.enabled = sdp.sends(self._record.current_direction or "inactive") and bool(sent)
+        if self.dtmf is not None:
+            self.dtmf.agreed(sending=self.media.enabled)
         if not self.media.enabled:
             return
-        parameters = SendParameters(codec_parameters(codecs[0]), _format(codecs, extensions, mid), self._record.cname)
+        event = event_for(codecs, sent[0])
+        sent_as = _format(sent, extensions, mid, event.payload_type if event is not None else None)
+        parameters = SendParameters(codec_parameters(sent[0]), sent_as, self._record.cname)
         changed, self._parameters = parameters != self._parameters, parameters
         if changed:
             self.media.configure(parameters)
@@ -127,6 +135,8 @@ class RtpSender:
     async def stop(self) -> None:
         """For good: RTCP BYE, the track is not asked for frames any more."""
         self._stopped = True
+        if self.dtmf is not None:
+            await self.dtmf.stop()
         await self.media.stop()
 
     def detach(self) -> None:
@@ -277,8 +287,8 @@ def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:
     )
 
 
-def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> Format:
-    """What the first of the codecs is sent as."""
+def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str, event: int | None) -> Format:
+    """What the first of the codecs is sent as; `event`: the payload type of keys."""
     first, ids = codecs[0], {each.uri: each.id for each in extensions}
     again = next((each.payload_type for each in codecs if each.is_rtx and each.apt == first.payload_type), None)
     return Format(
@@ -289,4 +299,5 @@ def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: s
         mid_id=ids.get(MID, 0),
         abs_send_time_id=ids.get(ABS_SEND_TIME, 0),
         audio_level_id=ids.get(AUDIO_LEVEL, 0),
+        event_payload_type=event,
     )
