@@ -185,7 +185,9 @@ class MediaSender:
         if self.event_on:
             return
         now = time.monotonic()
-        for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
+        for packet in self.stream.frame(
+            encoded.payloads, timestamp, now, taken=taken, level=encoded.level, step=encoded.step
+        ):
             self._outlet.send_rtp(packet)
 
     def _send_as(self, sent_as: Format) -> None:

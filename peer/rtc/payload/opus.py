@@ -45,3 +45,9 @@ def samples(codec: Codec, data: bytes) -> int:
         size = 120 << (configuration & 0x03)
     count = 1 if frames == 0 else 2 if frames < 3 else data[1] & 0x3F if len(data) > 1 else 0
     return min(size * count, MAX_SAMPLES)
+
+
+def duration(codec: Codec, data: bytes) -> int:
+    """Units of the RTP clock in one frame; of G722 it is half of its samples (RFC 3551 section 4.5.2)."""
+    count = samples(codec, data)
+    return count // 2 if codec.name.upper() == "G722" else count
