@@ -59,7 +59,7 @@ class KeyPressed(Event):
     key: str
     """A digit, `*`, `#`, or a letter from `A` to `D`."""
     seconds: float
-    """For how long. Browsers may say less than their page asked for: a sixth, down to 0.04 s."""
+    """For how long; browsers may press for less than their page asked for: a sixth, down to 0.04 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class DtmfSender(Emitter):
         self._turn = asyncio.Lock()
         self._sends = asyncio.Event()
         self._stopped = False
+        self._all_pressed = False
+        """When it was stopped."""
 
     # webrtc-pc section 7.2
 
@@ -106,7 +108,8 @@ class DtmfSender(Emitter):
         except asyncio.CancelledError:
             self._tones = ""
             raise
-        if task.cancelled() or not task.result():
+        # Who pressed the key that ends the call need not be told that it ended.
+        if not (self._all_pressed if task.cancelled() else task.result()):
             raise Error("not every key was sent, as no sound is sent any more; press them again when there is")
 
     # For the sender of sound
@@ -121,6 +124,7 @@ class DtmfSender(Emitter):
     async def stop(self) -> None:
         """For good, also in the midst of a key."""
         self._stopped = True
+        self._all_pressed = not self._tones and not self._media.event_on
         self._tones = ""
         self._sends.set()  # whoever waits for it learns that there will be none
         if self._task is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
 
 from tests.browser.meeting import WAIT, Meeting, meeting
+from tests.browser.test_peer import bot, meet
 
 if TYPE_CHECKING:
+    from signaling.app import Server
     from tests.browser.base import Browser
     from tests.browser.conftest import StartChromium, StartFirefox
 
@@ -75,7 +78,7 @@ async def test_our_keys_are_heard_in_the_page(browser: Browser) -> None:
         assert before["totalAudioEnergy"] == 0
         assert sender.dtmf is not None
         await sender.dtmf.press("123", 0.3, 0.1)
-        # For a sixth of the time it would be a third of that.
+        # It would be far less of tones that are thought to be over after a sixth of the time.
         await browser.wait_for(f"inbound('{mid}').then((its) => its.totalAudioEnergy > 0.06)", WAIT)
         count = before["packetsReceived"] + 100
         await browser.wait_for(f"inbound('{mid}').then((its) => its.packetsReceived > {count})", WAIT)
@@ -84,3 +87,21 @@ async def test_our_keys_are_heard_in_the_page(browser: Browser) -> None:
         assert after["totalAudioEnergy"] < 0.15, "no tone goes on"
         silence.stop()
         await met.messages()
+
+
+async def test_the_page_presses_keys_unless_something_is_written(server: Server, browser: Browser) -> None:
+    async with bot(server) as room:
+        call = await meet(room, browser, server)
+        assert await browser.evaluate("peerPage.press('1#')") == 1
+        await browser.wait_for("peerPage.log.find(({ what }) => what === 'pressed 1#')")
+        for place, key in (
+            ("document.body", "x"),
+            ("document.getElementById('chat-text')", "7"),
+            ("document.body", "8"),
+        ):
+            event = f"new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }})"
+            await browser.evaluate(f"{place}.dispatchEvent({event})")
+        async with asyncio.timeout(WAIT):
+            keys = call.keys()
+            assert "".join([await anext(keys) for _ in range(3)]) == "1#8"
+        await call.press("12", duration=0.05)

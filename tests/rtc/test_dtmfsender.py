@@ -208,6 +208,16 @@ async def test_keys_that_cannot_be_sent_any_more_are_an_error(sending: Sending, 
     assert len(sending.line.rtp) == 2 and not sending.media.event_on
 
 
+@pytest.mark.virtual_time
+async def test_a_key_that_ends_the_call_is_no_error(sending: Sending) -> None:
+    sending.agree()
+    pressing = asyncio.ensure_future(sending.dtmf.press("12", 0.1, 0.07))
+    await asyncio.sleep(0.28)
+    await sending.dtmf.stop()
+    await pressing
+    assert sending.keys == "12"
+
+
 async def test_while_a_key_is_pressed_no_sound_leaves(sending: Sending) -> None:
     """And after it the sound is where it would have been."""
     line = sending.line
