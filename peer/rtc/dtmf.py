@@ -60,7 +60,7 @@ def moments(seconds: float, gap: float) -> list[float]:
 
     The last ENDS are its end, with the next key `gap` seconds after the first of them.
     """
-    updates = math.ceil(seconds / INTERVAL - 1e-9)
+    updates = math.ceil(seconds / INTERVAL - 0.05)  # none within a millisecond of the end
     again = min(INTERVAL, gap / (ENDS - 1))
     return [*(INTERVAL * number for number in range(1, updates)), *(seconds + again * number for number in range(ENDS))]
 
