@@ -12,9 +12,7 @@ from av import AudioFrame
 from av.frame import Frame
 
 from peer.media.encoder import CLOCK, VideoEncoder
-from peer.rtc.frames import Codec
 from peer.rtc.header import QUIETEST
-from peer.rtc.payload.opus import duration
 from peer.rtc.payload.packetise import PACKETISERS
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ class Encoded(NamedTuple):
     keyframe: bool = False
     level: int | None = None
     """Of sound that was encoded here: decibels below full scale."""
-    step: int = 0
-    """Of sound, where each payload is a packet by itself: by how much each is later than the one before."""
 
 
 class Encoding(Protocol):
@@ -73,23 +69,16 @@ class SoundEncoding:
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         """Raises ValueError for a codec that is not sent."""
         self._encoder: Any = get_encoder(codec)
-        self._sent_as = Codec(codec.name, codec.clockRate)
 
     async def encode(self, data: Any, *, keyframe: bool) -> Encoded | None:
         if not isinstance(data, AudioFrame):
-            payloads, timestamp = self._encoder.pack(data)
-            return Encoded(payloads, timestamp, step=self._step(payloads))
+            return Encoded(*self._encoder.pack(data))
         return await asyncio.to_thread(self._encode, data)
 
     def _encode(self, sound: AudioFrame) -> Encoded | None:
         payloads, timestamp = self._encoder.encode(sound)
         # The resampler keeps what is no whole packet yet.
-        if not payloads:
-            return None
-        return Encoded(payloads, timestamp, level=level_of(sound), step=self._step(payloads))
-
-    def _step(self, payloads: list[bytes]) -> int:
-        return duration(self._sent_as, payloads[0]) if payloads[0] else 0
+        return Encoded(payloads, timestamp, level=level_of(sound)) if payloads else None
 
     def limit(self, bitrate: int) -> None:
         """Sound takes what it takes."""

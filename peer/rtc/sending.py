@@ -31,6 +31,7 @@ from aiortc.rtp import (
 
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.ticks import tick_after
 
@@ -180,14 +181,13 @@ class MediaSender:
             return
         if encoded.keyframe:
             self._keyframe_at = taken
-        self._send_as(parameters.sent_as)  # not before: a frame of the codec before may have been on its way
         timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
         if self.event_on:
             return
+        self._send_as(parameters.sent_as)  # not before: a frame of the codec before may have been on its way
         now = time.monotonic()
-        for packet in self.stream.frame(
-            encoded.payloads, timestamp, now, taken=taken, level=encoded.level, step=encoded.step
-        ):
+        step = duration(codec.name, encoded.payloads[0]) if self.kind == "audio" else 0
+        for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level, step=step):
             self._outlet.send_rtp(packet)
 
     def _send_as(self, sent_as: Format) -> None:

@@ -77,9 +77,10 @@ def test_a_byte_of_telephone_sound_is_a_sample_or_two(name: str, count: int) -> 
     assert samples(Codec(name, 8000), bytes(160)) == count
 
 
-@pytest.mark.parametrize(("name", "rate", "units"), [("PCMU", 8000, 160), ("G722", 8000, 160), ("opus", 48000, 960)])
-def test_how_long_a_packet_is_on_the_clock_of_its_stream(name: str, rate: int, units: int) -> None:
-    assert duration(Codec(name, rate), bytes([0x08]) + bytes(159)) == units
+@pytest.mark.parametrize(("name", "units"), [("PCMU", 160), ("G722", 160), ("opus", 960)])
+def test_how_long_a_packet_is_on_the_clock_of_its_stream(name: str, units: int) -> None:
+    assert duration(name, bytes([0x08]) + bytes(159)) == units
+    assert duration(name, b"") == 0
 
 
 @given(st.binary(min_size=1, max_size=4))
