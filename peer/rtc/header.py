@@ -24,12 +24,12 @@ class Format:
     clock_rate: int
     rtx_payload_type: int | None = None
     """None: what is lost is sent again as it was, and not as in RFC 4588."""
+    event_payload_type: int | None = None
+    """Of keys among sound (RFC 4733); None where the other side takes none."""
     mid: str = ""
     mid_id: int = 0
     abs_send_time_id: int = 0
     audio_level_id: int = 0
-    event_payload_type: int | None = None
-    """Of keys among sound (RFC 4733); None where the other side takes none."""
 
 
 class HeaderWriter:
