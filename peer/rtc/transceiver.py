@@ -295,7 +295,7 @@ def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: s
         first.payload_type,
         first.clock_rate,
         again,
-        event,
+        event_payload_type=event,
         mid=mid,
         mid_id=ids.get(MID, 0),
         abs_send_time_id=ids.get(ABS_SEND_TIME, 0),
