@@ -16,7 +16,9 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
 VideoCodec = Literal["VP8", "H264"]
 
@@ -47,34 +49,61 @@ def clip(codec: VideoCodec, bit_rate: int = 3_000_000) -> Clip:
     return Clip(codec, _pictures(codec, bit_rate), _sound())
 
 
-def _pictures(codec: VideoCodec, bit_rate: int) -> list[bytes]:
-    name, options = _ENCODERS[codec]
-    encoder: Any = av.CodecContext.create(name, "w")
+def file(path: Path, codec: VideoCodec, bit_rate: int) -> None:
+    """The same, as a file."""
+    with av.open(str(path), "w") as container:
+        name, options = _ENCODERS[codec]
+        video: Any = container.add_stream(name, rate=FPS, options=options)
+        _set_up(video.codec_context, bit_rate)
+        sound: Any = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="mono")
+        sound.codec_context.bit_rate = 32_000
+        heard = list(_tone())
+        for number, frame in enumerate(_frames()):
+            container.mux(video.encode(frame))
+            until = len(heard) if number == FPS * CLIP_SECONDS - 1 else round(len(heard) * number / FPS / CLIP_SECONDS)
+            for piece in heard[round(len(heard) * max(0, number - 1) / FPS / CLIP_SECONDS) : until]:
+                container.mux(sound.encode(piece))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(None))
+
+
+def _set_up(encoder: Any, bit_rate: int) -> None:
     encoder.width, encoder.height, encoder.pix_fmt, encoder.bit_rate = WIDTH, HEIGHT, "yuv420p", bit_rate
     encoder.framerate, encoder.time_base, encoder.gop_size = FPS, Fraction(1, FPS), FPS
     encoder.thread_count = 1  # libvpx's threads wait for each other in a busy loop
+
+
+def _pictures(codec: VideoCodec, bit_rate: int) -> list[bytes]:
+    name, options = _ENCODERS[codec]
+    encoder: Any = av.CodecContext.create(name, "w")
+    _set_up(encoder, bit_rate)
     encoder.options = options
+    packets = [packet for frame in _frames() for packet in encoder.encode(frame)]
+    return [bytes(packet) for packet in [*packets, *encoder.encode(None)]]
+
+
+def _frames() -> Iterator[av.VideoFrame]:
     noise = np.random.default_rng(1).integers(40, 200, (HEIGHT // 2, WIDTH, 3), np.uint8)
-    packets = []
     for number in range(FPS * CLIP_SECONDS):
         picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
         picture[HEIGHT // 2 :] = np.roll(noise, 4 * number, axis=1)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts = number
-        packets += encoder.encode(frame)
-    return [bytes(packet) for packet in [*packets, *encoder.encode(None)]]
+        yield frame
+
+
+def _tone() -> Iterator[av.AudioFrame]:
+    tone = (np.sin(np.arange(AUDIO_CLOCK * CLIP_SECONDS) * 440 * 2 * np.pi / AUDIO_CLOCK) * 3000).astype(np.int16)
+    for start in range(0, len(tone), 960):
+        frame = av.AudioFrame.from_ndarray(tone[None, start : start + 960], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = AUDIO_CLOCK, start
+        yield frame
 
 
 def _sound() -> list[bytes]:
     encoder: Any = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = AUDIO_CLOCK, "mono", "s16", 32_000
-    tone = (np.sin(np.arange(AUDIO_CLOCK * CLIP_SECONDS) * 440 * 2 * np.pi / AUDIO_CLOCK) * 3000).astype(np.int16)
-    packets = []
-    for start in range(0, len(tone), 960):
-        frame = av.AudioFrame.from_ndarray(tone[None, start : start + 960], format="s16", layout="mono")
-        frame.sample_rate, frame.pts = AUDIO_CLOCK, start
-        packets += encoder.encode(frame)
-    return [bytes(packet) for packet in packets]
+    return [bytes(packet) for frame in _tone() for packet in encoder.encode(frame)]
 
 
 class Encoded(MediaStreamTrack):

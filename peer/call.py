@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from peer.lifetime import CallRoom
     from peer.link import Options
     from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.media.encoder import EncoderSettings
     from peer.media.picture import Picture
     from peer.playback import Playable, Playback
     from peer.recording.formats import Format
@@ -65,12 +66,35 @@ class Call(CallLife):
 
     # What goes out
 
-    def show(self, source: str | PictureSourceBase | None) -> Awaitable[None]:
+    def show(
+        self,
+        source: str | PictureSourceBase | None,
+        *,
+        codec: str | None = None,
+        max_bitrate: int | None = None,
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+        preset: str | None = None,
+    ) -> Awaitable[None]:
         """Send these pictures from now on: a source, its name (`test`, `camera`, `file:PATH`), or None for none.
 
+        All calls that show a source in the same way share an encoder for each codec, and one for each octave of what
+        their paths take; a file whose codec the other side takes is sent as it is, if nothing is asked for here.
+
+        Args:
+            codec: `VP8` or `H264`, where the other side takes it.
+            max_bitrate: bits per second.
+            fps: pictures per second at most.
+            size: width and height into which pictures have to fit, in pixels.
+            preset: of libx264, from `ultrafast` to `veryslow`; or the number of libvpx' `cpu-used`, 0 to 16.
+
         It need not be awaited; awaiting waits until a named source is open, and raises `UsageError` or `DeviceError`.
+        Raises `UsageError` for settings that cannot be.
         """
-        return self._switch(self._show(source))
+        from peer.media.encoder import EncoderSettings
+
+        settings = EncoderSettings(codec, max_bitrate, fps, size, preset)
+        return self._switch(self._show(source, settings))
 
     def carry(self, source: str | SoundSourceBase | None) -> Awaitable[None]:
         """Send this sound from now on, under whatever is played: a source, its name (`test`, `microphone`), or None."""
@@ -260,13 +284,13 @@ class Call(CallLife):
         task.add_done_callback(_warned)
         return task
 
-    async def _show(self, source: str | PictureSourceBase | None) -> None:
+    async def _show(self, source: str | PictureSourceBase | None, settings: EncoderSettings) -> None:
         async with self._video_turn:
             opened = await self._shelf.pictures(self, source)
             if self._ended.done():
                 await self._shelf.release(self)
                 return
-            self._connection.pictures.show(opened.open() if opened is not None else None)
+            self._connection.pictures.show(opened, settings)
             if opened is not None:
                 self._connection.provide("video")
             await self._shelf.settle(self, "video", opened)
@@ -277,7 +301,7 @@ class Call(CallLife):
             if self._ended.done():
                 await self._shelf.release(self)
                 return
-            self._connection.sound.carry(opened.open() if opened is not None else None)
+            self._connection.sound.carry(opened)
             if opened is not None:
                 self._connection.provide("audio")
             await self._shelf.settle(self, "audio", opened)

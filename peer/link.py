@@ -241,9 +241,7 @@ class Link:
         """Statistics at this moment."""
         inbound = tuple(each.receiver.remote.stats() for each in self._pc.getTransceivers() if each.mid is not None)
         outbound = [
-            await _outbound(each, track.frames)
-            for track in (self.sound, self.pictures)
-            if (each := self._sending(track)) is not None
+            await _outbound(each) for track in (self.sound, self.pictures) if (each := self._sending(track)) is not None
         ]
         return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
 
@@ -388,9 +386,10 @@ def _free(transceiver: RtpTransceiver, kind: str) -> bool:
     return transceiver.kind == kind and transceiver.sender.track is None and not transceiver.stopped
 
 
-async def _outbound(transceiver: RtpTransceiver, frames: int) -> OutboundStats:
+async def _outbound(transceiver: RtpTransceiver) -> OutboundStats:
     packets = size = lost = 0
     round_trip = None
+    frames = transceiver.sender.media.stream.counts.frames
     for entry in (await transceiver.sender.getStats()).values():
         if entry.type == "outbound-rtp":
             packets, size = entry.packetsSent, entry.bytesSent

@@ -338,7 +338,7 @@ async def test_a_caller_who_gives_up_while_its_sources_are_switched_on_leaves_no
     async with rooms("alice", "bob") as (alice, _):
         began = asyncio.Event()
 
-        async def never(self: Call, source: Any) -> None:
+        async def never(self: Call, source: Any, settings: Any) -> None:
             began.set()
             await asyncio.Event().wait()
 
@@ -480,7 +480,7 @@ async def test_the_last_thing_asked_for_is_what_is_shown() -> None:
 
 
 async def test_one_source_serves_several_calls_and_outlives_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peer.rtc.sender.REPEAT", 0.2)
+    monkeypatch.setattr("peer.rtc.picturefeed.REPEAT", 0.2)
     async with rooms("alice", "bob", "carol") as (alice, bob, carol):
         source = PictureSource()
         source.push(np.full((96, 128, 3), 90, np.uint8))

@@ -297,7 +297,7 @@ async def test_mono_and_stereo_may_take_turns() -> None:
         for channels in (1, 2, 1):
             source = SoundSource(channels=channels)
             source.push(np.full((9600, channels), 3000, np.int16))
-            end.connection.sound.carry(source.open())
+            end.connection.sound.carry(source)
             assert (await stock.got("audio")).sample_rate == 48000
             while not stock.received["audio"].empty():
                 stock.received["audio"].get_nowait()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 
+import peer.link  # noqa: F401 - OpenCV comes with it, as in every call: loading it takes a while
 from peer.errors import DeviceError, UsageError
 from peer.playback import Playback
 from peer.rtc.sender import OutboundSound
@@ -20,35 +22,46 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from peer.rtc.codecs import Codec
+    from peer.rtc.encoded import Encoded
+
 
 def tone(seconds: float, rate: int = 48000) -> NDArray[np.int16]:
     return (8000 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)).astype(np.int16)
 
 
 class Far:
-    """The sound of a call, read as fast as its clock lets it."""
+    """The other side of a call: hears what leaves."""
+
+    preferred = "PCMU"
 
     def __init__(self) -> None:
         self.sound = OutboundSound()
         self.heard: list[int] = []
         """The loudest sample of each 20 ms."""
         self.loud = asyncio.Event()
-        self._task = asyncio.ensure_future(self._read())
+        self._decoder: Any = av.CodecContext.create("pcm_mulaw", "r")
+        self._decoder.sample_rate, self._decoder.layout = 8000, "mono"
+        self.sound.feed(self)
 
     def play(self, what: Any, rate: int = 48000) -> Playback:
         return Playback(self.sound, what, rate, lambda work: asyncio.get_running_loop().create_task(work))
 
-    async def _read(self) -> None:
-        while True:
-            frame = await self.sound.recv()
-            self.heard.append(int(np.abs(frame.to_ndarray().astype(int)).max()))
-            if self.heard[-1] > 7000:
-                self.loud.set()
+    def carries(self, codec: Codec) -> bool:
+        return False
+
+    def take(self, frame: Encoded) -> None:
+        for payload in frame.payloads:
+            for decoded in self._decoder.decode(av.Packet(payload)):
+                self.heard.append(int(np.abs(decoded.to_ndarray().astype(int)).max()))
+        if self.heard[-1] > 7000:
+            self.loud.set()
+
+    def ended(self, error: Exception | None) -> None:
+        pytest.fail("what is played is no source")
 
     async def close(self) -> None:
         self.sound.stop()
-        self._task.cancel()
-        await asyncio.wait([self._task])
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from peer.errors import Error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from peer.media.encodedstream import EncodedReader, EncodedStream
     from peer.media.picture import Picture
     from peer.media.sound import SoundReader
 
@@ -161,10 +162,16 @@ class PictureSourceBase(ABC):
     width: int | None = None
     height: int | None = None
     fps: float | None = None
+    encoded: EncodedStream | None = None
+    """What `open_encoded` gives; None where pictures come only decoded."""
 
     @abstractmethod
     def open(self) -> PictureReader:
         """A new reader, fed from now on. Called on the event loop that will read; never blocks."""
+
+    def open_encoded(self) -> EncodedReader:
+        """The same, of the pictures as they are encoded in the source."""
+        raise NotImplementedError
 
     @abstractmethod
     async def close(self) -> None:
@@ -176,10 +183,16 @@ class SoundSourceBase(ABC):
 
     label: str = ""
     channels: int = 1
+    encoded: EncodedStream | None = None
+    """What `open_encoded` gives; None where sound comes only as PCM."""
 
     @abstractmethod
     def open(self) -> SoundReader:
         """A new reader, fed from now on. Called on the event loop that will read; never blocks."""
+
+    def open_encoded(self) -> EncodedReader:
+        """The same, of the sound as it is encoded in the source."""
+        raise NotImplementedError
 
     @abstractmethod
     async def close(self) -> None:

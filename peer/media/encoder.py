@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -9,6 +10,20 @@ import av
 from av import VideoFrame
 from av.video.frame import PictureType
 
+from peer.errors import UsageError
+
+CODECS: Final = ("VP8", "H264")
+PRESETS: Final = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
 FPS: Final = 30
 """That an encoder shares its bits out for; fewer pictures in a second get more each."""
 START_BITRATE: Final = 800_000
@@ -26,12 +41,16 @@ SCALES: Final = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4)
 MIN_SIDE: Final = 90
 """Pixels below which no side is made smaller."""
 LOWER: Final = 0.85
-"""Below this part of the rate that an encoder was made for, another is made: neither library takes another rate through
-FFmpeg, and each new one begins with a keyframe, for which a narrow path has little room ..."""
+"""Below this part of the rate that an encoder of VP8 was made for, another is made: through FFmpeg, libvpx takes no
+other rate, and each new one begins with a keyframe, for which a narrow path has little room ..."""
 HIGHER: Final = 1.3
 """... and above this part of it, but not before HIGHER_AFTER."""
 HIGHER_AFTER: Final = 2 * 90_000
 """In units of CLOCK."""
+ROOM: Final = 1.5
+"""Multiple of its rate that an encoder of H.264 is made for: libx264 takes any rate below while it runs ..."""
+LOOSE: Final = 0.4
+"""... down to this part; below, the bursts that it was made for are too much for the path."""
 CLOCK: Final = Fraction(1, 90_000)
 
 _LIBVPX: Final = {
@@ -53,6 +72,40 @@ _LIBX264: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """How pictures are encoded, where the program says so. None: as suits the path and the pictures."""
+
+    codec: str | None = None
+    """`VP8` or `H264`, in any case, where the other side takes it."""
+    max_bitrate: int | None = None
+    """Bits per second."""
+    fps: float | None = None
+    """Pictures per second at most; of the others some are left out."""
+    size: tuple[int, int] | None = None
+    """Width and height, in pixels, into which pictures have to fit; larger ones are made smaller."""
+    preset: str | None = None
+    """Of libx264, from `ultrafast` to `veryslow`; or of libvpx the number of its `cpu-used`, 0 to 16."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what cannot be."""
+        if self.codec is not None and self.codec.upper() not in CODECS:
+            raise UsageError(f"pictures are encoded as {' or '.join(CODECS)}, not as {self.codec}")
+        if self.max_bitrate is not None and self.max_bitrate < MIN_BITRATE:
+            raise UsageError(f"max_bitrate={self.max_bitrate} is too low; give bits per second, {MIN_BITRATE} or more")
+        if self.fps is not None and not 0 < self.fps <= 240:
+            raise UsageError(f"fps={self.fps:g} cannot be; give 0 to 240 pictures per second")
+        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
+            raise UsageError(f"size={self.size} cannot be; give width and height, 16 to 8192 pixels each")
+        if self.preset is not None and self.preset not in PRESETS and not self.preset.isdecimal():
+            raise UsageError(f"preset={self.preset!r} is unknown; use one of {', '.join(PRESETS)}, or 0 to 16 for VP8")
+
+    @property
+    def given(self) -> bool:
+        """Whether any is."""
+        return self != EncoderSettings()
+
+
 class EncodedPicture(NamedTuple):
     """A frame of VP8, or an access unit of H.264 in Annex B."""
 
@@ -63,10 +116,11 @@ class EncodedPicture(NamedTuple):
 class VideoEncoder:
     """Encodes the pictures of one source, of any size; where they do not fit the bit rate, it makes them smaller."""
 
-    def __init__(self, codec: str) -> None:
-        """`codec`: VP8 or H264, in any case. Raises ValueError for another."""
-        if codec.upper() not in ("VP8", "H264"):
-            raise ValueError(f"pictures are encoded as VP8 or H264, not as {codec}")
+    def __init__(self, codec: str, settings: EncoderSettings | None = None) -> None:
+        """`codec`: VP8 or H264, in any case, whatever `settings` say. Raises ValueError for another."""
+        if codec.upper() not in CODECS:
+            raise ValueError(f"pictures are encoded as {' or '.join(CODECS)}, not as {codec}")
+        self._settings = settings or EncoderSettings()
         self.bitrate = START_BITRATE
         """Bits per second that are wanted from the next picture on, within what the size of the pictures is worth."""
         self._h264 = codec.upper() == "H264"
@@ -76,16 +130,18 @@ class VideoEncoder:
 
     def encode(self, picture: VideoFrame, at: int, *, keyframe: bool = False) -> EncodedPicture | None:
         """Encode a picture; `at` is its time in 1/90000 s and grows. None when the encoder gave nothing for it."""
-        bitrate = max(MIN_BITRATE, min(self.bitrate, most_for(picture.width * picture.height)))
-        self._scale = scale_for(picture.width, picture.height, bitrate, self._scale)
-        width, height = scaled(picture.width, picture.height, self._scale)
+        whole = fitted(picture.width, picture.height, self._settings.size)
+        bitrate = min(self.bitrate, most_for(whole[0] * whole[1]), self._settings.max_bitrate or self.bitrate)
+        bitrate = max(MIN_BITRATE, bitrate)
+        self._scale = scale_for(*whole, bitrate, self._scale)
+        width, height = scaled(*whole, self._scale)
         frame = picture.reformat(width, height, format="yuv420p")
-        if frame is picture:  # others may encode it at the same time
-            frame = VideoFrame.from_numpy_buffer(picture.to_ndarray(), format="yuv420p")
         frame.pts, frame.time_base = at, CLOCK
         if self._outgrown(width, height, bitrate, at):
             self._make(width, height, bitrate)
             self._made_at = at
+        elif self._h264:
+            self._context.bit_rate = bitrate
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         packets = self._context.encode(frame)
         data = b"".join([bytes(packet) for packet in packets])
@@ -95,6 +151,8 @@ class VideoEncoder:
         if self._context is None or (self._context.width, self._context.height) != (width, height):
             return True
         relation = bitrate / self._made_for
+        if self._h264:
+            return not LOOSE <= relation <= 1
         return relation < LOWER or (relation > HIGHER and at - self._made_at >= HIGHER_AFTER)
 
     def _make(self, width: int, height: int, bitrate: int) -> None:
@@ -103,12 +161,27 @@ class VideoEncoder:
         context.time_base, context.framerate = CLOCK, Fraction(FPS)
         context.bit_rate, context.gop_size = bitrate, 3000
         context.thread_count = 1  # libvpx's threads wait for each other in a busy loop; a call has other work, too
+        preset = self._settings.preset
+        made_for = bitrate
         if self._h264:
-            context.options = {**_LIBX264, "maxrate": str(bitrate), "bufsize": str(bitrate // 2)}
+            made_for = round(min(bitrate * ROOM, max(bitrate, most_for(width * height))))
+            context.options = {**_LIBX264, "maxrate": str(made_for), "bufsize": str(bitrate // 2)}
+            if preset in PRESETS:
+                context.options |= {"preset": preset}
         else:
             context.qmin, context.qmax = 2, 56
             context.options = {**_LIBVPX, **dict.fromkeys(("minrate", "maxrate", "bufsize"), str(bitrate))}
-        self._context, self._made_for = context, bitrate
+            if preset is not None and preset.isdecimal():
+                context.options |= {"cpu-used": f"-{preset}"}
+        self._context, self._made_for = context, made_for
+
+
+def fitted(width: int, height: int, into: tuple[int, int] | None) -> tuple[int, int]:
+    """The size of a picture that has to fit: even sides in the same relation, none larger than they are."""
+    if into is None or (width <= into[0] and height <= into[1]):
+        return width, height
+    scale = min(into[0] / width, into[1] / height)
+    return max(2, int(width * scale / 2) * 2), max(2, int(height * scale / 2) * 2)
 
 
 def most_for(pixels: int) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import av
 
 from peer.media.base import PictureReader, PictureSourceBase, Reader, SoundSourceBase
 from peer.media.container import Address
+from peer.media.encodedstream import EncodedPacket, EncodedReader, examine
 from peer.media.picture import upright
-from peer.media.playing import Decoded, Playing, Wanted, open_for_play
+from peer.media.playing import READ_AHEAD, AsItIs, Decoded, Playing, Wanted, open_for_play
 from peer.media.sound import SoundReader
 from peer.media.work import CLOCK, Clock, Readers, Worker, close_off_loop, off_loop
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 
+R = TypeVar("R", bound=Reader)
+
 # Sound is handed out this much before it is due, so that a busy moment does not tear it.
 SOUND_LEAD = 0.15
-# How far decoding runs ahead of the clock: enough for the usual interleaving, bounded in seconds and in items.
-_AHEAD = 0.5
+# Reading is bounded in seconds, and in items.
 _AHEAD_ITEMS = 64
 # Decoding that is later than this starts the clock anew instead of hurrying after it.
 _LATE = 1.0
@@ -68,11 +70,14 @@ class FileSource:
     async def prepare(self, *needs: str) -> None:
         """Open the file now, off the event loop; the first reader finds it open. Raises `DeviceError`."""
         address = self.address
-        container = await off_loop(
-            lambda: open_for_play(address, *needs), name=f"opening {address.what}", undo=lambda late: late.close()
+        container, encoded = await off_loop(
+            lambda: (open_for_play(address, *needs), examine(address)),
+            name=f"opening {address.what}",
+            undo=lambda late: late[0].close(),
         )
         self._needs = needs
         self.pictures.learn(container)
+        self.pictures.encoded, self.sound.encoded = encoded.get("video"), encoded.get("audio")
         with self._lock:
             unused, self._ready = self._ready, container
         if unused is not None:
@@ -122,16 +127,20 @@ class FileSource:
     @property
     def used(self) -> bool:
         """Whether anybody reads."""
-        return bool(self.pictures.readers.all or self.sound.readers.all)
+        return self.pictures.used or self.sound.used
 
     def _want(self) -> None:
-        # A side that was asked for is decoded before its reader comes: decoding runs ahead of what is given out, and
-        # what was left out cannot be made up for.
-        self._wanted.video = bool(self.pictures.readers.all) or "video" in self._needs
-        self._wanted.audio = bool(self.sound.readers.all) or "audio" in self._needs
+        # A side that was asked for is read, and decoded, before its first reader comes: reading runs ahead of what is
+        # given out, and what was left out cannot be made up for.
+        wanted, pictures, sound = self._wanted, self.pictures, self.sound
+        early = {kind for kind, side in (("video", pictures), ("audio", sound)) if kind in self._needs and side.unread}
+        wanted.video = bool(pictures.readers.all) or "video" in early
+        wanted.audio = bool(sound.readers.all) or "audio" in early
+        wanted.video_packets = bool(pictures.encoded_readers.all) or ("video" in early and pictures.encoded is not None)
+        wanted.audio_packets = bool(sound.encoded_readers.all) or ("audio" in early and sound.encoded is not None)
 
     def _over(self, failure: Exception | None) -> None:
-        for reader in (*self.pictures.readers.take(), *self.sound.readers.take()):
+        for reader in (*self.pictures.take(), *self.sound.take()):
             reader.end(failure)
 
     def _work(self, stop: threading.Event) -> None:
@@ -141,37 +150,83 @@ class FileSource:
         items = playing.decode(ready)
         try:
             pace = _Pace(self._clock, stop)
-            for item, due in pace.paced(items):
-                self._give(item, due)
+            for item, origin in pace.paced(items):
+                self._give(item, origin)
             # The end is when the last picture has been shown, not when it is given.
             if not stop.is_set() and pace.origin is not None:
                 self._clock.wait(stop, pace.origin + playing.length)
         finally:
             items.close()  # type: ignore[attr-defined]
 
-    def _give(self, item: Decoded, due: float) -> None:
-        if isinstance(item.content, av.VideoFrame):
-            picture = upright(item.content, due)
+    def _give(self, item: Decoded, origin: float) -> None:
+        content, due = item.content, origin + item.due
+        if isinstance(content, AsItIs):
+            side = self.pictures if content.kind == "video" else self.sound
+            packet = EncodedPacket(content.data, item.due, origin, content.keyframe)
+            for taker in side.encoded_readers.all:
+                taker.offer(packet)
+        elif isinstance(content, av.VideoFrame):
+            picture = upright(content, due)
             for viewer in self.pictures.readers.all:
                 viewer.offer(picture)
         else:
             now = self._clock.now()
             for listener in self.sound.readers.all:
-                listener.write_due(item.content, due, now)
+                listener.write_due(content, due, now)
 
 
-class FilePictures(PictureSourceBase):
-    """The pictures of a `FileSource`."""
+class _Side(Generic[R]):
+    """What the pictures and the sound of a `FileSource` have in common: their readers."""
 
     def __init__(self, file: FileSource) -> None:
         self._file = file
         self.label = file.label
-        self.readers: Readers[PictureReader] = Readers()
+        self.readers: Readers[R] = Readers()
+        self.encoded_readers: Readers[EncodedReader] = Readers()
+        self.unread = True
+        """Whether nobody has read of it so far."""
 
     @property
     def file(self) -> FileSource:
-        """The file these pictures come from."""
+        """The file it is of."""
         return self._file
+
+    @property
+    def used(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self.readers.all or self.encoded_readers.all)
+
+    def open_encoded(self) -> EncodedReader:
+        reader = EncodedReader(self._left)
+        self._joined(self.encoded_readers, reader)
+        return reader
+
+    def take(self) -> tuple[Reader, ...]:
+        """Remove and return all readers."""
+        return (*self.readers.take(), *self.encoded_readers.take())
+
+    async def close(self) -> None:
+        with self._file.lock:
+            readers = self.take()
+        for reader in readers:
+            reader.end()
+        await self._file.released()
+
+    def _joined(self, readers: Readers[Any], reader: Reader) -> None:
+        with self._file.lock:
+            readers.add(reader)
+            self.unread = False
+            self._file.joined()
+
+    def _left(self, reader: Reader) -> None:
+        with self._file.lock:
+            self.readers.remove(reader)
+            self.encoded_readers.remove(reader)
+            self._file.left()
+
+
+class FilePictures(_Side[PictureReader], PictureSourceBase):
+    """The pictures of a `FileSource`."""
 
     def learn(self, container: InputContainer) -> None:
         """Take size and rate from the opened file."""
@@ -181,60 +236,25 @@ class FilePictures(PictureSourceBase):
 
     def open(self) -> PictureReader:
         reader = PictureReader(self._left)
-        with self._file.lock:
-            self.readers.add(reader)
-            self._file.joined()
+        self._joined(self.readers, reader)
         return reader
 
-    async def close(self) -> None:
-        with self._file.lock:
-            readers = self.readers.take()
-        for reader in readers:
-            reader.end()
-        await self._file.released()
 
-    def _left(self, reader: Reader) -> None:
-        with self._file.lock:
-            self.readers.remove(reader)
-            self._file.left()
-
-
-class FileSound(SoundSourceBase):
+class FileSound(_Side[SoundReader], SoundSourceBase):
     """The sound of a `FileSource`."""
 
     def __init__(self, file: FileSource, channels: int) -> None:
-        self._file = file
-        self.label = file.label
+        super().__init__(file)
         self.channels = channels
-        self.readers: Readers[SoundReader] = Readers()
-
-    @property
-    def file(self) -> FileSource:
-        """The file this sound comes from."""
-        return self._file
 
     def open(self) -> SoundReader:
         reader = SoundReader(self._left, channels=self.channels)
-        with self._file.lock:
-            self.readers.add(reader)
-            self._file.joined()
+        self._joined(self.readers, reader)
         return reader
-
-    async def close(self) -> None:
-        with self._file.lock:
-            readers = self.readers.take()
-        for reader in readers:
-            reader.end()
-        await self._file.released()
-
-    def _left(self, reader: Reader) -> None:
-        with self._file.lock:
-            self.readers.remove(reader)
-            self._file.left()
 
 
 class _Pace:
-    """Holds decoded items back until they are due, pictures exactly, sound a little before."""
+    """Holds items back until they are due."""
 
     def __init__(self, clock: Clock, stop: threading.Event) -> None:
         self._clock = clock
@@ -245,12 +265,12 @@ class _Pace:
         """Clock time of the file's start; None before the first item."""
 
     def paced(self, items: Any) -> Any:
-        """Yield (item, clock time when it is due), each at its time, until `items` or `stop` ends it."""
+        """Yield (item, clock time of the file's start), each at its time, until `items` or `stop` ends it."""
         latest = 0.0
         for item in items:
             latest = max(latest, item.due)
             heapq.heappush(self._waiting, (_hand_out(item), next(self._order), item))
-            while latest - self._waiting[0][0] > _AHEAD or len(self._waiting) > _AHEAD_ITEMS:
+            while latest - self._waiting[0][0] > READ_AHEAD or len(self._waiting) > _AHEAD_ITEMS:
                 yield from self._next()
                 if not self._waiting:
                     break
@@ -267,8 +287,9 @@ class _Pace:
         elif now - (self.origin + at) > _LATE:
             self.origin = now - at
         if not self._clock.wait(self._stop, self.origin + at):
-            yield item, self.origin + item.due
+            yield item, self.origin
 
 
 def _hand_out(item: Decoded) -> float:
-    return item.due if isinstance(item.content, av.VideoFrame) else item.due - SOUND_LEAD
+    """When: decoded sound a little before, it is buffered where it is read."""
+    return item.due if isinstance(item.content, av.VideoFrame | AsItIs) else item.due - SOUND_LEAD

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 
 from peer.errors import DeviceError
 from peer.media.container import MEDIA_ERRORS, Address, open_container
@@ -21,8 +22,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+READ_AHEAD = 0.5
+"""Seconds that reading runs ahead of the clock: enough for the usual interleaving."""
+# Pictures since a keyframe that are kept for who begins to watch, to be decoded then; as many as encoders put there.
+_UNDECODED = 300
 # Packets that cannot be decoded, in a row, before the file counts as broken.
 _BROKEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AsItIs:
+    """A packet of the file that was not decoded."""
+
+    kind: str
+    """`video` or `audio`."""
+    data: bytes
+    keyframe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +45,17 @@ class Decoded:
     """A picture or a piece of sound, and when it is due: seconds since the file began to play."""
 
     due: float
-    content: av.VideoFrame | Samples
+    content: av.VideoFrame | Samples | AsItIs
 
 
 @dataclass(slots=True)
 class Wanted:
-    """Which kinds somebody listens to right now; the others are demuxed but not decoded."""
+    """What somebody takes right now; the rest is demuxed but not decoded."""
 
     video: bool = True
     audio: bool = True
+    video_packets: bool = False
+    audio_packets: bool = False
 
 
 class Playing:
@@ -82,7 +99,9 @@ class _Pass:
         self._resampler = resampler
         self._what = what
         self._errors = 0
-        self._skipped_video = False
+        self._undecoded: list[Any] | None = []
+        """Since the last keyframe, while nobody watches; None where they are too many to begin with."""
+        self._annexb: Any = None
         self._sound_at = offset
         start = container.start_time
         self._start: float | None = None if start is None else start / 1_000_000
@@ -94,7 +113,7 @@ class _Pass:
             self._measure(packet)
             if packet.stream.type == "video":
                 yield from self._video(packet)
-            elif self._wanted.audio:
+            else:
                 yield from self._audio(packet)
         rest = self._resampler.flush()
         if len(rest):
@@ -122,16 +141,49 @@ class _Pass:
         self.end = max(self.end, self._offset + time - self._start + length)
 
     def _video(self, packet: Any) -> Iterator[Decoded]:
+        if self._wanted.video_packets and packet.size:
+            yield Decoded(self._due(packet), AsItIs("video", self._plain(packet), packet.is_keyframe))
         if not self._wanted.video:
-            self._skipped_video = True
+            self._leave_undecoded(packet)
             return
-        if self._skipped_video and not packet.is_keyframe:
+        if self._undecoded is None and not packet.is_keyframe:
             return  # nobody watched until now, and this picture refers to those nobody decoded
-        self._skipped_video = False
+        undecoded, self._undecoded = self._undecoded or [], []
+        for earlier in [] if packet.is_keyframe else undecoded:
+            for frame in self._frames(earlier):
+                if (due := self._due(frame)) > self._due(packet) - READ_AHEAD:  # it was read, and is not due yet
+                    yield Decoded(due, frame)
         for frame in self._frames(packet):
             yield Decoded(self._due(frame), frame)
 
+    def _leave_undecoded(self, packet: Any) -> None:
+        if packet.is_keyframe:
+            self._undecoded = [packet]
+        elif self._undecoded is not None:
+            self._undecoded.append(packet)
+            if len(self._undecoded) > _UNDECODED:
+                self._undecoded = None
+
+    def _plain(self, packet: Any) -> bytes:
+        """H.264 in Annex B, with parameter sets before each keyframe; others as they are."""
+        if packet.stream.codec_context.name != "h264":
+            return bytes(packet)
+        if self._annexb is None:
+            self._annexb = BitStreamFilterContext("h264_mp4toannexb", packet.stream)
+        copy: Any = av.Packet(bytes(packet))  # the filter takes what it is given, and it may be decoded, too
+        copy.pts, copy.dts, copy.time_base, copy.is_keyframe = (
+            packet.pts,
+            packet.dts,
+            packet.time_base,
+            packet.is_keyframe,
+        )
+        return b"".join([bytes(each) for each in self._annexb.filter(copy)])
+
     def _audio(self, packet: Any) -> Iterator[Decoded]:
+        if self._wanted.audio_packets and packet.size:
+            yield Decoded(self._due(packet), AsItIs("audio", bytes(packet), keyframe=True))
+        if not self._wanted.audio:
+            return
         for frame in self._frames(packet):
             due = self._due(frame)
             pcm = self._resampler.frame(frame)

@@ -153,6 +153,17 @@ def matches(ours: Codec, theirs: Codec) -> bool:
     return True
 
 
+def carries(agreed: Codec, stream: Codec) -> bool:
+    """Whether a stream can be sent as what was agreed: as that codec, in a profile that its receivers decode."""
+    if stream.name.lower() == "h264" == agreed.name.lower():
+        theirs = dict(agreed.parameters)
+        profile, decoded = _h264_profile(dict(stream.parameters)), _h264_profile(theirs)
+        if profile is None or theirs.get("packetization-mode", "0") != "1":
+            return False
+        return decoded == profile or decoded in _H264_DECODED_BY.get(profile, ())
+    return matches(agreed, stream)
+
+
 def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Codec]:
     """What we can take of what they offer, in their order, under their numbers, with the feedback that both know.
 
@@ -246,6 +257,14 @@ _H264_PROFILES = (
     ("high", 0x64, 0xFF, 0x00),
     ("constrained high", 0x64, 0xFF, 0x0C),
 )
+
+
+_H264_DECODED_BY = {
+    "constrained baseline": ("baseline", "main", "constrained high", "high"),
+    "main": ("high",),
+    "constrained high": ("high",),
+}
+"""Profiles whose decoders take a stream of another one, too (H.264 section A.2)."""
 
 
 def _h264_profile(parameters: Mapping[str, str]) -> str | None:

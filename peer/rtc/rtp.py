@@ -177,24 +177,37 @@ class ReceptionStatistics:
         return ReceptionReport(fraction, cumulative, self._highest & 0xFFFFFFFF, min(int(self._jitter), 0xFFFFFFFF))
 
 
+REPEATED = 10.0
+"""Seconds that what a source gives again may lie back."""
+
+
 class RunningTimestamps:
     """RTP timestamps of one stream whose sources take turns, each with a clock of its own: they go on as time does."""
 
     def __init__(self) -> None:
         self._source: object = None
+        self._clock_rate = 0
         self._offset = 0
         self._last: tuple[int, float] | None = None
+        """Without wrap-around, and when that was."""
 
     def take(self, source: object, timestamp: int, clock_rate: int, now: float) -> int:
-        """The timestamp under which to send what `source` gave `timestamp`; `clock_rate` is that of both."""
-        if self._last is not None and source != self._source:
+        """The timestamp under which to send what `source` gave `timestamp`; `clock_rate` is that of both.
+
+        They never run back: what a source gives once more follows close upon what it gave last, and one whose clock
+        was set back counts as another source.
+        """
+        sent = timestamp + self._offset
+        if self._last is not None:
             last, at = self._last
-            elapsed = max(1, round((now - at) * clock_rate))
-            self._offset = last + elapsed - timestamp
-        self._source = source
-        sent = (timestamp + self._offset) & 0xFFFFFFFF
-        self._last = (sent, now)
-        return sent
+            other = source is not self._source or clock_rate != self._clock_rate
+            if other or last - sent > REPEATED * clock_rate:
+                self._offset = last + max(1, round((now - at) * clock_rate)) - timestamp
+                sent = timestamp + self._offset
+            sent = max(last + 1, sent)
+        self._source, self._clock_rate = source, clock_rate
+        self._last = sent, now
+        return sent & 0xFFFFFFFF
 
     def at(self, clock_rate: int, now: float) -> int:
         """The timestamp of something that is no frame of any source; it changes nothing of theirs."""

@@ -1,195 +1,248 @@
 """Outbound tracks: one of each kind per call, what they carry may change at any time without negotiating again.
 
-The sender (`peer.rtc.sending`) asks `recv()` for the next frame and encodes it on a thread. A track that has nothing to
-carry simply does not answer, so nothing is encoded and nothing sent.
+The frames come encoded, from the feed of what is shown or heard, which makes them once for all calls; the sender
+(`peer.rtc.sending`) takes them. A track that carries nothing gives nothing, so nothing is encoded and nothing sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame
 
-from peer.errors import Error
-from peer.media.base import SourceEnded
+from peer.media.encoder import EncoderSettings
+from peer.rtc.feed import feed_of
+from peer.rtc.picturefeed import PictureFeed
+from peer.rtc.soundfeed import SAMPLES, SoundEncoder, SoundFeed, Ticks
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from collections.abc import Callable
+
+    import numpy as np
     from numpy.typing import NDArray
 
-    from peer.media.base import PictureReader
-    from peer.media.picture import Picture
+    from peer.media.base import PictureSourceBase, SoundSourceBase
+    from peer.rtc.codecs import Codec
+    from peer.rtc.encoded import Encoded, Subscription, Taker
+    from peer.rtc.feed import Feed
 
 logger = logging.getLogger(__name__)
 
-VIDEO_CLOCK = Fraction(1, 90000)
-AUDIO_RATE = 48000
-SAMPLES = 960
-"""Samples in one packet of sound: 20 ms at 48 kHz, Opus' default (RFC 7587 section 4.2)."""
-TICK = SAMPLES / AUDIO_RATE
-REPEAT = 1.2
-"""Seconds after which a picture that no other follows is sent again: who joins or lost it gets to see it so."""
+DEFAULTS: Final = EncoderSettings()
 
 
 class PcmReader(Protocol):
-    """Where an outbound sound comes from; asked every 20 ms, must not block."""
+    """Where a playback comes from; asked every 20 ms, must not block."""
+
+    stopped: bool
+    """Whether it is to be silent at once."""
 
     def read(self, samples: int) -> NDArray[np.int16]: ...
     def close(self) -> None: ...
 
 
-class OutboundPictures(MediaStreamTrack):
-    """The video of a call: the newest picture of whichever reader is shown, none while there is none."""
+class FedTrack(MediaStreamTrack):
+    """A track whose frames come encoded; a sender asks for them with `feed`, and not with `recv`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taker: Taker | None = None
+        self._feed: Feed[Any] | None = None
+        self._subscription: Subscription | None = None
+        self._limit: int | None = None
+        self._held = False
+
+    async def recv(self) -> Any:
+        raise MediaStreamError("this track can only be sent by a connection of ours")
+
+    def feed(self, taker: Taker | None) -> None:
+        """Give frames to that one from now on; None: to nobody."""
+        self._taker = taker
+        self._subscribe()
+
+    def limit(self, bitrate: int) -> None:
+        """The path takes so many bits per second."""
+        self._limit = bitrate
+        if self._subscription is not None:
+            self._subscription.limit(bitrate)
+
+    def request_keyframe(self) -> None:
+        if self._subscription is not None:
+            self._subscription.request_keyframe()
+
+    def hold(self, held: bool) -> None:
+        """Give nothing for a while; the source goes on."""
+        self._held = held
+        self._mute()
+
+    def source_ended(self, feed: Feed[Any], error: Exception | None) -> None:
+        """For the feed: it gives no more."""
+        if error is not None:
+            logger.warning("the %s stops: %s", self.kind, error)
+        if self._feed is feed:
+            self._feed = self._subscription = None
+
+    def _find_feed(self) -> Feed[Any] | None:
+        """Of what is to be sent now, if anything is."""
+        raise NotImplementedError
+
+    def _subscribe(self) -> None:
+        before, self._subscription = self._subscription, None
+        self._feed = self._find_feed() if self._taker is not None else None
+        if self._feed is not None and self._taker is not None:
+            self._subscription = self._feed.subscribe(_Through(self, self._taker, self._feed))
+            if self._limit is not None:
+                self._subscription.limit(self._limit)
+            self._mute()
+        if before is not None:  # last: the same source goes on for whoever takes it again
+            before.close()
+
+    def _keep_for(self, other: FedTrack) -> None:
+        """The source goes on, unsent, until the other track takes it."""
+        other._subscription, self._subscription = self._subscription, None
+        if other._subscription is not None:
+            other._subscription.mute(True)
+
+    def _muted(self) -> bool:
+        return self._held
+
+    def _mute(self) -> None:
+        if self._subscription is not None and self._taker is not None:
+            self._subscription.mute(self._muted())
+
+
+class _Through:
+    """The taker of one feed, until the feed ends: then it is the track that has to know."""
+
+    def __init__(self, track: FedTrack, taker: Taker, feed: Feed[Any]) -> None:
+        self._track, self._taker, self._feed = track, taker, feed
+        self.take: Callable[[Encoded], None] = taker.take
+        self.carries: Callable[[Codec], bool] = taker.carries
+
+    @property
+    def preferred(self) -> str:
+        return self._taker.preferred
+
+    def ended(self, error: Exception | None) -> None:
+        self._track.source_ended(self._feed, error)
+
+
+class OutboundPictures(FedTrack):
+    """The video of a call: the pictures of whichever source is shown, none while there is none."""
 
     kind = "video"
 
     def __init__(self) -> None:
         super().__init__()
-        self._reader: PictureReader | None = None
-        self._last: Picture | None = None
-        self._changed = asyncio.Event()
-        self._epoch = time.monotonic()
-        self._last_pts = -1
-        self.frames = 0
+        self._shown: tuple[PictureSourceBase, EncoderSettings] | None = None
 
     @property
     def showing(self) -> bool:
-        return self._reader is not None
+        return self._shown is not None
 
-    def show(self, reader: PictureReader | None) -> None:
-        """Carry another source from the next picture on, None to stop; the reader shown before is closed."""
-        previous, self._reader = self._reader, reader
-        self._last = None
-        self._changed.set()
-        if previous is not None:
-            previous.close()
+    def show(self, source: PictureSourceBase | None, settings: EncoderSettings = DEFAULTS) -> None:
+        """Carry another source from the next picture on, None to stop."""
+        self._shown = None if source is None else (source, settings)
+        self._subscribe()
 
     def hand_over(self, other: OutboundPictures) -> None:
         """What is shown goes on in another track."""
-        reader, self._reader = self._reader, None
-        other.show(reader)
-
-    async def recv(self) -> VideoFrame:
-        while self.readyState == "live":
-            reader = self._reader
-            if reader is None:
-                self._changed.clear()
-                await self._changed.wait()
-                continue
-            try:
-                picture, at = await self._next(reader)
-            except Error as error:
-                if not isinstance(error, SourceEnded):
-                    logger.warning("the video stops: %s", error)  # an exception would have it dropped for good
-                if self._reader is reader:
-                    self.show(None)
-                continue
-            frame = picture.frame()
-            # RTP timestamps must grow; two sources may disagree about the time when one takes over from the other.
-            self._last_pts = max(self._last_pts + 1, round((at - self._epoch) * VIDEO_CLOCK.denominator))
-            frame.pts, frame.time_base = self._last_pts, VIDEO_CLOCK
-            self.frames += 1
-            return frame
-        raise MediaStreamError
-
-    async def _next(self, reader: PictureReader) -> tuple[Picture, float]:
-        """The next picture and when it was taken; the last one again, now, when none has come for a while."""
-        last = self._last
-        try:
-            async with asyncio.timeout(REPEAT if last is not None else None):
-                picture = await reader.next()
-        except TimeoutError:
-            assert last is not None
-            return last, time.monotonic()
-        if reader is self._reader:
-            self._last = picture
-        return picture, picture.time
+        other._shown, self._shown = self._shown, None
+        self._keep_for(other)
 
     def stop(self) -> None:
         super().stop()
+        self.feed(None)
         self.show(None)
 
+    def source_ended(self, feed: Feed[Any], error: Exception | None) -> None:
+        if self._feed is feed:
+            self._shown = None
+        super().source_ended(feed, error)
 
-class OutboundSound(MediaStreamTrack):
-    """The audio of a call: 20 ms at a time from a playback, if one is on, else from the call's source, else nothing."""
+    def _find_feed(self) -> Feed[Any] | None:
+        if self._shown is None:
+            return None
+        source, settings = self._shown
+        return feed_of(self._shown, lambda: PictureFeed(source, settings))
+
+
+class OutboundSound(FedTrack):
+    """The audio of a call: a playback, if one is on, else the call's source, else nothing."""
 
     kind = "audio"
 
     def __init__(self) -> None:
         super().__init__()
-        self._source: PcmReader | None = None
+        self._source: SoundSourceBase | None = None
         self._playback: PcmReader | None = None
-        self._changed = asyncio.Event()
-        self._epoch = time.monotonic()
-        self._tick = 0
-        self.frames = 0
+        self._playing: asyncio.Task[None] | None = None
 
-    def carry(self, source: PcmReader | None) -> None:
-        """The call's own sound from now on; the source before is closed."""
-        previous, self._source = self._source, source
-        self._changed.set()
-        if previous is not None:
-            previous.close()
+    def carry(self, source: SoundSourceBase | None) -> None:
+        """The call's own sound from now on."""
+        self._source = source
+        self._subscribe()
 
     def play(self, playback: PcmReader | None) -> None:
-        """Put a playback in front of the source; it takes effect with the next 20 ms."""
+        """Put a playback in front of the source, which goes on behind it; it takes effect with the next 20 ms."""
         previous, self._playback = self._playback, playback
-        self._changed.set()
         if previous is not None and previous is not playback:
             previous.close()
-
-    def hand_over(self, other: OutboundSound) -> None:
-        """The source goes on in another track."""
-        source, self._source = self._source, None
-        other.carry(source)
+        self._mute()
+        self._play()
 
     def stop_playing(self, playback: PcmReader) -> None:
         """Take a playback off, unless another has taken its place already."""
         if self._playback is playback:
             self._playback = None
+            self._mute()
 
-    async def recv(self) -> AudioFrame:
-        while self.readyState == "live":
-            if self._playback is None and self._source is None:
-                self._changed.clear()
-                await self._changed.wait()
-                continue
-            await self._next_tick()
-            reader = self._playback or self._source
-            if reader is None:
-                continue
-            if self._playback is not None and self._source is not None:
-                self._source.read(SAMPLES)  # the source goes on behind a playback, it does not pile up
-            self.frames += 1
-            return _audio_frame(reader.read(SAMPLES), self._tick * SAMPLES)
-        raise MediaStreamError
+    def hand_over(self, other: OutboundSound) -> None:
+        """The source goes on in another track."""
+        other._source, self._source = self._source, None
+        self._keep_for(other)
 
-    async def _next_tick(self) -> None:
-        """Wait for the next whole 20 ms since the track began; ticks that were missed are skipped, never caught up."""
-        now = (time.monotonic() - self._epoch) / TICK
-        self._tick = max(self._tick + 1, int(now - 2))
-        delay = (self._tick - now) * TICK
-        if delay > 0:
-            await asyncio.sleep(delay)
+    def feed(self, taker: Taker | None) -> None:
+        super().feed(taker)
+        if self._playing is not None:  # its encoder is of another codec, perhaps
+            self._playing.cancel()
+            self._playing = None
+        self._play()
 
     def stop(self) -> None:
         super().stop()
         self.play(None)
+        self.feed(None)
         self.carry(None)
 
+    def source_ended(self, feed: Feed[Any], error: Exception | None) -> None:
+        if self._feed is feed:
+            self._source = None
+        super().source_ended(feed, error)
 
-def _audio_frame(samples: NDArray[np.int16], pts: int) -> AudioFrame:
-    if samples.shape[1] == 1:  # always stereo: another layout than before would end aiortc's encoder
-        samples = np.repeat(samples, 2, axis=1)
-    frame = AudioFrame(format="s16", layout="stereo", samples=samples.shape[0])
-    frame.planes[0].update(np.ascontiguousarray(samples).tobytes())
-    frame.sample_rate = AUDIO_RATE
-    frame.pts, frame.time_base = pts, Fraction(1, AUDIO_RATE)
-    return frame
+    def _find_feed(self) -> Feed[Any] | None:
+        source = self._source
+        return None if source is None else feed_of(source, lambda: SoundFeed(source))
+
+    def _muted(self) -> bool:
+        return self._held or self._playback is not None
+
+    # A playback is this call's alone: so is its encoder
+
+    def _play(self) -> None:
+        """See that there is a task while there is a playback, and somebody to hear it."""
+        if self._playing is None and self._playback is not None and self._taker is not None:
+            self._playing = asyncio.get_running_loop().create_task(self._encode(self._taker), name="encode playback")
+
+    async def _encode(self, taker: Taker) -> None:
+        encoder, ticks = SoundEncoder(taker.preferred), Ticks()
+        while (playback := self._playback) is not None:
+            tick = await ticks.next()
+            if playback is self._playback:
+                encoded = await encoder.encode(playback.read(SAMPLES), tick)
+                if encoded is not None and not playback.stopped and not self._held:
+                    taker.take(encoded)
+        self._playing = None

@@ -29,10 +29,13 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
+from peer.rtc.codecs import carries
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
 from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
+from peer.rtc.rungs import KEYFRAME_GAP
+from peer.rtc.sender import FedTrack
 from peer.rtc.ticks import tick_after
 
 if TYPE_CHECKING:
@@ -41,14 +44,14 @@ if TYPE_CHECKING:
     from aiortc import MediaStreamTrack, RTCRtpCodecParameters
     from aiortc.rtp import AnyRtcpPacket
 
+    from peer.rtc.codecs import Codec
     from peer.rtc.dtmf import EventPacket
+    from peer.rtc.encoded import Encoded
     from peer.rtc.encoding import Encoding
     from peer.rtc.header import Format
 
 logger = logging.getLogger(__name__)
 
-KEYFRAME_GAP: Final = 0.25
-"""Seconds from one keyframe that was asked for to the next: who asks meanwhile gets that one."""
 REPORTS: Final = (0.5, 1.5)
 """Seconds from one sender report to the next, at random between these (RFC 3550 section 6.2)."""
 _CNAME: Final = 1
@@ -58,8 +61,11 @@ class SendParameters(NamedTuple):
     """What was agreed for an m-line."""
 
     codec: RTCRtpCodecParameters
+    """What is encoded here is encoded as."""
     sent_as: Format
     cname: str
+    formats: tuple[tuple[Codec, Format], ...] = ()
+    """Everything that the other side takes: what is encoded already may be any of it."""
 
 
 class Outlet(Protocol):
@@ -78,10 +84,12 @@ class MediaSender:
         self.kind = kind
         self.stream: Final = OutboundRtp(ssrc, rtx_ssrc, random.Random())
         self.enabled = True
-        """Whether frames of the track are sent, or taken and dropped."""
+        """Whether frames of the track are sent, or taken and dropped; see `enable`."""
         self.event_on = False
         """Whether telephone events (`peer.rtc.dtmfsender`) go out in the place of the track's sound."""
         self.track: MediaStreamTrack | None = None
+        self._fed: FedTrack | None = None
+        """That one, where its frames come encoded."""
         self._outlet = outlet
         self._parameters: SendParameters | None = None
         self._sent_as: Format | None = None
@@ -95,6 +103,9 @@ class MediaSender:
         self._timestamps = RunningTimestamps()
         self._keyframe_wanted = False
         self._keyframe_at = 0.0
+        self._taken = 0.0
+        self._taken_as: tuple[Codec | None, Format | None] = (None, None)
+        """A codec of frames, and what it is sent as."""
         self._report_timer: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -113,15 +124,26 @@ class MediaSender:
         """Send as that from the next frame on; the first call begins it."""
         if self._stopped:
             return
-        first, self._parameters = self._parameters is None, parameters
-        if first:
+        before, self._parameters = self._parameters, parameters
+        self._taken_as = (None, None)
+        if before is None:
             self._outlet.add_sender(self)
             self._report_later()
             self._run()
+        elif self._fed is not None and before != parameters:
+            self._fed.feed(self)  # others may share what it takes now
+
+    def enable(self, enabled: bool) -> None:
+        """Whether frames of the track are sent from now on."""
+        self.enabled = enabled
+        if self._fed is not None:
+            self._fed.hold(not enabled)
 
     def request_keyframe(self) -> None:
         """Let the next picture be a keyframe, unless there has just been one: then soon."""
         self._keyframe_wanted = True
+        if self._fed is not None:
+            self._fed.request_keyframe()
 
     async def stop(self) -> None:
         """For good: RTCP BYE, the track is stopped."""
@@ -147,7 +169,18 @@ class MediaSender:
         if self._pump is not None:
             self._pump.cancel()
             self._pump = self._encoded = None  # a thread may still be at work with its encoder
-        if self.track is not None and self._parameters is not None and not self._stopped:
+        if self._fed is not None:
+            self._fed.feed(None)
+            self._fed = None
+        if self.track is None or self._parameters is None or self._stopped:
+            return
+        if isinstance(self.track, FedTrack):
+            self._fed = self.track
+            self._fed.hold(not self.enabled)
+            if self._limit is not None:
+                self._fed.limit(self._limit)
+            self._fed.feed(self)
+        else:
             self._pump = asyncio.get_running_loop().create_task(self._carry(self.track))
             self._pumps.add(self._pump)
             self._pump.add_done_callback(self._pumps.discard)
@@ -176,19 +209,11 @@ class MediaSender:
             self._encoded, self._encoding = source, open_encoding(codec)
             if self._limit is not None:
                 self._encoding.limit(self._limit)
-        encoded = await self._encoding.encode(data, keyframe=self._takes_keyframe(taken))
-        if encoded is None:
-            return
-        if encoded.keyframe:
-            self._keyframe_at = taken
-        timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
-        if self.event_on:
-            return
-        self._send_as(parameters.sent_as)  # not before: a frame of the codec before may have been on its way
-        now = time.monotonic()
-        step = duration(codec.name, encoded.payloads[0]) if self.kind == "audio" else 0
-        for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level, step=step):
-            self._outlet.send_rtp(packet)
+        encoded = await self._encoding.encode(data, taken, keyframe=self._takes_keyframe(taken))
+        if encoded is not None:
+            if encoded.keyframe:
+                self._keyframe_at = taken
+            self._put(encoded, parameters.sent_as)  # a frame of the codec before may have been on its way
 
     def _send_as(self, sent_as: Format) -> None:
         if sent_as != self._sent_as:
@@ -206,8 +231,11 @@ class MediaSender:
     @property
     def event_format(self) -> Format | None:
         """What events are sent as, None where the other side takes none, or nothing is to be sent."""
-        sent_as = self._parameters.sent_as if self._parameters is not None and self.enabled else None
-        return None if sent_as is None or sent_as.event_payload_type is None or self._stopped else sent_as
+        if self._parameters is None or not self.enabled or self._stopped:
+            return None
+        agreed = [sent_as for _, sent_as in self._parameters.formats]
+        sent_as = self._sent_as if self._sent_as in agreed else self._parameters.sent_as
+        return sent_as if sent_as.event_payload_type is not None else None
 
     def begin_event(self, sent_as: Format, now: float) -> int:
         """An event begins, in the place of sound as long as `event_on`; returns its timestamp."""
@@ -220,6 +248,43 @@ class MediaSender:
             data = self.stream.event(payload, timestamp, now, marker=marker)
             if data is not None:
                 self._outlet.send_rtp(data)
+
+    # Frames that come encoded (peer.rtc.encoded.Taker)
+
+    @property
+    def preferred(self) -> str:
+        assert self._parameters is not None
+        return str(self._parameters.codec.name).upper()
+
+    def carries(self, codec: Codec) -> bool:
+        return self._format_of(codec) is not None
+
+    def take(self, frame: Encoded) -> None:
+        if frame.codec is not self._taken_as[0]:
+            self._taken_as = frame.codec, self._format_of(frame.codec)
+        sent_as = self._taken_as[1]
+        if sent_as is not None and self.enabled and not self._stopped:
+            self._put(frame, sent_as)
+
+    def ended(self, error: Exception | None) -> None:
+        """The track knows it already."""
+
+    def _format_of(self, codec: Codec) -> Format | None:
+        formats = self._parameters.formats if self._parameters is not None else ()
+        return next((sent_as for agreed, sent_as in formats if carries(agreed, codec)), None)
+
+    # To packets
+
+    def _put(self, frame: Encoded, sent_as: Format) -> None:
+        taken = self._taken = max(frame.taken, self._taken)  # a group of pictures may be sent once more
+        timestamp = self._timestamps.take(frame.timeline, frame.timestamp, sent_as.clock_rate, taken)
+        if self.event_on:
+            return
+        self._send_as(sent_as)
+        now = time.monotonic()
+        step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
+        for packet in self.stream.frame(frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step):
+            self._outlet.send_rtp(packet)
 
     # What the other side says, and what it is told
 
@@ -244,8 +309,9 @@ class MediaSender:
                 self.request_keyframe()
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
                 self._limit, _ = unpack_remb_fci(packet.fci)
-                if self._encoding is not None:
-                    self._encoding.limit(self._limit)
+                for encoder in (self._encoding, self._fed):
+                    if encoder is not None:
+                        encoder.limit(self._limit)
 
     def _report_later(self) -> None:
         loop = asyncio.get_running_loop()

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiortc import (
     RTCRtpCodecCapability,
-    RTCRtpCodecParameters,
     RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpSynchronizationSource,
 )
-from aiortc.rtcrtpparameters import RTCRtcpFeedback
 
 from peer.rtc import sdp
 from peer.rtc.codecs import (
@@ -30,6 +28,7 @@ from peer.rtc.codecs import (
     sendable,
 )
 from peer.rtc.dtmfsender import DtmfSender
+from peer.rtc.encoding import codec_parameters
 from peer.rtc.header import Format
 from peer.rtc.sending import MediaSender, SendParameters
 
@@ -113,15 +112,15 @@ class RtpSender:
         """The m-line was negotiated and the transport is there: send from now on what was agreed, or nothing."""
         if self._stopped:
             return
-        sent = sendable(codecs)  # the others we only receive
-        self.media.enabled = sdp.sends(self._record.current_direction or "inactive") and bool(sent)
+        encoded = sendable(codecs)  # the others we only receive, or send as a file has them
+        self.media.enable(sdp.sends(self._record.current_direction or "inactive") and bool(encoded))
         if self.dtmf is not None:
             self.dtmf.agreed(sending=self.media.enabled)
         if not self.media.enabled:
             return
-        event = event_for(codecs, sent[0])
-        sent_as = _format(sent, extensions, mid, event.payload_type if event is not None else None)
-        parameters = SendParameters(codec_parameters(sent[0]), sent_as, self._record.cname)
+        ordered = [encoded[0], *(each for each in codecs if each.is_main and each != encoded[0])]
+        formats = tuple((each, _format(each, codecs, extensions, mid)) for each in ordered)
+        parameters = SendParameters(codec_parameters(encoded[0]), formats[0][1], self._record.cname, formats)
         changed, self._parameters = parameters != self._parameters, parameters
         if changed:
             self.media.configure(parameters)
@@ -257,21 +256,6 @@ class RtpTransceiver:
         return _Done()
 
 
-def codec_parameters(each: Codec) -> RTCRtpCodecParameters:
-    """As aiortc writes a codec down."""
-    parameters: dict[str, int | str | None] = {
-        name: int(value) if name == "apt" else value for name, value in each.parameters
-    }
-    return RTCRtpCodecParameters(
-        mimeType=f"{each.kind}/{each.name}",
-        clockRate=each.clock_rate,
-        channels=each.channels if each.kind == "audio" else None,
-        payloadType=each.payload_type,
-        rtcpFeedback=[RTCRtcpFeedback(*each_feedback.split(" ", 1)) for each_feedback in each.feedback],
-        parameters=parameters,
-    )
-
-
 def _capability(each: Codec) -> RTCRtpCodecCapability:
     return RTCRtpCodecCapability(f"{each.kind}/{each.name}", each.clock_rate, parameters=dict(each.parameters))
 
@@ -287,15 +271,16 @@ def _wanted(kind: str, given: RTCRtpCodecCapability) -> Codec:
     )
 
 
-def _format(codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str, event: int | None) -> Format:
-    """What the first of the codecs is sent as; `event`: the payload type of keys."""
-    first, ids = codecs[0], {each.uri: each.id for each in extensions}
-    again = next((each.payload_type for each in codecs if each.is_rtx and each.apt == first.payload_type), None)
+def _format(each: Codec, codecs: Sequence[Codec], extensions: Sequence[sdp.Extension], mid: str) -> Format:
+    """What one of the agreed codecs is sent as."""
+    ids = {each.uri: each.id for each in extensions}
+    again = next((rtx.payload_type for rtx in codecs if rtx.is_rtx and rtx.apt == each.payload_type), None)
+    event = event_for(codecs, each)
     return Format(
-        first.payload_type,
-        first.clock_rate,
+        each.payload_type,
+        each.clock_rate,
         again,
-        event_payload_type=event,
+        event_payload_type=event.payload_type if event is not None else None,
         mid=mid,
         mid_id=ids.get(MID, 0),
         abs_send_time_id=ids.get(ABS_SEND_TIME, 0),

@@ -308,14 +308,14 @@ class Meeting:
         """A track of ours with a small test picture."""
         source, track = TestPictures(320, 240, 15), OutboundPictures()
         self._sources.append(source)
-        track.show(source.open())
+        track.show(source)
         self._stops.append(track.stop)
         return track
 
     def sound(self) -> OutboundSound:
         source, track = TestTone(), OutboundSound()
         self._sources.append(source)
-        track.carry(source.open())
+        track.carry(source)
         self._stops.append(track.stop)
         return track
 

@@ -11,13 +11,16 @@ from av import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peer.errors import UsageError
 from peer.media.encoder import (
     ENLARGE,
     HIGHER_AFTER,
     MIN_SIDE,
     SCALES,
     START_BITRATE,
+    EncoderSettings,
     VideoEncoder,
+    fitted,
     most_for,
     scale_for,
     scaled,
@@ -103,12 +106,52 @@ def test_the_size_follows_the_rate_and_the_source(codec: str) -> None:
     assert sizes == [(640, 480), (320, 240), (320, 240), (640, 480)]
 
 
-def test_pictures_of_others_are_left_as_they_are() -> None:
-    """A relay gives the same one to several."""
-    picture = frame(0).reformat(format="yuv420p")
-    picture.pts = 7
-    VideoEncoder("VP8").encode(picture, 900, keyframe=True)
-    assert (picture.pts, picture.pict_type) == (7, 0)
+def test_h264_takes_another_rate_while_it_runs() -> None:
+    encoder, keyframes = VideoEncoder("H264"), 0
+    for number in range(60):
+        encoder.bitrate = round(800_000 * 0.98**number)
+        found = encoder.encode(frame(number), STEP * number)
+        keyframes += found is not None and found.keyframe
+    assert encoder.bitrate < 300_000 and keyframes <= 2
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_what_was_asked_for_is_kept_to(codec: str) -> None:
+    preset = {"VP8": "8", "H264": "ultrafast"}[codec]
+    encoder = VideoEncoder(codec, EncoderSettings(max_bitrate=100_000, size=(200, 160), preset=preset))
+    encoder.bitrate = 2_000_000
+    data = []
+    for number in range(60):
+        found = encoder.encode(frame(number), STEP * number)
+        assert found is not None
+        data.append(found.data)
+    assert {(each.width, each.height) for each in decoded(codec, data)} == {(200, 150)}
+    assert sum(map(len, data[30:])) * 8 < 200_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"codec": "AV1"},
+        {"max_bitrate": 10},
+        {"fps": 0},
+        {"fps": 1000},
+        {"size": (0, 100)},
+        {"size": (100, 100_000)},
+        {"preset": "quick"},
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(given)) if "codec" not in given else "VP8 or H264"):
+        EncoderSettings(**given)
+
+
+@given(st.integers(2, 5000), st.integers(2, 5000), st.integers(16, 3000), st.integers(16, 3000))
+def test_pictures_fit_and_keep_their_shape(width: int, height: int, most_width: int, most_height: int) -> None:
+    made = fitted(width, height, (most_width, most_height))
+    assert made[0] <= max(most_width, 2) and made[1] <= max(most_height, 2)
+    assert made == (width, height) or all(side % 2 == 0 and side >= 2 for side in made)
+    assert made == (width, height) or made[0] >= most_width - 2 or made[1] >= most_height - 2
 
 
 @pytest.mark.parametrize("codec", ["VP9", "opus", ""])

@@ -12,6 +12,7 @@ from peer.rtc.codecs import (
     RECEIVABLE,
     Codec,
     agreed,
+    carries,
     codec,
     common,
     event_for,
@@ -77,6 +78,28 @@ SAME_PROFILE = [
 
 
 @pytest.mark.parametrize("profiles", SAME_PROFILE, ids=lambda profiles: profiles[0])
+@pytest.mark.parametrize(
+    ("stream", "negotiated", "sent"),
+    [
+        ("42e01f", "42e01f", True),
+        ("42c00d", "42001f", True),
+        ("42e01f", "640c1f", True),
+        ("4d001f", "64001f", True),
+        ("42001f", "42e01f", False),
+        ("64001f", "42e01f", False),
+        ("4d001f", "42001f", False),
+        ("nonsense", "42e01f", False),
+        ("", "42001f", False),
+    ],
+)
+def test_a_stream_is_sent_to_whoever_decodes_its_profile(stream: str, negotiated: str, *, sent: bool) -> None:
+    mode = "packetization-mode=1;profile-level-id="
+    made = codec("video", "H264", 90000, 1, 0, mode + stream)
+    assert carries(codec("video", "h264", 90000, 1, 96, mode + negotiated), made) == sent
+    assert not carries(codec("video", "H264", 90000, 1, 96, "profile-level-id=" + negotiated), made), "mode 0"
+    assert not carries(codec("video", "VP8", 90000, 1, 96), made)
+
+
 def test_profiles_of_h264_written_in_several_ways(profiles: tuple[str, ...]) -> None:
     """RFC 6184 section 8.1, table 5: the level does not count."""
     for one, other in itertools.product(profiles, profiles):

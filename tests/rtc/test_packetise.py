@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.payload.h264 import START_CODE, H264Depacketiser, split_nal_units
-from peer.rtc.payload.packetise import MAX_PAYLOAD, packetise_h264, packetise_vp8
+from peer.rtc.payload.packetise import MAX_PAYLOAD, Vp9Packetiser, packetise_h264, packetise_vp8, packetiser_of
 from peer.rtc.payload.vp8 import Vp8Depacketiser
+from peer.rtc.payload.vp9 import descriptor
 
 bodies = st.binary(min_size=1, max_size=400).filter(lambda body: b"\0\0" not in body and not body.endswith(b"\0"))
 units = st.builds(lambda head, body: bytes([head]) + body, st.sampled_from([0x67, 0x68, 0x65, 0x41, 0x06]), bodies)
@@ -43,6 +44,29 @@ def test_fragments_say_which_is_the_first_and_which_the_last() -> None:
     payloads = packetise_h264(START_CODE + unit)
     assert [payload[0] for payload in payloads] == [0x7C] * 4
     assert [payload[1] for payload in payloads] == [0x85, 0x05, 0x05, 0x45]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), min_size=1, max_size=5), st.integers(20, 200))
+def test_pictures_of_vp9_come_out_as_they_were(pictures: list[tuple[bool, bytes]], most: int) -> None:
+    packetise, numbers = Vp9Packetiser(), []
+    for key, body in pictures:
+        frame = bytes((0x82 if key else 0x86,)) + (b"\x49\x83\x42" if key else b"") + body
+        payloads = packetise(frame, most)
+        assert all(len(each) <= most for each in payloads)
+        said = [descriptor(each) for each in payloads]
+        assert b"".join(each[have.size :] for each, have in zip(payloads, said, strict=True)) == frame
+        assert [have.begins for have in said] == [True] + [False] * (len(said) - 1)
+        assert all(have.predicted != key for have in said)
+        assert [bool(each[0] & 0x04) for each in payloads] == [False] * (len(payloads) - 1) + [True]
+        numbers.append(int.from_bytes(payloads[0][1:3], "big") & 0x7FFF)
+    assert numbers == list(range(1, len(pictures) + 1))
+
+
+def test_only_what_is_sent_has_a_packetiser() -> None:
+    assert packetiser_of("opus")(b"a packet") == [b"a packet"]
+    assert packetiser_of("opus")(b"") == packetiser_of("VP9")(b"") == []
+    with pytest.raises(ValueError, match="AV1 is not sent"):
+        packetiser_of("AV1")
 
 
 @pytest.mark.parametrize("frame", [b"", b"no start code", b"\0\0\1"])

@@ -157,6 +157,20 @@ def test_what_is_no_frame_has_a_timestamp_too() -> None:
     assert timestamps.take("sound", 260, 8000, 7.03) == 16160, "as if nothing had been"
 
 
+def test_what_a_source_gives_once_more_follows_upon_the_last() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("file", 90000, 90000, 5.0) == 90000
+    assert [timestamps.take("file", each, 90000, 5.0) for each in (60000, 70000)] == [90001, 90002]
+    assert timestamps.take("file", 93000, 90000, 5.1) == 93000
+
+
+def test_a_clock_that_was_set_back_counts_as_another() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.take("track", 90000 * 60, 90000, 5.0) == 90000 * 60
+    assert timestamps.take("track", 0, 90000, 5.5) == 90000 * 60 + 45000
+    assert timestamps.take("track", 3000, 90000, 5.6) == 90000 * 60 + 48000
+
+
 def test_timestamps_wrap() -> None:
     timestamps = RunningTimestamps()
     assert timestamps.take("one", 0xFFFFFFFF, 8000, 0.0) == 0xFFFFFFFF

@@ -126,12 +126,12 @@ class End:
     def send_pictures(self) -> None:
         source = TestPictures(160, 120, 15)
         self._sources.append(source)
-        self.connection.pictures.show(source.open())
+        self.connection.pictures.show(source)
 
     def send_sound(self) -> None:
         source = TestTone()
         self._sources.append(source)
-        self.connection.sound.carry(source.open())
+        self.connection.sound.carry(source)
 
     def track(self, kind: str) -> RemoteTrack:
         return next(track for track in self.connection.tracks if track.kind == kind)

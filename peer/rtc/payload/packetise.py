@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from peer.rtc.payload.h264 import FU_A, STAP_A, split_nal_units
+from peer.rtc.payload.vp9 import is_keyframe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,5 +77,41 @@ def _even(data: bytes, most: int) -> Iterator[bytes]:
         at += size
 
 
-PACKETISERS: Final[dict[str, Callable[[bytes], list[bytes]]]] = {"VP8": packetise_vp8, "H264": packetise_h264}
-"""By the name of the codec in upper case."""
+class Vp9Packetiser:
+    """RFC 9628 in flexible mode, of pictures without layers: each is said to refer to the one before it."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, frame: bytes, most: int = MAX_PAYLOAD) -> list[bytes]:
+        if not frame:
+            return []
+        self._number = (self._number + 1) & 0x7FFF
+        number = (0x8000 | self._number).to_bytes(2, "big")
+        # I and F, for other pictures than keyframes P with the difference of one picture.
+        flags, rest = (0x90, number) if is_keyframe(frame[0]) else (0xD0, number + b"\x02")
+        pieces = list(_even(frame, most - 1 - len(rest)))
+        last = len(pieces) - 1
+        return [
+            bytes((flags | 0x08 * (index == 0) | 0x04 * (index == last),)) + rest + piece
+            for index, piece in enumerate(pieces)
+        ]
+
+
+def packetise_opus(packet: bytes) -> list[bytes]:
+    """RFC 7587: a packet is a payload."""
+    return [packet] if packet else []
+
+
+def packetiser_of(name: str) -> Callable[[bytes], list[bytes]]:
+    """For one stream; `name` of the codec in any case. Raises ValueError for one that is not sent."""
+    match name.upper():
+        case "VP8":
+            return packetise_vp8
+        case "VP9":
+            return Vp9Packetiser()
+        case "H264":
+            return packetise_h264
+        case "OPUS":
+            return packetise_opus
+    raise ValueError(f"{name} is not sent")

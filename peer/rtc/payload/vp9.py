@@ -82,7 +82,7 @@ class Vp9Depacketiser:
         if len(payload) == said.size:
             raise ValueError("a VP9 payload without VP9 in it")
         starts = said.begins and said.spatial == 0
-        return Chunk(payload, starts, starts and not said.predicted and _is_keyframe(payload[said.size]))
+        return Chunk(payload, starts, starts and not said.predicted and is_keyframe(payload[said.size]))
 
     def assemble(self, chunks: Sequence[Chunk]) -> FrameData:
         """Join the chunks of one frame. Raises ValueError without the frame's start or with a bad keyframe header."""
@@ -90,12 +90,12 @@ class Vp9Depacketiser:
             raise ValueError("a VP9 frame without its first packet")
         described = [(descriptor(chunk.data), chunk.data) for chunk in chunks]
         data = b"".join([payload[said.size :] for said, payload in described if said.spatial == 0])
-        if not _is_keyframe(data[0]):
+        if not is_keyframe(data[0]):
             return FrameData(data, False)
         return FrameData(data, True, *picture_size(data))
 
 
-def _is_keyframe(first: int) -> bool:
+def is_keyframe(first: int) -> bool:
     """By the first byte of a frame of profile 0: frame_marker 2, then neither show_existing_frame nor frame_type."""
     return first & 0xFC == 0x80
 

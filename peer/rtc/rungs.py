@@ -1,0 +1,101 @@
+"""One encoding of a source's pictures, and those who take it: made here (`EncoderRung`), or as the file has it.
+
+Who comes onto a rung does so with a keyframe: the last one, with what came after, if that is not long ago; or the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from peer.media.encoder import VideoEncoder
+from peer.rtc.encoded import LIVE, Encoded
+from peer.rtc.payload.packetise import packetiser_of
+
+if TYPE_CHECKING:
+    from peer.media.encoder import EncoderSettings
+    from peer.media.picture import Picture
+    from peer.rtc.codecs import Codec
+    from peer.rtc.picturefeed import PictureSubscription
+
+KEYFRAME_GAP: Final = 0.25
+"""Seconds from one keyframe that was asked for to the next: who asks meanwhile gets that one."""
+MAX_GROUP: Final = 200_000
+"""Bytes of a keyframe and what came after it that who joins is sent at once ..."""
+GROUP_AGE: Final = 2.0
+"""... and the seconds that these may span: longer ago, a new keyframe is there sooner than they are decoded."""
+
+
+class Rung:
+    """Hands each frame to all who are on it."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec: Final = codec
+        self.takers: list[PictureSubscription] = []
+        """Those who are on it, or come onto it with the next keyframe."""
+        self._group: list[Encoded] = []
+        """The last keyframe, and what came after it; empty when that is too much."""
+        self._size = 0
+
+    @property
+    def group_age(self) -> float:
+        """Seconds that the last keyframe may be old to be sent again."""
+        return GROUP_AGE
+
+    def group(self, now: float) -> list[Encoded]:
+        """The last keyframe and what came after it, for who joins now; empty: it has to wait for another."""
+        return self._group if self._group and now - self._group[0].taken <= self.group_age else []
+
+    def deliver(self, frame: Encoded) -> None:
+        """A frame, to all who can decode it."""
+        self._keep(frame)
+        for each in tuple(self.takers):
+            if each.arrives(self, keyframe=frame.keyframe):
+                each.taker.take(frame)
+
+    def _keep(self, frame: Encoded) -> None:
+        if frame.keyframe:
+            self._group, self._size = [frame], frame.size
+        elif self._group:
+            self._size += frame.size
+            self._group.append(frame)
+            if self._size > MAX_GROUP or frame.taken - self._group[0].taken > self.group_age:
+                self._group = []
+
+
+class EncoderRung(Rung):
+    """An encoder, and those for whom it encodes."""
+
+    def __init__(self, name: str, place: int, settings: EncoderSettings) -> None:
+        """`name`: of the codec, in upper case; `place`: on the ladder."""
+        super().__init__(LIVE[name])
+        self.place = place
+        self.keyframe_wanted = False
+        self.encoder = VideoEncoder(name, settings)
+        self._packetise = packetiser_of(name)
+        self._keyframe_at = float("-inf")
+
+    @property
+    def group_age(self) -> float:
+        return KEYFRAME_GAP
+
+    def takes_keyframe(self, now: float) -> bool:
+        """Whether the next picture is to be one."""
+        return self.keyframe_wanted and now - self._keyframe_at >= KEYFRAME_GAP
+
+    def encode(self, picture: Picture, timestamp: int, keyframe: bool) -> tuple[list[bytes], bool] | None:
+        """Its payloads, and whether it is a keyframe; None when the encoder gave nothing for it. For a thread."""
+        encoded = self.encoder.encode(picture.frame(), timestamp, keyframe=keyframe)
+        return None if encoded is None else (self._packetise(encoded.data), encoded.keyframe)
+
+    def encoding(self, now: float) -> bool:
+        """The next picture goes into the encoder; returns whether as a keyframe."""
+        if not self.takes_keyframe(now):
+            return False
+        self.keyframe_wanted, self._keyframe_at = False, now
+        return True
+
+    def encoded(self, frame: Encoded) -> None:
+        """What came out."""
+        if frame.keyframe:
+            self._keyframe_at = max(self._keyframe_at, frame.taken)
+        self.deliver(frame)

@@ -1,0 +1,282 @@
+"""The pictures of a source are encoded once for all who take them, for what their paths take; files are not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from peer.media.encoder import EncoderSettings
+from peer.media.file import FileSource
+from peer.media.pattern import TestPictures as Pattern
+from peer.media.push import PictureSource
+from peer.rtc import picturefeed
+from peer.rtc.feed import feed_of, feeds
+from peer.rtc.picturefeed import PictureFeed
+from tests.rtc.eager import Eager, clip, decoded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class Stage:
+    """A source, and those who take of it."""
+
+    def __init__(self, source: Any, settings: EncoderSettings | None = None) -> None:
+        self.source = source
+        self._settings = settings or EncoderSettings()
+        self._subscriptions: list[Any] = []
+        key = (source, self._settings)
+        self.feed = feed_of(key, lambda: PictureFeed(*key))
+
+    def join(self, *names: str, bitrate: int | None = None) -> tuple[Eager, Any]:
+        taker = Eager(*names)
+        subscription = self.feed.subscribe(taker)
+        if bitrate is not None:
+            subscription.bitrate = bitrate
+            self.feed.reconsider()
+        self._subscriptions.append(subscription)
+        return taker, subscription
+
+    async def close(self) -> None:
+        for each in self._subscriptions:
+            each.close()
+        await self.source.close()
+        assert feeds() == []
+
+
+@pytest.fixture
+async def pushed() -> AsyncIterator[Stage]:
+    stage = Stage(PictureSource())
+    yield stage
+    await stage.close()
+
+
+@pytest.fixture
+async def moving() -> AsyncIterator[Stage]:
+    stage = Stage(Pattern(160, 120, 30))
+    yield stage
+    await stage.close()
+
+
+def push(stage: Stage, brightness: int = 90, size: tuple[int, int] = (64, 48)) -> None:
+    stage.source.push(np.full((size[1], size[0], 3), brightness, np.uint8))
+
+
+async def test_all_get_the_same_frames_of_one_encoder(moving: Stage) -> None:
+    takers = [moving.join()[0] for _ in range(3)]
+    for taker in takers:
+        await taker.until(lambda taker=taker: len(taker.frames) >= 5)  # type: ignore[misc]
+    first, *others = (taker.frames[:5] for taker in takers)
+    for other in others:
+        assert all(mine is theirs for mine, theirs in zip(first, other, strict=True))
+    assert [frame.keyframe for frame in first] == [True, False, False, False, False]
+    assert moving.feed.encodes <= len(takers[0].frames) + 1
+    assert len(decoded("VP8", first)) == 5
+
+
+async def test_timestamps_are_those_of_the_source(pushed: Stage) -> None:
+    taker, _ = pushed.join()
+    await asyncio.sleep(0)
+    for _ in range(3):
+        push(pushed)
+        await taker.more()
+    found = [frame.timestamp for frame in taker.frames]
+    assert found == sorted(set(found))
+
+
+async def test_who_joins_is_served_at_once(pushed: Stage) -> None:
+    """With what was sent a moment ago, or with a keyframe that is made of the last picture."""
+    first, _ = pushed.join()
+    push(pushed)
+    await first.keyframe()
+    early, _ = pushed.join()
+    assert early.frames == first.frames and early.frames[0].keyframe
+    await asyncio.sleep(picturefeed.PROMPT + 0.3)
+    late, _ = pushed.join()
+    assert late.frames == []
+    async with asyncio.timeout(picturefeed.REPEAT * 0.8):
+        keyframe = await late.keyframe()
+    assert keyframe in first.frames and keyframe in early.frames, "it is one for all"
+
+
+async def test_keyframes_that_several_ask_for_are_one(moving: Stage) -> None:
+    takers = [moving.join() for _ in range(4)]
+    first = takers[0][0]
+    await first.keyframe()
+    for _, subscription in takers:
+        subscription.request_keyframe()
+        subscription.request_keyframe()
+    await first.keyframe()
+    await first.more(5)
+    assert sum(frame.keyframe for frame in first.frames) == 2
+
+
+async def test_each_codec_has_its_encoder(moving: Stage) -> None:
+    (vp8, _), (h264, _) = moving.join("VP8", "H264"), moving.join("H264")
+    await h264.more(3)
+    await vp8.more(3)
+    assert {frame.codec.name for frame in vp8.frames} == {"VP8"}
+    assert len(decoded("H264", h264.frames)) == len(h264.frames)
+
+
+async def test_paths_that_take_less_get_an_encoder_of_their_own(moving: Stage) -> None:
+    wide, narrow = moving.join(bitrate=600_000), moving.join(bitrate=70_000)
+    for taker, _ in (wide, narrow):
+        await taker.until(lambda taker=taker: taker.frames)  # type: ignore[misc]
+    await wide[0].more(5)
+    assert narrow[1].on is not wide[1].on
+    assert narrow[1].on.encoder.bitrate == 70_000 and wide[1].on.encoder.bitrate == 600_000
+
+
+async def test_who_moves_to_another_encoder_misses_nothing(moving: Stage) -> None:
+    wide, mover = moving.join(bitrate=600_000), moving.join(bitrate=600_000)
+    await mover[0].more(3)
+    assert mover[1].on is wide[1].on
+    mover[1].limit(70_000)
+    await mover[0].until(lambda: mover[1].on is not wide[1].on and len(mover[0].frames) > 10)
+    timestamps = [frame.timestamp for frame in mover[0].frames]
+    assert timestamps == sorted(timestamps) and len(set(timestamps)) >= len(timestamps) - 1
+    times = [frame.timestamp for frame in wide[0].frames]
+    assert set(times[: len(times) // 2]) <= set(timestamps), "no picture is left out"
+    assert len(decoded("VP8", mover[0].frames)) == len(mover[0].frames)
+
+
+async def test_an_encoder_goes_along_with_all_who_take_of_it(moving: Stage) -> None:
+    taker, subscription = moving.join(bitrate=600_000)
+    await taker.more(2)
+    rung = subscription.on
+    subscription.limit(200_000)
+    await taker.until(lambda: rung.encoder.bitrate == 200_000)
+    await taker.more(2)
+    assert subscription.on is rung
+
+
+async def test_what_is_muted_is_not_encoded_but_goes_on(moving: Stage) -> None:
+    taker, subscription = moving.join()
+    await taker.more(2)
+    subscription.mute(True)
+    assert moving.source._readers.all, "it is still being read"
+    encodes = moving.feed.encodes
+    other, _ = moving.join("H264")
+    await other.more(3)
+    count = len(taker.frames)
+    await other.more(3)
+    assert len(taker.frames) == count and moving.feed.encodes - encodes <= len(other.frames) + 1
+    subscription.mute(False)
+    assert (await taker.more())[0].keyframe
+
+
+async def test_settings_are_kept_to() -> None:
+    settings = EncoderSettings(codec="h264", max_bitrate=100_000, fps=10, size=(80, 80))
+    stage = Stage(Pattern(160, 120, 30), settings)
+    taker, subscription = stage.join("VP8", "H264")
+    await taker.more(6)
+    pictures = decoded("H264", taker.frames)
+    assert {(each.width, each.height) for each in pictures} == {(80, 60)}
+    gaps = np.diff([frame.timestamp for frame in taker.frames])
+    assert gaps.min() > 0.85 * 90_000 / 10
+    assert subscription.on.encoder.bitrate == 100_000
+    await stage.close()
+
+
+async def test_a_source_that_ends_tells_all(pushed: Stage) -> None:
+    takers = [pushed.join()[0] for _ in range(2)]
+    push(pushed)
+    await takers[0].more()
+    await pushed.source.close()
+    for taker in takers:
+        await taker.until(lambda taker=taker: taker.over)  # type: ignore[misc]
+        assert taker.error is None
+    assert feeds() == []
+
+
+# Files
+
+
+@pytest.mark.parametrize(("codec", "suffix", "name"), [("libvpx", "webm", "VP8"), ("libx264", "mp4", "H264")])
+async def test_a_file_is_sent_as_it_is(tmp_path: Path, codec: str, suffix: str, name: str) -> None:
+    path = await asyncio.to_thread(
+        clip, tmp_path / f"clip.{suffix}", codec=codec, pictures=20, profile="baseline", bf="0"
+    )
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    taker, _ = stage.join(name)
+    await taker.until(lambda: taker.over)
+    assert len(taker.frames) == 20 and stage.feed.encodes == 0
+    assert [index for index, frame in enumerate(taker.frames) if frame.keyframe] == [0, 10]
+    assert set(np.diff([frame.timestamp for frame in taker.frames])) == {3600}
+    assert len(decoded(name, taker.frames)) == 20
+    await stage.close()
+
+
+async def test_who_does_not_take_the_codec_of_a_file_gets_it_encoded(tmp_path: Path) -> None:
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm")
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    (plain, _), (encoded, _) = stage.join("VP8"), stage.join("H264")
+    await encoded.more(5)
+    await plain.more(3)
+    assert {frame.codec.name for frame in encoded.frames} == {"H264"}
+    assert {frame.codec.name for frame in plain.frames} == {"VP8"}
+    assert len(decoded("H264", encoded.frames)) == len(encoded.frames)
+    await stage.close()
+
+
+async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
+    source = (await FileSource.opened(str(path), "video", loop=True)).pictures
+    stage = Stage(source)
+    assert source.encoded is not None
+    enough = source.encoded.bitrate * 2
+    taker, subscription = stage.join(bitrate=enough)
+    other, _ = stage.join(bitrate=enough)
+    await taker.more(3)
+    assert stage.feed.encodes == 0
+    subscription.limit(source.encoded.bitrate // 2)
+    await taker.until(lambda: stage.feed.encodes > 3)
+    await taker.more(3)
+    subscription.limit(enough)
+    await taker.until(lambda: subscription.on is subscription.home is not None and not stage.feed._rungs)
+    await taker.more(3)
+    await other.more()
+    assert len(decoded("VP8", taker.frames)) == len(taker.frames)
+    times = [frame.timestamp for frame in taker.frames]
+    assert max(np.diff(times)) < 90_000 * 0.4, "as long as decoding and encoding takes"
+    await stage.close()
+
+
+async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_next(tmp_path: Path) -> None:
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=150, gop=150, size=(64, 48))
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    first, _ = stage.join()
+    await first.until(lambda: len(first.frames) == 5)
+    early, _ = stage.join()
+    assert early.frames == first.frames, "the keyframe is not old yet, and comes with all that refers to it"
+    await first.until(lambda: len(first.frames) == 55)
+    late, subscription = stage.join()
+    keyframe = await late.keyframe()
+    assert stage.feed.encodes > 0
+    assert abs(keyframe.timestamp - first.frames[-1].timestamp) < 90_000 * 0.3, "what the others see, too"
+    await late.more(3)
+    assert len(decoded("VP8", late.frames)) == len(late.frames)
+    subscription.close()
+    await first.more(2)
+    await stage.close()
+
+
+async def test_a_lost_picture_of_a_file_is_made_up_for(tmp_path: Path) -> None:
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=150, gop=150, size=(64, 48))
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    taker, subscription = stage.join()
+    await taker.until(lambda: len(taker.frames) == 5)
+    subscription.request_keyframe()
+    subscription.request_keyframe()
+    assert taker.frames[5:] == taker.frames[:5], "the group of pictures once more, and once only"
+    await taker.more(3)
+    assert len(decoded("VP8", taker.frames[5:])) == len(taker.frames) - 5
+    await stage.close()
