@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peer import events as happened
-from peer.errors import CallEnded
+from peer.errors import CallEnded, Error
 from peer.goodbye import told
 from peer.lifetime import CallLife
 from peer.taker import Broadcast, Taker
@@ -41,19 +41,23 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MESSAGES = 100
 """Text messages that may wait to be taken, 64 KiB each at most; beyond, the oldest go."""
+KEYS = 100
+"""Keys that may wait to be taken; beyond, the oldest go."""
 
 
 class Call(CallLife):
     """One call. Leaving its `async with`, or `hang_up()`, ends it; `ended()` tells how it ended.
 
-    Everything that goes out is a verb (`show`, `carry`, `play`, `write`), what comes in a noun (`pictures`, `sound`,
-    `messages`, `events`). Nothing blocks; what the other side does raises nothing but out of what is awaited.
+    Everything that goes out is a verb (`show`, `carry`, `play`, `press`, `write`), what comes in a noun (`pictures`,
+    `sound`, `keys`, `messages`, `events`). Nothing blocks; what the other side does raises nothing but out of what is
+    awaited.
     """
 
     def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options, shelf: SourceShelf) -> None:
         super().__init__(room, remote, session, options)
         self._shelf = shelf
         self._messages: Broadcast[str] = Broadcast(MESSAGES)
+        self._keys: Broadcast[str] = Broadcast(KEYS)
         self._recorders: list[tuple[Recorder, ParticipantRecorder, bool]] = []
         self._new_track = asyncio.Event()
         self._playback: Playback | None = None
@@ -121,6 +125,28 @@ class Call(CallLife):
         self._must_be_open()
         await self._connection.write(text)
 
+    async def press(self, keys: str, *, duration: float = 0.1, gap: float = 0.07) -> None:
+        """Press keys, as on a telephone, and wait until they were: digits, `*`, `#`, `A` to `D`; a comma waits 2 s.
+
+        Each for `duration` seconds (0.04 to 6), in the place of sound, with `gap` seconds (0.03 to 6) between two.
+        Cancelled, it stops after the present one. Other calls of it wait for their turn.
+
+        Raises:
+            CallEnded: the call is over.
+            UsageError: one of them is no key, or they cannot be that long.
+            Error: the other side takes no keys.
+        """
+        self._must_be_open()
+        self._connection.provide("audio")
+        keypad = self._connection.keypad()
+        if keypad is None:
+            raise Error(f"there is no sound in the call with {self.name}; call again with some")
+        try:
+            await keypad.press(keys, duration, gap)
+        except Error:
+            self._must_be_open()  # that it is over says more
+            raise
+
     # What comes in
 
     def pictures(self) -> _Main[Picture]:
@@ -135,6 +161,10 @@ class Call(CallLife):
     def messages(self) -> Taker[str]:
         """The text messages that come over the data channel."""
         return self._messages.take()
+
+    def keys(self) -> Taker[str]:
+        """The keys that the other side presses, as on a telephone: digits, `*`, `#`, `A` to `D`."""
+        return self._keys.take()
 
     def prefer(self, video_codecs: Sequence[str]) -> None:
         """Ask for these of video, most wanted first, if we only listen; to be said before it is dialled or answered."""
@@ -194,6 +224,7 @@ class Call(CallLife):
     def track_added(self, track: RemoteTrack) -> None:
         logger.debug("%s sends %s", self.name, track.id)
         self._new_track.set()
+        track.on_key = self._key_pressed
         for _, participant, _ in self._recorders:
             participant.add(track)
         self._events.put(happened.TrackAdded(track.id, track.kind))
@@ -224,6 +255,7 @@ class Call(CallLife):
     async def _release(self) -> None:
         self._new_track.set()
         self._messages.end()
+        self._keys.end()
         if self._playback is not None:
             self._playback.stop()
         for recorder, participant, own in self._recorders:
@@ -235,6 +267,10 @@ class Call(CallLife):
         await self._shelf.release(self)
 
     # Inside
+
+    def _key_pressed(self, key: str, seconds: float) -> None:
+        self._keys.put(key)
+        self._events.put(happened.KeyPressed(key, seconds))
 
     def _must_be_open(self) -> None:
         if self._ended.done():

@@ -53,6 +53,16 @@ class TrackRemoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPressed(Event):
+    """The other side pressed a key, as on a telephone, and released it."""
+
+    key: str
+    """A digit, `*`, `#`, or a letter from `A` to `D`."""
+    seconds: float
+    """For how long; browsers may press for less than their page asked for: a sixth, down to 0.04 s."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The call is over.
 

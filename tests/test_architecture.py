@@ -27,7 +27,7 @@ PURE = (
     *("peer/recording/matroskafile.py", "peer/recording/unexplained.py", "peer/recording/wallclock.py"),
     *("peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/bandwidth.py", "peer/rtc/clock.py"),
     *("peer/rtc/codecs.py", "peer/rtc/concealment.py", "peer/rtc/describe.py", "peer/rtc/effects.py"),
-    "peer/rtc/freezes.py",
+    *("peer/rtc/dtmf.py", "peer/rtc/freezes.py"),
     *("peer/rtc/header.py", "peer/rtc/outbound.py", "peer/rtc/senderclock.py"),
     *("peer/rtc/encoded.py", "peer/rtc/ladder.py"),
     *("peer/rtc/jitter.py", "peer/rtc/jsep.py", "peer/rtc/layers.py", "peer/rtc/nack.py", "peer/rtc/numbering.py"),

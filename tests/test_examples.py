@@ -170,6 +170,27 @@ async def test_draw(tmp_path: Path) -> None:
                     break
 
 
+async def test_keypad(tmp_path: Path) -> None:
+    async with running("keypad", tmp_path) as example:
+        url = (await example.line(r"Call the keypad: (http://\S+)/\?room=lab"))[1]
+        async with (
+            peer.join(url, room="lab", name="alice", audio="test") as room,
+            asyncio.timeout(WAIT),
+            room.call("keypad") as call,
+        ):
+            texts = call.messages()
+            assert (await anext(texts)).startswith("1: a melody")
+            await call.press("1")
+            async for sound in call.sound():
+                if np.abs(sound.array).max() > 1000:
+                    break
+            await call.press("2,#")
+            await example.line(r"alice left a message of \d s: messages/alice-.*\.mkv")
+            assert await anext(texts) == "Thank you"
+            await call.press("9")
+            assert (await call.ended()).by == "keypad"
+
+
 async def test_chat(server: Server, tmp_path: Path) -> None:
     async with peer.join(server.url, room="lab", name="alice") as room:
         async with running("chat", tmp_path, server.url) as example:

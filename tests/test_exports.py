@@ -31,8 +31,8 @@ PUBLIC = {
 
 MEMBERS = {
     "Call": {
-        *("carry", "play", "record", "show", "write"),
-        *("events", "messages", "pictures", "sound", "stats"),
+        *("carry", "play", "press", "record", "show", "write"),
+        *("events", "keys", "messages", "pictures", "sound", "stats"),
         *("ended", "hang_up", "name", "open", "over"),
     },
     "Room": {

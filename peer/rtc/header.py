@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
@@ -24,6 +24,8 @@ class Format:
     clock_rate: int
     rtx_payload_type: int | None = None
     """None: what is lost is sent again as it was, and not as in RFC 4588."""
+    event_payload_type: int | None = field(default=None, kw_only=True)
+    """Of keys among sound (RFC 4733); None where the other side takes none."""
     mid: str = ""
     mid_id: int = 0
     abs_send_time_id: int = 0

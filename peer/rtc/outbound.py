@@ -105,6 +105,8 @@ class OutboundRtp:
         self._format: Format | None = None
         self._writer: HeaderWriter | None = None
         self._clock: MediaClock | None = None
+        self._sound_until: int | None = None
+        """Timestamp at which the sound that was sent ends."""
         self._round_trips = RoundTrips()
         self._history: OrderedDict[int, _Sent] = OrderedDict()
         """By sequence number, oldest first."""
@@ -117,21 +119,30 @@ class OutboundRtp:
         self._format, self._writer = sent_as, HeaderWriter(sent_as)
 
     def frame(
-        self, payloads: Sequence[bytes], timestamp: int, now: float, *, taken: float, level: int | None = None
+        self,
+        payloads: Sequence[bytes],
+        timestamp: int,
+        now: float,
+        *,
+        taken: float,
+        level: int | None = None,
+        step: int = 0,
     ) -> list[bytes]:
         """The packets of a frame, in order, to be sent now.
 
         `timestamp`: in units of the clock rate, from any origin; `taken`: when the frame was there, before it was
-        encoded, on the clock of `now`; `level`: of its sound, in decibels below full scale (RFC 6464).
+        encoded, on the clock of `now`; `level`: of its sound, in decibels below full scale (RFC 6464); `step`: of
+        sound, by how much each payload is later than the one before.
         """
         assert self._format is not None and self._clock is not None
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
         self._clock.note(timestamp, taken)
-        packets, last = [], len(payloads) - 1
+        packets, marked = [], self._marked(timestamp, step, len(payloads))
         payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
         for index, payload in enumerate(payloads):
             number, self._number = self._number, (self._number + 1) & 0xFFFF
-            sent = _Sent(payload, payload_type, rtx_payload_type, index == last, timestamp, level, now)
+            sent = _Sent(payload, payload_type, rtx_payload_type, index == marked, timestamp, level, now)
+            timestamp = (timestamp + step) & 0xFFFFFFFF
             self._history[number] = sent
             packets.append(self._header(sent, number, now) + payload)
         size = sum(map(len, payloads))
@@ -141,6 +152,33 @@ class OutboundRtp:
         self._allowance.earn(size, now)
         self._forget(now)
         return packets
+
+    def _marked(self, timestamp: int, step: int, count: int) -> int:
+        """Which packet has the marker: the last of a picture, of sound the first after silence (RFC 3551 section 4.1).
+
+        That is -1 for none.
+        """
+        if not step:
+            return count - 1
+        expected, self._sound_until = self._sound_until, (timestamp + count * step) & 0xFFFFFFFF
+        return 0 if expected is None or (timestamp - expected) & 0xFFFFFFFF > step else -1
+
+    def event(self, payload: bytes, timestamp: int, now: float, *, marker: bool) -> bytes | None:
+        """One packet of a telephone event (RFC 4733), to be sent now; None where the other side takes none.
+
+        `timestamp`: from the same origin as those of frames.
+        """
+        payload_type = self._format.event_payload_type if self._format is not None else None
+        if payload_type is None:
+            return None
+        timestamp = (self._origin + timestamp) & 0xFFFFFFFF
+        number, self._number = self._number, (self._number + 1) & 0xFFFF
+        sent = self._history[number] = _Sent(payload, payload_type, None, marker, timestamp, None, now)
+        self.counts.packets += 1
+        self.counts.bytes += len(payload)
+        self._allowance.earn(len(payload), now)
+        self._forget(now)
+        return self._header(sent, number, now) + payload
 
     def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
         """Those of the packets that can be sent again, to be sent now.

@@ -32,16 +32,20 @@ from aiortc.rtp import (
 from peer.rtc.codecs import carries
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.rungs import KEYFRAME_GAP
 from peer.rtc.sender import FedTrack
 from peer.rtc.ticks import tick_after
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiortc import MediaStreamTrack, RTCRtpCodecParameters
     from aiortc.rtp import AnyRtcpPacket
 
     from peer.rtc.codecs import Codec
+    from peer.rtc.dtmf import EventPacket
     from peer.rtc.encoded import Encoded
     from peer.rtc.encoding import Encoding
     from peer.rtc.header import Format
@@ -81,6 +85,8 @@ class MediaSender:
         self.stream: Final = OutboundRtp(ssrc, rtx_ssrc, random.Random())
         self.enabled = True
         """Whether frames of the track are sent, or taken and dropped; see `enable`."""
+        self.event_on = False
+        """Whether telephone events (`peer.rtc.dtmfsender`) go out in the place of the track's sound."""
         self.track: MediaStreamTrack | None = None
         self._fed: FedTrack | None = None
         """That one, where its frames come encoded."""
@@ -209,11 +215,39 @@ class MediaSender:
                 self._keyframe_at = taken
             self._put(encoded, parameters.sent_as)  # a frame of the codec before may have been on its way
 
+    def _send_as(self, sent_as: Format) -> None:
+        if sent_as != self._sent_as:
+            self._sent_as = sent_as
+            self.stream.configure(sent_as)
+
     def _takes_keyframe(self, now: float) -> bool:
         if not self._keyframe_wanted or now - self._keyframe_at < KEYFRAME_GAP:
             return False
         self._keyframe_wanted, self._keyframe_at = False, now
         return True
+
+    # Telephone events
+
+    @property
+    def event_format(self) -> Format | None:
+        """What events are sent as, None where the other side takes none, or nothing is to be sent."""
+        if self._parameters is None or not self.enabled or self._stopped:
+            return None
+        agreed = [sent_as for _, sent_as in self._parameters.formats]
+        sent_as = self._sent_as if self._sent_as in agreed else self._parameters.sent_as
+        return sent_as if sent_as.event_payload_type is not None else None
+
+    def begin_event(self, sent_as: Format, now: float) -> int:
+        """An event begins, in the place of sound as long as `event_on`; returns its timestamp."""
+        self._send_as(sent_as)
+        return self._timestamps.at(sent_as.clock_rate, now)
+
+    def send_event(self, packets: Iterable[EventPacket], now: float) -> None:
+        """Packets of an event; they are dropped where nothing is to be sent any more."""
+        for payload, timestamp, marker in packets if self.event_format is not None else ():
+            data = self.stream.event(payload, timestamp, now, marker=marker)
+            if data is not None:
+                self._outlet.send_rtp(data)
 
     # Frames that come encoded (peer.rtc.encoded.Taker)
 
@@ -242,13 +276,14 @@ class MediaSender:
     # To packets
 
     def _put(self, frame: Encoded, sent_as: Format) -> None:
-        if sent_as != self._sent_as:
-            self._sent_as = sent_as
-            self.stream.configure(sent_as)
         taken = self._taken = max(frame.taken, self._taken)  # a group of pictures may be sent once more
         timestamp = self._timestamps.take(frame.timeline, frame.timestamp, sent_as.clock_rate, taken)
+        if self.event_on:
+            return
+        self._send_as(sent_as)
         now = time.monotonic()
-        for packet in self.stream.frame(frame.payloads, timestamp, now, taken=taken, level=frame.level):
+        step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
+        for packet in self.stream.frame(frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step):
             self._outlet.send_rtp(packet)
 
     # What the other side says, and what it is told

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PCMU = SendParameters(RTCRtpCodecParameters("audio/PCMU", 8000, 1, 0), Format(0, 8000), "name")
 VP8 = SendParameters(RTCRtpCodecParameters("video/VP8", 90000, None, 96), Format(96, 90000, 97), "name")
+G722 = SendParameters(RTCRtpCodecParameters("audio/G722", 8000, 1, 9), Format(9, 8000), "name")
 OPUS = SendParameters(RTCRtpCodecParameters("audio/opus", 48000, 2, 111), Format(111, 48000), "name")
 
 
@@ -244,6 +245,23 @@ async def test_who_never_began_says_no_goodbye() -> None:
     line = Line()
     await MediaSender("video", line, 5, 6).stop()
     assert line.rtcp == []
+
+
+@pytest.mark.parametrize(("parameters", "step"), [(OPUS, 960), (PCMU, 160), (G722, 160)])
+async def test_each_packet_of_a_long_frame_of_sound_has_its_own_time(parameters: SendParameters, step: int) -> None:
+    async with sending("audio") as (sender, line):
+        sender.configure(parameters)
+        track = Pictures()
+        track.kind = "audio"
+        sender.replace_track(track)
+        for number in range(3):
+            sound = AudioFrame.from_ndarray(np.zeros((1, 2 * 2880), np.int16), "s16", "stereo")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, 2880 * number, fractions.Fraction(1, 48000)
+            track.out.put_nowait(sound)
+        await line.until(lambda: len(line.rtp) >= 8)
+        times = [packet.timestamp for packet in line.rtp]
+        assert {(after - before) & 0xFFFFFFFF for before, after in zip(times, times[1:], strict=False)} == {step}
+        assert [packet.marker for packet in line.rtp] == [1] + [0] * (len(line.rtp) - 1)
 
 
 @pytest.mark.parametrize("lacking", ["pts", "time_base"])

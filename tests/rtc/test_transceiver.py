@@ -341,7 +341,21 @@ def test_what_can_only_be_received_can_be_preferred() -> None:
     shell.transceiver.setCodecPreferences([known["video/AV1"], known["video/VP9"], known["video/rtx"]])
     names = [each.name for each in shell.record.preferences]
     assert names == ["AV1", "rtx", "VP9", "rtx"]
-    assert RtpReceiver.getCapabilities("audio") == RTCRtpReceiver.getCapabilities("audio")
+
+
+def test_sound_as_aiortc_has_it_and_keys_can_be_received() -> None:
+    found, known = RtpReceiver.getCapabilities("audio"), RTCRtpReceiver.getCapabilities("audio")
+    assert found is not None and known is not None
+    more = found.codecs[len(known.codecs) :]
+    assert found.codecs[: len(known.codecs)] == known.codecs
+    assert [(each.mimeType, each.clockRate) for each in more] == [
+        *(("audio/telephone-event", 48000), ("audio/telephone-event", 8000))
+    ]
+    shell = Shell("audio")
+    shell.transceiver.setCodecPreferences([more[1], *(each for each in known.codecs if each.mimeType == "audio/PCMU")])
+    assert [each.name for each in shell.record.preferences] == ["PCMU", "telephone-event"], "never first"
+    shell.transceiver.setCodecPreferences(more)
+    assert shell.record.preferences == (), "they are nothing by themselves"
 
 
 def test_codecs_as_aiortc_writes_them() -> None:
