@@ -212,8 +212,8 @@ class Bot:
         assert self._script.on_call is not None
         try:
             await self._script.on_call(call)
-        except CallEnded:
-            raise
+        except (CallEnded, StopAsyncIteration):
+            raise  # the room's to tell
         except SystemExit as left:
             if not self._left.done():
                 self._left.set_exception(Left(left.code))

@@ -280,7 +280,7 @@ class Room:
             return
         try:
             await script(started)
-        except CallEnded as error:
+        except (CallEnded, StopAsyncIteration) as error:  # the latter of anext(), over what came through it
             logger.info("the script with %s ended with its call: %s", call.name, error)
         except Exception as error:
             logger.exception("the script with %s raised", call.name)
