@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from peer import events
-from peer.botscript import answering, load, where
+from peer.botfile import Left, ScriptFile
+from peer.botscript import answering, where
 from peer.errors import CallEnded, Error, UsageError
 from peer.goodbye import told
 from peer.joining import join
 from peer.report import CallReport, ended_words
 from peer.restarts import Restarts
-from peer.speaking import on_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +33,8 @@ if TYPE_CHECKING:
     from peer.rtc.ice.servers import IceSettings
     from peer.taker import Taker
 
-    Stamps = dict[Path, tuple[int, int]]
-    Loaded = tuple[Script, Stamps]
-
 logger = logging.getLogger(__name__)
 
-LOOK: Final = 0.5
-"""Seconds from one look at the files of a script to the next."""
 CHECK_FAILED: Final = 8
 """Exit code after an `assert` of the script that did not hold."""
 
@@ -64,15 +59,6 @@ class Plan:
     network: IceSettings | None = None
 
 
-class Left(Exception):
-    """The script called `sys.exit`; as an exception that an event loop takes like any other."""
-
-    def __init__(self, code: Any) -> None:
-        self.sentence = code if isinstance(code, str) else None
-        self.exit_code = code if isinstance(code, int) else 1 if code is not None else 0
-        super().__init__(self.sentence or f"the script left with exit code {self.exit_code}")
-
-
 class Bot:
     """One script in one room, for as long as it is wanted."""
 
@@ -81,9 +67,8 @@ class Bot:
         self._plan = plan
         self._tell = tell
         self._restarts = Restarts(plan.restart)
+        self._file = ScriptFile(plan.script, plan.arguments)
         self._script: Script
-        self._stamps: Stamps = {}
-        """Of its files, as they were read."""
         self._left: asyncio.Future[None]
 
     async def run(self) -> events.ScriptEnded:
@@ -107,7 +92,7 @@ class Bot:
 
     async def _run(self) -> events.ScriptEnded:
         try:
-            self._script, self._stamps = await self._loaded()
+            self._script = await self._file.read()
         except Exception as error:
             return self._failed(error)
         while True:
@@ -167,19 +152,17 @@ class Bot:
         """Run what the script says, and of an edited one what that says."""
         self._left = asyncio.get_running_loop().create_future()
         running = self._begin(room)
-        edited: asyncio.Task[Loaded] | None = None
+        edited: asyncio.Task[Script] | None = None
         try:
             while not running.done():
                 if self._plan.reload and edited is None:
-                    edited = asyncio.ensure_future(self._edited())
+                    edited = asyncio.ensure_future(self._file.edited(self._unreadable))
                 waited: list[asyncio.Future[Any]] = [running, self._left, *([edited] if edited else [])]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 if self._left.done():
                     await self._left
                 if edited is not None and edited.done():
-                    before = self._script
-                    self._script, self._stamps = edited.result()
-                    edited = None
+                    before, self._script, edited = self._script, edited.result(), None
                     logger.info("%s was edited and is read anew", self._plan.script)
                     self._tell(events.ScriptReloaded())
                     if not (before.on_call and self._script.on_call):
@@ -217,32 +200,17 @@ class Bot:
         except SystemExit as left:
             if not self._left.done():
                 self._left.set_exception(Left(left.code))
+                self._left.exception()  # seen, should it be over for another reason too
         except Exception as error:
             self._tell(events.ScriptFailed(told(error), where(error, self._script.path), call.name))
             await call.hang_up(reason="error", text=told(error))
 
-    # Reading it anew
-
-    async def _loaded(self, before: Script | None = None) -> Loaded:
-        """On a thread: what a script imports may take seconds, in which calls go on."""
-        return await on_thread(lambda: _load(self._plan, before), "load script")
-
-    async def _edited(self) -> Loaded:
-        """Wait until a file of the script is another than it was, and the whole can be run."""
-        while True:
-            await asyncio.sleep(LOOK)
-            now = await asyncio.to_thread(_stamps, self._script)
-            if now == self._stamps or len(now) < len(self._stamps):  # one that is away is just being replaced
-                continue
-            self._stamps = now
-            try:
-                return await self._loaded(self._script)
-            except Exception as error:
-                sentence = "%s was edited and cannot be run: %s; what there was goes on"
-                logger.warning(sentence, self._plan.script, told(error))
-                self._tell(events.ScriptFailed(told(error), where(error, self._script.path)))
-
     # What happens
+
+    def _unreadable(self, error: Exception) -> None:
+        sentence = "%s was edited and cannot be run: %s; what there was goes on"
+        logger.warning(sentence, self._plan.script, told(error))
+        self._tell(events.ScriptFailed(told(error), where(error, self._script.path)))
 
     async def _watch(self, happened: Taker[events.Event]) -> None:
         async for event in happened:
@@ -278,31 +246,6 @@ async def _contained(main: Main, room: Room) -> None:
         await main(room)
     except SystemExit as left:
         raise Left(left.code) from None
-
-
-def _load(plan: Plan, before: Script | None) -> Loaded:
-    file = _stamp(plan.script)
-    try:
-        script = load(plan.script, plan.arguments, before=before)
-    except SystemExit as left:  # argparse, for example
-        raise Left(left.code) from None
-    stamps = _stamps(script)
-    if file is not None:  # as it was before the imports, which may have taken a while
-        stamps[script.path] = file
-    return script, stamps
-
-
-def _stamps(script: Script) -> Stamps:
-    """When each of its files was written, and how long it is; those that are not there are left out."""
-    return {path: stamp for path in script.modules.values() if (stamp := _stamp(path)) is not None}
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
 
 
 async def _ended(*tasks: asyncio.Task[Any] | None) -> None:

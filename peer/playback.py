@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,10 @@ async def _open(what: Spoken, rate: int) -> Opened:
             first = np.zeros(0, np.int16)
         pcm, rate = _pair(first, rate)
         return SoundSource(rate), _following(pcm, rate, what)
-    text = str(what)
+    if not isinstance(what, str | os.PathLike):
+        kind = type(what).__name__
+        raise UsageError(f"{kind} is no sound to play; give a file's path, PCM (numpy) or an async iterator of PCM")
+    text = os.fspath(what)
     opened = await open_sound(text if text.startswith("file:") or text == "test" else f"file:{text}")
     if opened is None:
         raise UsageError(f"{text!r} is no sound to play; give a file, PCM or an iterator of PCM")

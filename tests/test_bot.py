@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("peer.bot.LOOK", 0.01)
+    monkeypatch.setattr("peer.botfile.LOOK", 0.01)
     path, arguments, modules = list(sys.path), list(sys.argv), set(sys.modules)
     yield
     sys.path[:], sys.argv[:] = path, arguments

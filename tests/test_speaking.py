@@ -105,10 +105,18 @@ async def test_what_a_voice_raises_is_raised_when_awaited(far: Far, caplog: pyte
         yield tone(0.1), 48000
         yield tone(0.1), 16000
 
-    for voice, error in ((broken, ZeroDivisionError), (exhausted, RuntimeError), (two_rates, UsageError)):
-        with pytest.raises(error):
+    def a_file_in_memory(text: str) -> Any:
+        return b"RIFF"
+
+    for voice, error, sentence in (
+        (broken, ZeroDivisionError, "tts"),
+        (exhausted, RuntimeError, "StopIteration"),
+        (two_rates, UsageError, "sound of 48000 Hz went on with 16000 Hz"),
+        (a_file_in_memory, UsageError, "bytes is no sound to play; give a file's path, PCM"),
+    ):
+        with pytest.raises(error, match=sentence):
             await soon(say(far, voice))
-    assert caplog.text.count("nothing is played") == 3
+    assert caplog.text.count("nothing is played") == 4
 
 
 async def test_stopped_while_the_speech_is_being_made(far: Far) -> None:
