@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from peer.errors import UsageError
+from peer.errors import Error, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -84,11 +84,12 @@ def answering(on_call: Callable[[], OnCall]) -> Main:
 
 
 def where(error: BaseException, script: Path) -> str:
-    """The traceback of what a script raised, from the script on: who called it is of no help there."""
+    """The traceback of what a script raised, from the script on: who called it is of no help there. Of errors of ours,
+    whose sentence says what to do, its own lines only."""
     told = traceback.TracebackException.from_exception(error)
     own = [index for index, frame in enumerate(told.stack) if frame.filename == str(script)]
     if own:
-        del told.stack[: own[0]]
+        told.stack[:] = told.stack[own[0] : own[-1] + 1 if isinstance(error, Error) else None]
     return "".join(told.format())
 
 

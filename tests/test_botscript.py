@@ -110,6 +110,14 @@ def test_what_it_raises_itself_comes_out_with_its_own_lines_only(script: Path) -
     assert "test_botscript" in where(_elsewhere(), script)
 
 
+def test_of_an_error_of_ours_our_lines_are_left_out(script: Path) -> None:
+    script.write_text("from peer.media.spec import parse_source\nparse_source('nonsense', 'video')\n")
+    with pytest.raises(UsageError) as raised:
+        load(script)
+    told = where(raised.value, script)
+    assert told.count("  File ") == 1 and "line 2" in told and "nonsense" in told.splitlines()[-1]
+
+
 def _elsewhere() -> Exception:
     try:
         raise ValueError("not in a script")
