@@ -98,6 +98,7 @@ class Listening:
             async with asyncio.timeout(NOTHING if self._segmenter.speaking else None):
                 sound = await anext(self._sound)
         except TimeoutError:
+            self._rest = self._rest[:0]  # what comes next does not follow it
             self._tell(self._segmenter.break_off())
         except StopAsyncIteration:
             self.close()
@@ -119,8 +120,9 @@ class Listening:
             self._speech = Speech(self, happened.start)
             self._report(self._speech)
         elif happened is not None and self._speech is not None:
-            self._speech.ended(happened)
-            self._report(self._speech)
+            speech, self._speech = self._speech, None
+            speech.ended(happened)
+            self._report(speech)
 
 
 class Taken(Generic[T]):
