@@ -17,7 +17,7 @@ PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
-    *("peer/report.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),
+    *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),
     *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
     *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py", "peer/rtc/ice/remedies.py"),
     *("peer/media/spec.py", "peer/recording/account.py", "peer/recording/av1.py", "peer/recording/avc.py"),
