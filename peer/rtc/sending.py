@@ -154,13 +154,13 @@ class MediaSender:
         if self._report_timer is not None:
             self._report_timer.cancel()
         self._run()
+        if track is not None:
+            track.stop()
         if self._pumps:
             await asyncio.wait(self._pumps)
         if self._parameters is not None:
             self._outlet.remove_sender(self)
             self._outlet.send_rtcp(bytes(RtcpByePacket(sources=[self.ssrc])))
-        if track is not None:
-            track.stop()
 
     # Frames
 
