@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import (
-    RTCP_PSFB_APP,
     RTCP_PSFB_FIR,
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
@@ -26,11 +25,11 @@ from aiortc.rtp import (
     RtcpSenderInfo,
     RtcpSourceInfo,
     RtcpSrPacket,
-    unpack_remb_fci,
 )
 
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.pacer import AGAIN, PICTURE, SOUND
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.ticks import tick_after
 
@@ -61,8 +60,10 @@ class SendParameters(NamedTuple):
 class Outlet(Protocol):
     """The transport, as a sender needs it. Neither call raises or waits; without a path, what is sent is dropped."""
 
-    def send_rtp(self, data: bytes) -> None: ...
+    def send_rtp(self, data: bytes, urgency: int) -> None: ...
     def send_rtcp(self, data: bytes) -> None: ...
+    def told_loss(self, fraction: float) -> None: ...
+    def look_after(self) -> None: ...
     def add_sender(self, sender: MediaSender) -> None: ...
     def remove_sender(self, sender: MediaSender) -> None: ...
 
@@ -77,6 +78,7 @@ class MediaSender:
         """Whether frames of the track are sent, or taken and dropped."""
         self.track: MediaStreamTrack | None = None
         self._outlet = outlet
+        self._urgency = SOUND if kind == "audio" else PICTURE
         self._parameters: SendParameters | None = None
         self._sent_as: Format | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -181,13 +183,29 @@ class MediaSender:
         timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
         now = time.monotonic()
         for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
-            self._outlet.send_rtp(packet)
+            self._outlet.send_rtp(packet, self._urgency)
 
     def _takes_keyframe(self, now: float) -> bool:
         if not self._keyframe_wanted or now - self._keyframe_at < KEYFRAME_GAP:
             return False
         self._keyframe_wanted, self._keyframe_at = False, now
         return True
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a track whose frames are sent."""
+        return self.track is not None and self.enabled
+
+    @property
+    def target(self) -> int | None:
+        """Bits per second of payload that are encoded at most, as far as the path sets a limit."""
+        return self._limit
+
+    def limit(self, bitrate: int) -> None:
+        """The path takes so many bits per second of payload of this stream."""
+        self._limit = bitrate
+        if self._encoding is not None:
+            self._encoding.limit(bitrate)
 
     # What the other side says, and what it is told
 
@@ -201,19 +219,17 @@ class MediaSender:
                     if each.ssrc == self.ssrc:
                         block = ReportBlock(each.fraction_lost, each.packets_lost, each.jitter, each.lsr, each.dlsr)
                         self.stream.reported(block, now)
+                        if self.kind == "video":
+                            self._outlet.told_loss(block.fraction_lost / 256)
             case RtcpRtpfbPacket(fmt=fmt) if fmt == RTCP_RTPFB_NACK:
                 for data in self.stream.again(packet.lost, time.monotonic()):
-                    self._outlet.send_rtp(data)
+                    self._outlet.send_rtp(data, AGAIN)
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_PLI:
                 counts.plis += 1
                 self.request_keyframe()
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_FIR:
                 counts.firs += 1
                 self.request_keyframe()
-            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
-                self._limit, _ = unpack_remb_fci(packet.fci)
-                if self._encoding is not None:
-                    self._encoding.limit(self._limit)
 
     def _report_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -222,6 +238,7 @@ class MediaSender:
 
     def _report(self) -> None:
         self._report_later()
+        self._outlet.look_after()
         assert self._parameters is not None
         said = self.stream.report(time.monotonic(), time.time())
         if said is None:

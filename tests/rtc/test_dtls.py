@@ -95,6 +95,8 @@ class Stream:
 class Sender:
     """What `DtlsTransport` wants of a sender: its SSRC, and to be told what is said about it."""
 
+    kind, active = "audio", True
+
     def __init__(self, ssrc: int) -> None:
         self.ssrc = ssrc
         self.told: list[Any] = []

@@ -71,7 +71,7 @@ class Transport(DtlsTransport):
         self.sent: asyncio.Queue[RtpPacket] = asyncio.Queue()
         self.byes: list[bytes] = []
 
-    def send_rtp(self, data: bytes) -> None:
+    def send_rtp(self, data: bytes, urgency: int = 0) -> None:
         self.sent.put_nowait(RtpPacket(data))
 
     def send_rtcp(self, data: bytes) -> None:

@@ -1,0 +1,192 @@
+"""What a path can take, as its sender works it out from the delay of what it sent. Pure.
+
+The delay-based part of Google congestion control (draft-ietf-rmcat-gcc-02, section 5), with the trend line that
+browsers have in the place of the Kalman filter. Three things are more than that: the queue on the way is known, as far
+as it grew while we watched, so it is emptied quickly once it is ours; who sends less than it might does not fall to
+what it sends; and what probes showed counts at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from peer.rtc.bandwidth import Trend
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peer.rtc.bandwidth import Usage
+    from peer.rtc.sentpackets import Arrived
+
+BURST: Final = 0.005
+"""Seconds: packets that left within that time of one another are one group (section 5.2)."""
+RATE_WINDOW: Final = 0.5
+"""Seconds over which the rate is measured that arrives ..."""
+SHORT_WINDOW: Final = 0.15
+"""... and while the queue on the way is never empty, which that time is enough for."""
+BASE_WINDOW: Final = 10.0
+"""Seconds for which the shortest delay seen is that of the path without a queue."""
+DECREASE: Final = 0.85
+"""Of the rate that arrives, when the path is overused (section 5.5, beta)."""
+INCREASE: Final = 1.08
+"""A second, far from where the path was overused before (section 5.5, eta)."""
+HEADROOM: Final = 1.5
+"""Times what arrives: more is not estimated, as it was never tried."""
+LIMITED: Final = 0.6
+"""Who sends less than that part of the estimate does not use the path: what arrives says little of it."""
+QUEUE: Final = 0.1
+"""Seconds of queue that are emptied by sending less for a while ..."""
+DRAINED: Final = 0.04
+"""... until this is left ..."""
+DRAIN: Final = 0.8
+"""... within about so many seconds ..."""
+MOST_DRAIN: Final = 0.5
+"""... but with this part of the rate at least ..."""
+DRAIN_TIME: Final = 2.5
+"""... and for so long at most: then the queue is another's."""
+MIN_BITRATE: Final = 80_000
+MAX_BITRATE: Final = 20_000_000
+
+
+class Arrivals:
+    """What arrived lately: how much, and how late."""
+
+    def __init__(self) -> None:
+        self.queue = 0.0
+        """Seconds that the newest packets took longer than the quickest ones."""
+        self._packets: deque[tuple[float, float, int]] = deque()
+        """When they came, when they left, bytes."""
+        self._bases: deque[tuple[int, float]] = deque()
+        """The shortest delay of each second, of late."""
+
+    def add(self, arrived: Sequence[Arrived]) -> None:
+        """What one report tells of; at least one packet."""
+        packets = self._packets
+        shortest = min(at - sent for sent, at, _, _ in arrived)
+        newest = arrived[-1]
+        for packet in arrived:
+            packets.append((packet.at, packet.sent, packet.size))
+        # A receiver may say what it likes of its clock, but not when we sent.
+        while packets[0][0] <= newest.at - RATE_WINDOW or packets[0][1] <= newest.sent - 3 * RATE_WINDOW:
+            packets.popleft()
+        second = int(newest.sent)
+        if self._bases and self._bases[-1][0] == second:
+            self._bases[-1] = (second, min(self._bases[-1][1], shortest))
+        else:
+            self._bases.append((second, shortest))
+        while self._bases[0][0] < second - BASE_WINDOW:
+            self._bases.popleft()
+        self.queue = shortest - min(base for _, base in self._bases)
+
+    def rate(self) -> float | None:
+        """Bits per second that arrive; None before there is enough to tell."""
+        packets = self._packets
+        if not packets:
+            return None
+        newest = packets[-1][0]
+        span = newest - packets[0][0]
+        if span < RATE_WINDOW / 2:
+            return None
+        long = 8 * sum(size for _, _, size in packets) / max(span, RATE_WINDOW * 0.9)
+        if self.queue < QUEUE:
+            return long
+        short = 8 * sum(size for at, _, size in packets if at > newest - SHORT_WINDOW) / SHORT_WINDOW
+        return min(long, max(short, long / 8))
+
+
+class DelayBased:
+    """The estimate of one path."""
+
+    def __init__(self, start: float) -> None:
+        self.estimate = start
+        """Bits per second."""
+        self.usage: Usage = "normal"
+        self.arrivals: Final = Arrivals()
+        self._trend = Trend()
+        self._overused = 0
+        self._group: tuple[float, float, float] | None = None
+        """When the first and the last packet of the present group left, and when the last one came."""
+        self._before: tuple[float, float] | None = None
+        self._link: float | None = None
+        """Bits per second at which the path was overused, smoothed."""
+        self._changed: float | None = None
+        self._decreased = self._drain_until = float("-inf")
+
+    def take(self, arrived: Sequence[Arrived], now: float) -> None:
+        """Packets that came, in the order of sending; at least one."""
+        for packet in arrived:
+            self._place(packet.sent, packet.at)
+        self.arrivals.add(arrived)
+        self.usage = "over" if self._trend.overused > self._overused else self._trend.usage
+        self._overused = self._trend.overused
+
+    def update(self, sending: float, round_trip: float, now: float, *, hold: bool) -> None:
+        """Section 5.5. `sending`: bits per second that leave; `hold`: do not raise, nor mind a queue of our probe."""
+        elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
+        self._changed = now
+        rate, queue = self.arrivals.rate(), self.arrivals.queue
+        if self.usage == "over" and not (hold and queue < 2 * QUEUE):
+            self._decrease(rate, sending, round_trip, now)
+        elif self.usage == "normal" and not hold and rate is not None and queue < QUEUE:
+            raised = min(self._raised(rate, round_trip, elapsed), HEADROOM * rate + 10_000, MAX_BITRATE)
+            self.estimate = max(self.estimate, raised)
+
+    def probed(self, rate: float) -> None:
+        """A probe came through at that rate."""
+        if rate > self.estimate:
+            self.estimate = min(rate, MAX_BITRATE)
+            if self._link is not None and rate > 1.2 * self._link:
+                self._link = None
+
+    def target(self, now: float) -> float:
+        """Bits per second to send now: less than the estimate while a queue of ours is on the way."""
+        queue = self.arrivals.queue
+        if queue < DRAINED:
+            self._drain_until = now
+        if now >= self._drain_until:
+            return self.estimate
+        return self.estimate * max(MOST_DRAIN, 1 - queue / DRAIN)
+
+    def _place(self, sent: float, at: float) -> None:
+        """Section 5.2: groups of packets, and how much later each came than the one before it would have it."""
+        group = self._group
+        if group is not None:
+            first, last, came = group
+            since = sent - last
+            if sent - first <= BURST or (0 <= at - came <= BURST and at - came < since):
+                self._group = (first, max(sent, last), max(at, came))
+                return
+            if self._before is not None:
+                interval = last - self._before[0]
+                self._trend.add(came - self._before[1] - interval, interval, came)
+            self._before = (last, came)
+        self._group = (sent, sent, at)
+
+    def _decrease(self, rate: float | None, sending: float, round_trip: float, now: float) -> None:
+        # An answer to the last decrease takes a round trip; half of what was estimated is a reason not to wait.
+        soon = now - self._decreased < min(max(round_trip, 0.05), 0.3) + 0.1
+        if soon and (rate is None or rate > self.estimate / 2):
+            return
+        if rate is None or (sending < LIMITED * self.estimate and rate > 0.8 * sending):
+            lower = DECREASE * self.estimate
+        else:
+            lower = DECREASE * rate
+            self._converge(rate)
+        self.estimate = max(min(self.estimate, lower), MIN_BITRATE)
+        self._decreased = now
+        if self.arrivals.queue > QUEUE:
+            self._drain_until = now + DRAIN_TIME
+
+    def _raised(self, rate: float, round_trip: float, elapsed: float) -> float:
+        if self._link is not None and rate > 1.2 * self._link:
+            self._link = None  # the path takes more than it did
+        if self._link is None or self.estimate < 0.7 * self._link:
+            return float(self.estimate * INCREASE**elapsed)
+        # About a packet of 1200 bytes until an answer would be seen.
+        return self.estimate + 1200 * 8 / (round_trip + 0.1) * elapsed
+
+    def _converge(self, rate: float) -> None:
+        link = self._link
+        near = link is not None and 0.7 * link < rate < 1.3 * link
+        self._link = 0.9 * link + 0.1 * rate if link is not None and near else rate
