@@ -127,7 +127,7 @@ class Congestion:
         """Transport-wide feedback."""
         arrived, lost = self.sent.take(report, now)
         if not arrived:
-            self.losses.count(0, lost, self.target(now), now)
+            self.losses.count(0, lost, self.estimate, now)
             return
         self._heard = self._lowered_at = now
         sending = self._sending.rate(now)
@@ -165,11 +165,17 @@ class Congestion:
             found = self._delay.estimate if self.remb is None else min(self._delay.estimate, self.remb)
         return min(max(found if self.losses.limit is None else min(found, self.losses.limit), MIN_BITRATE), MAX_BITRATE)
 
-    def target(self, now: float) -> float:
+    @property
+    def target(self) -> float:
         """Bits per second to send now."""
         if self._heard is None:
             return self.estimate
-        return max(min(self.estimate, self._delay.target(now)), MIN_BITRATE)
+        return max(min(self.estimate, self._delay.target), MIN_BITRATE)
+
+    @property
+    def draining(self) -> bool:
+        """Whether a queue of ours is on the way, that is emptied first."""
+        return self._heard is not None and self._delay.draining
 
     def told_loss(self, fraction: float, now: float) -> None:
         """What a receiver report says (RFC 3550 section 6.4.1), where nothing better is known."""

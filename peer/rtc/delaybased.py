@@ -36,6 +36,8 @@ HEADROOM: Final = 1.5
 LIMITED: Final = 0.6
 """Who sends less than that part of the estimate does not use the path: what arrives says little of it."""
 QUEUE: Final = 0.1
+"""Seconds of queue with which nothing is raised."""
+LONG_QUEUE: Final = 0.25
 """Seconds of queue that are emptied by sending less for a while ..."""
 DRAINED: Final = 0.04
 """... until this is left ..."""
@@ -44,7 +46,11 @@ DRAIN: Final = 0.8
 MOST_DRAIN: Final = 0.5
 """... but with this part of the rate at least ..."""
 DRAIN_TIME: Final = 2.5
-"""... and for so long at most: then the queue is another's."""
+"""... and for so long at most after the rate was lowered: then the queue is another's."""
+STARVED_QUEUE: Final = 0.05
+"""Seconds of queue with which ..."""
+STARVED: Final = 0.6
+"""... a path that gives no more than that part of what is sent is overused: no trend has to be waited for."""
 MIN_BITRATE: Final = 80_000
 MAX_BITRATE: Final = 20_000_000
 
@@ -81,18 +87,15 @@ class Arrivals:
 
     def rate(self) -> float | None:
         """Bits per second that arrive; None before there is enough to tell."""
-        packets = self._packets
-        if not packets:
-            return None
-        newest = packets[-1][0]
-        span = newest - packets[0][0]
+        span = self._packets[-1][0] - self._packets[0][0] if self._packets else 0.0
         if span < RATE_WINDOW / 2:
             return None
-        long = 8 * sum(size for _, _, size in packets) / max(span, RATE_WINDOW * 0.9)
-        if self.queue < QUEUE:
-            return long
-        short = 8 * sum(size for at, _, size in packets if at > newest - SHORT_WINDOW) / SHORT_WINDOW
-        return min(long, max(short, long / 8))
+        return 8 * sum(size for _, _, size in self._packets) / max(span, 0.9 * RATE_WINDOW)
+
+    def newest_rate(self) -> float:
+        """Of late: what a path takes whose queue is never empty."""
+        newest = self._packets[-1][0]
+        return 8 * sum(size for at, _, size in self._packets if at > newest - SHORT_WINDOW) / SHORT_WINDOW
 
 
 class DelayBased:
@@ -111,7 +114,9 @@ class DelayBased:
         self._link: float | None = None
         """Bits per second at which the path was overused, smoothed."""
         self._changed: float | None = None
-        self._decreased = self._drain_until = float("-inf")
+        self._decreased = float("-inf")
+        self.draining = False
+        """Whether a queue of ours is on the way, that is emptied first."""
 
     def take(self, arrived: Sequence[Arrived], now: float) -> None:
         """Packets that came, in the order of sending; at least one."""
@@ -126,11 +131,25 @@ class DelayBased:
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.arrivals.rate(), self.arrivals.queue
-        if self.usage == "over" and not (hold and queue < 2 * QUEUE):
+        # A probe makes a queue of its own; and who sends little sees nothing but others' queues, or what only varies.
+        least = 2 * QUEUE if hold else QUEUE / 2 if sending < LIMITED * self.estimate else 0.0
+        starved = False
+        if rate is not None and queue > STARVED_QUEUE:
+            newest = self.arrivals.newest_rate()
+            starved = newest < STARVED * sending
+            if starved:
+                self.usage, least = "over", 0.0
+            if self.usage == "over":
+                rate = min(rate, max(newest, rate / 8))
+        if self.usage == "over" and queue >= least:
             self._decrease(rate, sending, round_trip, now)
         elif self.usage == "normal" and not hold and rate is not None and queue < QUEUE:
             raised = min(self._raised(rate, round_trip, elapsed), HEADROOM * rate + 10_000, MAX_BITRATE)
             self.estimate = max(self.estimate, raised)
+        if queue < DRAINED or now > self._decreased + DRAIN_TIME:
+            self.draining = False
+        elif queue > LONG_QUEUE or starved:  # then the queue that is known is only the beginning of it
+            self.draining = True
 
     def probed(self, rate: float) -> None:
         """A probe came through at that rate."""
@@ -139,14 +158,12 @@ class DelayBased:
             if self._link is not None and rate > 1.2 * self._link:
                 self._link = None
 
-    def target(self, now: float) -> float:
+    @property
+    def target(self) -> float:
         """Bits per second to send now: less than the estimate while a queue of ours is on the way."""
-        queue = self.arrivals.queue
-        if queue < DRAINED:
-            self._drain_until = now
-        if now >= self._drain_until:
+        if not self.draining:
             return self.estimate
-        return self.estimate * max(MOST_DRAIN, 1 - queue / DRAIN)
+        return self.estimate * max(MOST_DRAIN, 1 - max(self.arrivals.queue, LONG_QUEUE) / DRAIN)
 
     def _place(self, sent: float, at: float) -> None:
         """Section 5.2: groups of packets, and how much later each came than the one before it would have it."""
@@ -175,8 +192,6 @@ class DelayBased:
             self._converge(rate)
         self.estimate = max(min(self.estimate, lower), MIN_BITRATE)
         self._decreased = now
-        if self.arrivals.queue > QUEUE:
-            self._drain_until = now + DRAIN_TIME
 
     def _raised(self, rate: float, round_trip: float, elapsed: float) -> float:
         if self._link is not None and rate > 1.2 * self._link:

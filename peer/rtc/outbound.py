@@ -117,6 +117,10 @@ class OutboundRtp:
         """By sequence number, oldest first."""
         self.again_limit: int | None = None
         """Bytes that may be sent again within a second, whatever was sent; None while nothing is known of the path."""
+        self.sparing = False
+        """Whether only that is sent again without which the newest picture cannot be shown."""
+        self._needed = -1.0
+        """When the last keyframe was sent: before, nothing is needed for that."""
         self._allowance = _Allowance()
 
     def configure(self, sent_as: Format) -> None:
@@ -126,7 +130,14 @@ class OutboundRtp:
         self._format, self._writer = sent_as, HeaderWriter(sent_as)
 
     def frame(
-        self, payloads: Sequence[bytes], timestamp: int, now: float, *, taken: float, level: int | None = None
+        self,
+        payloads: Sequence[bytes],
+        timestamp: int,
+        now: float,
+        *,
+        taken: float,
+        level: int | None = None,
+        keyframe: bool = False,
     ) -> list[bytes]:
         """The packets of a frame, in order, to be sent now.
 
@@ -136,6 +147,8 @@ class OutboundRtp:
         assert self._format is not None and self._clock is not None
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
         self._clock.note(timestamp, taken)
+        if keyframe:
+            self._needed = now
         packets, last = [], len(payloads) - 1
         payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
         for index, payload in enumerate(payloads):
@@ -163,6 +176,8 @@ class OutboundRtp:
         for number in numbers:
             sent = self._history.get(number)
             if sent is None or (sent.again_at is not None and now - sent.again_at < gap):
+                continue
+            if self.sparing and sent.at < self._needed:
                 continue
             if not self._allowance.spend(len(sent.payload), now, self.again_limit):
                 break

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from peer.rtc.arrivalreport import read_report
 from peer.rtc.congestion import START, Congestion
 from peer.rtc.header import Stamp
-from peer.rtc.pacer import AGAIN, MOST_DELAY, PICTURE, SOUND, TICK, Pacer
+from peer.rtc.pacer import AGAIN, FACTOR, MOST_DELAY, PICTURE, SOUND, TICK, Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,8 +173,9 @@ class Outgoing:
     def _adapt(self, now: float) -> None:
         """To what is known now."""
         self._known = True
-        target = self.congestion.target(now)
-        self._pacer.target(target)
+        target = self.congestion.target
+        draining = self.congestion.draining
+        self._pacer.target(target, factor=1.0 if draining else FACTOR)
         self._make_up(now)
         pictures = target - self._other - self._overhead
         delay = 8 * self._pacer.waiting / target
@@ -182,6 +183,7 @@ class Outgoing:
             pictures *= max(0.5, 1 + MOST_DELAY - delay)
         sending = [each for each in self._senders if each.kind == "video" and each.active]
         for each in sending:
+            each.stream.sparing = draining
             each.stream.again_limit = int(AGAIN_SHARE * target / 8 / len(sending))
             share, told = int(max(pictures, LEAST * target) / len(sending)), self._shares.get(each, 0)
             if abs(share - told) > TOLD * told:

@@ -37,9 +37,9 @@ class Pacer:
         self._per_byte = 0.0
         self.target(target)
 
-    def target(self, bitrate: float) -> None:
-        """Pace by that from now on, bits per second."""
-        self._per_byte = 8 / (FACTOR * bitrate)
+    def target(self, bitrate: float, *, factor: float = FACTOR) -> None:
+        """Pace by that from now on, bits per second; `factor`: times that."""
+        self._per_byte = 8 / (factor * bitrate)
 
     @property
     def waiting(self) -> int:

@@ -34,7 +34,9 @@ SEEN: Final = 0.8
 FURTHER: Final = 0.7
 """Part of the rate that was tried: from that on, it is worth while to try more at once."""
 USED: Final = 0.65
-"""Part of the estimate that has to be sent: who does not use it needs no more."""
+"""Part of the estimate that is sent by who would send more; who sends less needs no more ..."""
+PEAK_TIME: Final = 30.0
+"""... unless more was sent lately: seconds in which half of that is forgotten."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,10 @@ class Prober:
         self._interval = INTERVAL
         self._cluster = 0
         self._seen: list[Arrived] = []
+        self._peak = 0.0
+        """Bits per second that were sent lately, at most ..."""
+        self._asked = 0.0
+        """... when that was noted last."""
 
     @property
     def sending(self) -> bool:
@@ -76,9 +82,11 @@ class Prober:
         """A probe that begins now; `calm`: there is no queue on the way, and nothing gets lost."""
         if self._due is None:
             self._due = now + FIRST
+        self._peak = max(sending, self._peak * 0.5 ** ((now - self._asked) / PEAK_TIME))
+        self._asked = now
         if self.probe is not None or now < self._due:
             return None
-        if not calm or sending < USED * estimate:
+        if not calm or estimate > max(sending / USED, self._peak):
             self._due = max(self._due, now + 0.2)
             return None
         self._cluster += 1
@@ -108,7 +116,8 @@ class Prober:
         return min(rate, probe.rate) if rate is not None else None
 
     def later(self, now: float) -> None:
-        """Something else showed that there is no more to be had."""
+        """Something else showed that there is no more to be had; what is tried is given up."""
+        self.probe = None
         if self._due is not None:
             self._due = max(self._due, now + INTERVAL)
             self._interval = INTERVAL

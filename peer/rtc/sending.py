@@ -182,7 +182,9 @@ class MediaSender:
             self.stream.configure(parameters.sent_as)
         timestamp = self._timestamps.take(source, encoded.timestamp, codec.clockRate, taken)
         now = time.monotonic()
-        for packet in self.stream.frame(encoded.payloads, timestamp, now, taken=taken, level=encoded.level):
+        for packet in self.stream.frame(
+            encoded.payloads, timestamp, now, taken=taken, level=encoded.level, keyframe=encoded.keyframe
+        ):
             self._outlet.send_rtp(packet, self._urgency)
 
     def _takes_keyframe(self, now: float) -> bool:

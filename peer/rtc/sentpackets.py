@@ -14,8 +14,6 @@ KEPT: Final = 5.0
 """Seconds for which it is of interest what became of a packet."""
 MAX_KEPT: Final = 8192
 """Packets; beyond, the oldest go."""
-REORDERED: Final = 0.5
-"""Seconds after which a packet that no report told of, though reports told of later ones, is not waited for."""
 
 
 class Arrived(NamedTuple):
@@ -55,10 +53,12 @@ class SentPackets:
     def take(self, report: ArrivalReport, now: float) -> tuple[list[Arrived], int]:
         """Those that arrived by what it says, in the order of sending, and how many did not.
 
-        Each packet is told of once; what was never sent is passed over.
+        Each packet is told of once; what was never sent is passed over. Of packets before those that it tells of
+        another report told, which got lost: they count as if they had come with the first of these.
         """
         number = self._next - 1 - ((self._next - 1 - report.base) & 0xFFFF)
         base = self._references.unwrap(report.reference) * REFERENCE_TICKS
+        untold = self._before(number)
         arrived: list[Arrived] = []
         lost, pop = 0, self._sent.pop
         for ticks in report.arrivals:
@@ -66,22 +66,24 @@ class SentPackets:
             number += 1
             if packet is None:
                 continue
-            self.in_flight -= packet[1]
+            sent, size, cluster = packet
+            self.in_flight -= size
             if ticks is None:
                 lost += 1
             else:
-                arrived.append(Arrived(packet[0], (base + ticks) * TICK, packet[1], packet[2]))
-        self.forget(max(now - KEPT, arrived[-1].sent - REORDERED) if arrived else now - KEPT)
+                arrived.append(Arrived(sent, (base + ticks) * TICK, size + untold, cluster))
+                untold = 0
+        while self._sent and next(iter(self._sent.values()))[0] < now - KEPT:
+            self._drop(next(iter(self._sent)))
         return arrived, lost
 
-    def forget(self, before: float) -> None:
-        """What left before that is not waited for."""
-        sent = self._sent
-        while sent:
-            number = next(iter(sent))
-            if sent[number][0] >= before:
-                return
-            self._drop(number)
+    def _before(self, number: int) -> int:
+        """Forgets those; returns their bytes."""
+        size = 0
+        while self._sent and (first := next(iter(self._sent))) < number:
+            size += self._sent[first][1]
+            self._drop(first)
+        return size
 
     @property
     def oldest(self) -> float | None:

@@ -177,7 +177,7 @@ class Call:
             Sample(
                 world.now - self.link.began,
                 congestion.estimate,
-                congestion.target(world.now),
+                congestion.target,
                 self._in_sample,
                 self._waited,
                 self.outgoing.waiting,
