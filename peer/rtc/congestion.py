@@ -133,7 +133,7 @@ class Congestion:
         sending = self._sending.rate(now)
         self.round_trip += 0.2 * (min(max(now - arrived[-1].sent, 0.0), 2.0) - self.round_trip)
         self._delay.take(arrived, now)
-        hold = self._prober.probe is not None or self.losses.fraction > CALM_LOSS
+        hold = self._prober.on(now) or self.losses.fraction > CALM_LOSS
         before = self._delay.estimate
         self._delay.update(sending, self.round_trip, now, hold=hold)
         if self._delay.estimate < before:
@@ -141,6 +141,8 @@ class Congestion:
         shown = self._prober.take(arrived, now)
         if shown is not None:
             self._delay.probed(shown)
+            if self.losses.limit is not None and shown > self.losses.limit:
+                self.losses.limit = None  # it was the queue's
         self.losses.count(len(arrived), lost, self.estimate, now)
 
     def probe(self, now: float) -> Probe | None:

@@ -33,8 +33,10 @@ INCREASE: Final = 1.08
 """A second, far from where the path was overused before (section 5.5, eta)."""
 HEADROOM: Final = 1.5
 """Times what arrives: more is not estimated, as it was never tried."""
-LIMITED: Final = 0.6
-"""Who sends less than that part of the estimate does not use the path: what arrives says little of it."""
+LIMITED: Final = 0.75
+"""Who sends less than that part of the estimate does not use the path: what arrives says little of it ..."""
+LITTLE: Final = 0.6
+"""... and who sends even less sees nothing but others' queues, or what only varies."""
 QUEUE: Final = 0.1
 """Seconds of queue with which nothing is raised."""
 LONG_QUEUE: Final = 0.25
@@ -131,8 +133,7 @@ class DelayBased:
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.arrivals.rate(), self.arrivals.queue
-        # A probe makes a queue of its own; and who sends little sees nothing but others' queues, or what only varies.
-        least = 2 * QUEUE if hold else QUEUE / 2 if sending < LIMITED * self.estimate else 0.0
+        least = 1.2 * QUEUE if hold else QUEUE / 2 if sending < LITTLE * self.estimate else 0.0
         starved = False
         if rate is not None and queue > STARVED_QUEUE:
             newest = self.arrivals.newest_rate()

@@ -132,6 +132,7 @@ class DtlsTransport(RTCDtlsTransport):
     def abandon(self) -> None:
         """The path is gone: whoever waits for a packet learns it."""
         self.pipe.close()
+        self.outgoing.clear()
         if self._alarm is not None:
             self._alarm.cancel()
 
@@ -215,8 +216,9 @@ class DtlsTransport(RTCDtlsTransport):
             logger.debug("RTP not sent: %s", error)
 
     def _wake_at(self, at: float) -> None:
-        delay = max(at - time.monotonic(), 0.0)
-        self._alarm = asyncio.get_running_loop().call_later(delay, self._wake)
+        if self.pipe.open:
+            delay = max(at - time.monotonic(), 0.0)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def _wake(self) -> None:
         self._alarm = None

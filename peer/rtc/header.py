@@ -94,7 +94,7 @@ class Stamp:
     def timed(self, data: bytes, now: float) -> bytes:
         """The packet, sent `now` and not when it was made, if it says when it was sent."""
         at = _FIRST + 3 if self.numbered(data) else _FIRST
-        if self._time is None or data[0] != _WITH_EXTENSIONS or len(data) < at + 4 or data[at] != self._time:
+        if self._time is None or len(data) < at + 4 or data[0] != _WITH_EXTENSIONS or data[at] != self._time:
             return data
         return data[: at + 1] + _send_time(now) + data[at + 4 :]
 

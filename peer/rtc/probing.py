@@ -25,6 +25,8 @@ INTERVAL: Final = 2.0
 """Seconds from a probe that showed nothing to the next; each time half as long again ..."""
 MAX_INTERVAL: Final = 4.5
 """... up to this: a path that was widened is found within that time."""
+SETTLE: Final = 0.4
+"""Seconds after a probe was answered within which its queue is gone."""
 ANSWER: Final = 1.0
 """Seconds for which reports of a probe are waited for."""
 THROUGH: Final = 0.9
@@ -68,6 +70,7 @@ class Prober:
         self._due: float | None = None
         self._interval = INTERVAL
         self._cluster = 0
+        self._settled = float("-inf")
         self._seen: list[Arrived] = []
         self._peak = 0.0
         """Bits per second that were sent lately, at most ..."""
@@ -77,6 +80,10 @@ class Prober:
     @property
     def sending(self) -> bool:
         return self.probe is not None and not self.probe.over
+
+    def on(self, now: float) -> bool:
+        """Whether the queue on the way may be that of a probe."""
+        return self.probe is not None or now < self._settled
 
     def wanted(self, estimate: float, sending: float, now: float, *, calm: bool) -> Probe | None:
         """A probe that begins now; `calm`: there is no queue on the way, and nothing gets lost."""
@@ -109,6 +116,7 @@ class Prober:
             return None
         rate = _rate(self._seen) if len(self._seen) >= max(MIN_PACKETS, SEEN * probe.packets) else None
         self.probe = None
+        self._settled = now + SETTLE
         if rate is not None and rate >= FURTHER * probe.rate:
             self._interval, self._due = INTERVAL, now
         else:

@@ -65,7 +65,7 @@ class InboundRtpStreamStats(RTCInboundRtpStreamStats):
 
 @dataclass
 class OutboundRtpStreamStats(RTCOutboundRtpStreamStats):
-    """What went out of one stream (webrtc-stats section 8.7); packets and bytes with what was sent again, or as probes."""
+    """What went out of one stream (webrtc-stats section 8.7); packets and bytes with what was sent again."""
 
     codec: str
     framesSent: int

@@ -75,8 +75,8 @@ def test_what_is_held_up_once_is_no_queue() -> None:
 def test_the_queue_of_a_probe_is_forgiven() -> None:
     path = Path(1_000_000)
     path.run(2, 1_000_000)
-    path.run(0.1, 2_000_000, 1_000_000, hold=True)
-    assert path.queue > QUEUE / 4 and path.control.estimate >= 1_000_000
+    path.run(0.05, 2_000_000, 1_000_000, hold=True, sending=1_000_000)
+    assert QUEUE / 2 < path.queue < QUEUE and path.control.estimate >= 1_000_000
 
 
 def test_a_probe_counts_at_once_and_only_upwards() -> None:
