@@ -254,9 +254,9 @@ async def measure(seconds: float, senders: Sequence[str], codecs: Sequence[str],
     columns = {"codec": "", "sender": "", "link kbit/s": "", "video kbit/s": ".0f", "size": "", "gap s": ".2f"}
     columns |= {"frozen s": ".1f", "again kB": ".0f", "queue ms": ".0f", "lost": "d", "back s": ".1f"}
     title = f"""\
-Live pictures of {WIDTH}x{HEIGHT} to Chromium over a link that takes so much, for {seconds:g} s each, with
-{RTT * 1000:.0f} ms round trip. Gap: the longest time between two pictures; again: what was sent again; queue: 95th percentile of what
-packets waited on the link; lost: by its queue; back: until the rate was {BACK:.0%} of what it was at first."""
+Live pictures of {WIDTH}x{HEIGHT} to Chromium over a link that takes so much, for {seconds:g} s each; {RTT:g} s round
+trip. Gap: the longest time between two pictures; again: what was sent again; queue: 95th percentile of what packets
+waited on the link; lost: by its queue; back: until the rate was {BACK:.0%} of what it was at first."""
     report = Report(title, columns)
     async with contextlib.AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(Page())

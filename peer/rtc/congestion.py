@@ -99,6 +99,7 @@ class Congestion:
 
     def __init__(self, start: float = START) -> None:
         self.sent: Final = SentPackets()
+        self._add = self.sent.add
         self.losses: Final = Losses()
         self.round_trip = 0.1
         """Seconds, at least as long as the last report took."""
@@ -118,14 +119,14 @@ class Congestion:
         self._sending.bytes += size
         probe = self._prober.probe
         if probe is None or probe.over:
-            return self.sent.add(size, now)
+            return self._add(size, now)
         probe.sent += size
         probe.packets += 1
-        return self.sent.add(size, now, probe.cluster)
+        return self._add(size, now, probe.cluster)
 
     def take(self, report: ArrivalReport, now: float) -> None:
         """Transport-wide feedback."""
-        arrived, lost = self.sent.take(report, now)
+        arrived, lost = self.sent.take(report)
         if not arrived:
             self.losses.count(0, lost, self.estimate, now)
             return

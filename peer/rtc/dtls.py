@@ -42,6 +42,7 @@ from peer.rtc.outgoing import Outgoing
 from peer.rtc.pacer import SOUND
 from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReports, estimated, media_sources
+from peer.rtc.srtp import handle, protect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -209,9 +210,9 @@ class DtlsTransport(RTCDtlsTransport):
         """The other side reports that so much of a stream of pictures got lost, 0 to 1."""
         self.outgoing.told_loss(fraction, time.monotonic())
 
-    def _leave(self, data: bytes) -> None:
+    def _leave(self, data: bytes, number: int | None) -> None:
         try:
-            self._out(self._tx_srtp.protect(data))
+            self._out(protect(handle(self._tx_srtp), data, number))
         except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
             logger.debug("RTP not sent: %s", error)
 

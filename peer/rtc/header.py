@@ -14,6 +14,8 @@ _ABS_SEND_TIME_UNITS: Final = 1 << 18
 """A second, in the 24 bits of abs-send-time."""
 _FIRST: Final = 16
 """Where the first extension begins."""
+NUMBER_AT: Final = 17
+"""Where the transport-wide number is, two bytes, in a packet that has room for one."""
 QUIETEST: Final = 127
 """Decibels below full scale: silence (RFC 6464 section 3)."""
 
@@ -75,7 +77,7 @@ class HeaderWriter:
 
 
 class Stamp:
-    """Writes into packets of `HeaderWriter` what is known only when they leave. Ids are 0 for what was not agreed."""
+    """Finds in packets of `HeaderWriter` what is known only when they leave. Ids are 0 for what was not agreed."""
 
     def __init__(self, transport_wide_id: int, abs_send_time_id: int) -> None:
         self._number = transport_wide_id << 4 | 1 if 0 < transport_wide_id < 15 else None
@@ -84,12 +86,8 @@ class Stamp:
         """... and of the other one."""
 
     def numbered(self, data: bytes) -> bool:
-        """Whether the packet has room for a transport-wide number."""
+        """Whether the packet has room for a transport-wide number, at NUMBER_AT."""
         return data[_FIRST] == self._number and data[0] == _WITH_EXTENSIONS if len(data) > _FIRST + 2 else False
-
-    def number(self, data: bytes, number: int) -> bytes:
-        """The packet with that transport-wide number; it has room for one."""
-        return data[: _FIRST + 1] + number.to_bytes(2, "big") + data[_FIRST + 3 :]
 
     def timed(self, data: bytes, now: float) -> bytes:
         """The packet, sent `now` and not when it was made, if it says when it was sent."""

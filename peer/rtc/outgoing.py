@@ -51,10 +51,12 @@ class PacedSender(Protocol):
 class Outgoing:
     """Of one path."""
 
-    def __init__(self, leave: Callable[[bytes], None], alarm: Callable[[float], None]) -> None:
-        """`leave` sends a packet; `alarm` asks for `wake` at a time, which supersedes the one asked for before."""
+    def __init__(self, leave: Callable[[bytes, int | None], None], alarm: Callable[[float], None]) -> None:
+        """`leave` sends a packet, with a number to write at NUMBER_AT if there is one; `alarm` asks for `wake` then,
+        which supersedes what was asked for before."""
         self._leave, self._alarm = leave, alarm
         self.congestion: Final = Congestion()
+        self._leaves = self.congestion.leaves
         self._pacer = Pacer(START)
         self._stamp = Stamp(0, 0)
         self._numbered = self._stamp.numbered
@@ -128,9 +130,7 @@ class Outgoing:
         self._bytes[urgency] += size
         if urgency == PICTURE:
             self._pictures += 1
-        if self._numbered(data):
-            data = self._stamp.number(data, self.congestion.leaves(size, now))
-        self._leave(data)
+        self._leave(data, self._leaves(size, now) if self._numbered(data) else None)
 
     def _probing(self, now: float) -> bool:
         """Send what a probe wants by now; whether it goes on."""

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from peer.rtc.header import Format
+from peer.rtc.header import NUMBER_AT, Format
 from peer.rtc.outbound import OutboundRtp
 from peer.rtc.outgoing import WIRE, Outgoing
 from peer.rtc.pacer import AGAIN, PICTURE, SOUND
@@ -26,6 +26,11 @@ VIDEO = Format(96, 90000, 97, mid="1", mid_id=1, abs_send_time_id=TIME_ID, trans
 AUDIO = Format(111, 48000, mid="0", mid_id=1, transport_wide_id=NUMBER_ID)
 FPS = 30
 MTU = 1200
+
+
+def numbered(data: bytes, number: int | None) -> bytes:
+    """The packet with that transport-wide number, as a transport sends it."""
+    return data if number is None else data[:NUMBER_AT] + number.to_bytes(2, "big") + data[NUMBER_AT + 2 :]
 
 
 class World:
@@ -191,8 +196,9 @@ class Call:
         self._alarm_number += 1
         self.world.at(at, lambda: self.outgoing.wake(self.world.now))
 
-    def _leave(self, data: bytes) -> None:
-        self.link.carry(len(data) + WIRE, lambda waited: self._come(data, waited))
+    def _leave(self, data: bytes, number: int | None) -> None:
+        made = numbered(data, number)
+        self.link.carry(len(data) + WIRE, lambda waited: self._come(made, waited))
 
     # As a receiver
 

@@ -12,6 +12,7 @@ from peer.rtc.outgoing import AGAIN_SHARE, LEAST, Outgoing
 from peer.rtc.pacer import PICTURE, SOUND, TICK
 from peer.rtc.packet import RtpPacket
 from peer.rtc.transportwide import Arrivals
+from tests.rtc.bottleneck import numbered
 
 NUMBER, TIME = 5, 3
 
@@ -43,12 +44,11 @@ class Line:
         for each in senders:
             self.outgoing.add(each)
 
-    def _leave(self, data: bytes) -> None:
-        packet = RtpPacket(data)
+    def _leave(self, data: bytes, number: int | None) -> None:
+        packet = RtpPacket(numbered(data, number))
         self.sent.append(packet)
-        number = packet.extension(NUMBER)
         if number is not None:
-            self.arrivals.add(int.from_bytes(number, "big"), self.now + 500)
+            self.arrivals.add(number, self.now + 500)
 
     def send(self, sender: Sender, count: int) -> None:
         urgency = SOUND if sender.kind == "audio" else PICTURE
