@@ -133,7 +133,7 @@ class Congestion:
         self._heard = self._lowered_at = now
         sending = self._sending.rate(now)
         self.round_trip += 0.2 * (min(max(now - arrived[-1].sent, 0.0), 2.0) - self.round_trip)
-        self._delay.take(arrived, now)
+        self._delay.take(arrived)
         hold = self._prober.on(now) or self.losses.fraction > CALM_LOSS
         before = self._delay.estimate
         self._delay.update(sending, self.round_trip, now, hold=hold)
@@ -150,7 +150,7 @@ class Congestion:
         """A probe to begin now."""
         if self._heard is None or now - self._heard > SILENCE:
             return None
-        calm = self._delay.usage == "normal" and self._delay.arrivals.queue < QUEUE / 2
+        calm = self._delay.usage == "normal" and self._delay.acknowledged.queue < QUEUE / 2
         calm = calm and self.losses.fraction < CALM_LOSS and self.estimate >= self._delay.estimate
         return self._prober.wanted(self._delay.estimate, self._sending.last, now, calm=calm)
 

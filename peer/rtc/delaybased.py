@@ -8,10 +8,9 @@ what it sends; and what probes showed counts at once.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from peer.rtc.bandwidth import Trend
+from peer.rtc.acknowledged import Acknowledged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from peer.rtc.bandwidth import Usage
     from peer.rtc.sentpackets import Arrived
 
-BURST: Final = 0.005
-"""Seconds: packets that left within that time of one another are one group (section 5.2)."""
-RATE_WINDOW: Final = 0.5
-"""Seconds over which the rate is measured that arrives ..."""
-SHORT_WINDOW: Final = 0.15
-"""... and while the queue on the way is never empty, which that time is enough for."""
-BASE_WINDOW: Final = 10.0
-"""Seconds for which the shortest delay seen is that of the path without a queue."""
 DECREASE: Final = 0.85
 """Of the rate that arrives, when the path is overused (section 5.5, beta)."""
 INCREASE: Final = 1.08
@@ -57,49 +48,6 @@ MIN_BITRATE: Final = 80_000
 MAX_BITRATE: Final = 20_000_000
 
 
-class Arrivals:
-    """What arrived lately: how much, and how late."""
-
-    def __init__(self) -> None:
-        self.queue = 0.0
-        """Seconds that the newest packets took longer than the quickest ones."""
-        self._packets: deque[tuple[float, float, int]] = deque()
-        """When they came, when they left, bytes."""
-        self._bases: deque[tuple[int, float]] = deque()
-        """The shortest delay of each second, of late."""
-
-    def add(self, arrived: Sequence[Arrived]) -> None:
-        """What one report tells of; at least one packet."""
-        packets = self._packets
-        shortest = min(at - sent for sent, at, _, _ in arrived)
-        newest = arrived[-1]
-        for packet in arrived:
-            packets.append((packet.at, packet.sent, packet.size))
-        # A receiver may say what it likes of its clock, but not when we sent.
-        while packets[0][0] <= newest.at - RATE_WINDOW or packets[0][1] <= newest.sent - 3 * RATE_WINDOW:
-            packets.popleft()
-        second = int(newest.sent)
-        if self._bases and self._bases[-1][0] == second:
-            self._bases[-1] = (second, min(self._bases[-1][1], shortest))
-        else:
-            self._bases.append((second, shortest))
-        while self._bases[0][0] < second - BASE_WINDOW:
-            self._bases.popleft()
-        self.queue = shortest - min(base for _, base in self._bases)
-
-    def rate(self) -> float | None:
-        """Bits per second that arrive; None before there is enough to tell."""
-        span = self._packets[-1][0] - self._packets[0][0] if self._packets else 0.0
-        if span < RATE_WINDOW / 2:
-            return None
-        return 8 * sum(size for _, _, size in self._packets) / max(span, 0.9 * RATE_WINDOW)
-
-    def newest_rate(self) -> float:
-        """Of late: what a path takes whose queue is never empty."""
-        newest = self._packets[-1][0]
-        return 8 * sum(size for at, _, size in self._packets if at > newest - SHORT_WINDOW) / SHORT_WINDOW
-
-
 class DelayBased:
     """The estimate of one path."""
 
@@ -107,12 +55,7 @@ class DelayBased:
         self.estimate = start
         """Bits per second."""
         self.usage: Usage = "normal"
-        self.arrivals: Final = Arrivals()
-        self._trend = Trend()
-        self._overused = 0
-        self._group: tuple[float, float, float] | None = None
-        """When the first and the last packet of the present group left, and when the last one came."""
-        self._before: tuple[float, float] | None = None
+        self.acknowledged: Final = Acknowledged()
         self._link: float | None = None
         """Bits per second at which the path was overused, smoothed."""
         self._changed: float | None = None
@@ -120,23 +63,19 @@ class DelayBased:
         self.draining = False
         """Whether a queue of ours is on the way, that is emptied first."""
 
-    def take(self, arrived: Sequence[Arrived], now: float) -> None:
+    def take(self, arrived: Sequence[Arrived]) -> None:
         """Packets that came, in the order of sending; at least one."""
-        for packet in arrived:
-            self._place(packet.sent, packet.at)
-        self.arrivals.add(arrived)
-        self.usage = "over" if self._trend.overused > self._overused else self._trend.usage
-        self._overused = self._trend.overused
+        self.usage = self.acknowledged.take(arrived)
 
     def update(self, sending: float, round_trip: float, now: float, *, hold: bool) -> None:
         """Section 5.5. `sending`: bits per second that leave; `hold`: do not raise, nor mind a queue of our probe."""
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
-        rate, queue = self.arrivals.rate(), self.arrivals.queue
+        rate, queue = self.acknowledged.rate(), self.acknowledged.queue
         least = 1.2 * QUEUE if hold else QUEUE / 2 if sending < LITTLE * self.estimate else 0.0
         starved = False
         if rate is not None and queue > STARVED_QUEUE:
-            newest = self.arrivals.newest_rate()
+            newest = self.acknowledged.newest_rate()
             starved = newest < STARVED * sending
             if starved:
                 self.usage, least = "over", 0.0
@@ -164,22 +103,7 @@ class DelayBased:
         """Bits per second to send now: less than the estimate while a queue of ours is on the way."""
         if not self.draining:
             return self.estimate
-        return self.estimate * max(MOST_DRAIN, 1 - max(self.arrivals.queue, LONG_QUEUE) / DRAIN)
-
-    def _place(self, sent: float, at: float) -> None:
-        """Section 5.2: groups of packets, and how much later each came than the one before it would have it."""
-        group = self._group
-        if group is not None:
-            first, last, came = group
-            since = sent - last
-            if sent - first <= BURST or (0 <= at - came <= BURST and at - came < since):
-                self._group = (first, max(sent, last), max(at, came))
-                return
-            if self._before is not None:
-                interval = last - self._before[0]
-                self._trend.add(came - self._before[1] - interval, interval, came)
-            self._before = (last, came)
-        self._group = (sent, sent, at)
+        return self.estimate * max(MOST_DRAIN, 1 - max(self.acknowledged.queue, LONG_QUEUE) / DRAIN)
 
     def _decrease(self, rate: float | None, sending: float, round_trip: float, now: float) -> None:
         # An answer to the last decrease takes a round trip; half of what was estimated is a reason not to wait.
