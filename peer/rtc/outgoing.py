@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from peer.rtc.arrivalreport import read_report
 from peer.rtc.congestion import START, Congestion
+from peer.rtc.delaybased import MAX_BITRATE
 from peer.rtc.header import Stamp
 from peer.rtc.pacer import AGAIN, FACTOR, MOST_DELAY, PICTURE, SOUND, TICK, Pacer
 
@@ -169,6 +170,8 @@ class Outgoing:
         if self._known:
             self.congestion.tick(now)
             self._adapt(now)
+        else:
+            self._pacer.target(MAX_BITRATE)  # it says nothing of the path, so there is nothing to keep to
 
     def _adapt(self, now: float) -> None:
         """To what is known now."""

@@ -126,6 +126,17 @@ def test_nothing_is_said_before_anything_is_known() -> None:
     assert line.outgoing.estimate == 600_000 and len(sender.limits) == 1
 
 
+def test_who_is_told_nothing_holds_nothing_up() -> None:
+    sender = Sender()
+    line = Line(sender)
+    line.send(sender, 40)
+    assert len(line.sent) < 40, "at first it is not known yet"
+    line.wait(1)
+    line.outgoing.tick(line.now)
+    line.send(sender, 40)
+    assert len(line.sent) == 80
+
+
 def test_pictures_get_what_the_rest_leaves() -> None:
     pictures, sound = Sender(), Sender("audio", ssrc=7)
     line = Line(pictures, sound)
