@@ -142,7 +142,7 @@ class Congestion:
         shown = self._prober.take(arrived, now)
         if shown is not None:
             self._delay.probed(shown)
-            if self.losses.limit is not None and shown > self.losses.limit:
+            if self.losses.limit is not None and shown.rate > self.losses.limit:
                 self.losses.limit = None  # it was the queue's
         self.losses.count(len(arrived), lost, self.estimate, now)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from peer.rtc.acknowledged import Acknowledged
+from peer.rtc.acknowledged import SHORT_WINDOW, Acknowledged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from peer.rtc.bandwidth import Usage
+    from peer.rtc.probing import Shown
     from peer.rtc.sentpackets import Arrived
 
 DECREASE: Final = 0.85
@@ -43,7 +44,13 @@ DRAIN_TIME: Final = 2.5
 STARVED_QUEUE: Final = 0.05
 """Seconds of queue with which ..."""
 STARVED: Final = 0.6
-"""... a path that gives no more than that part of what is sent is overused: no trend has to be waited for."""
+"""... a path that gives no more than that part of what is sent is overused, and no trend has to be waited for ..."""
+MISSED: Final = 5000
+"""... where so many bytes less came, lately, than left: of few packets some always seem to be missing."""
+WIDER: Final = 1.3
+"""Times the rate at which the path was overused: with that, it is another path."""
+NEARLY: Final = 0.9
+"""Times that rate, which may be sent at once."""
 MIN_BITRATE: Final = 80_000
 MAX_BITRATE: Final = 20_000_000
 
@@ -72,11 +79,12 @@ class DelayBased:
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.acknowledged.rate(), self.acknowledged.queue
-        least = 1.2 * QUEUE if hold else QUEUE / 2 if sending < LITTLE * self.estimate else 0.0
+        least = 1.2 * QUEUE if hold else QUEUE if sending < LITTLE * self.estimate else 0.0
         starved = False
         if rate is not None and queue > STARVED_QUEUE:
             newest = self.acknowledged.newest_rate()
-            starved = newest < STARVED * sending
+            missed = (sending - newest) * SHORT_WINDOW / 8
+            starved = newest < STARVED * sending and missed > MISSED
             if starved:
                 self.usage, least = "over", 0.0
             if self.usage == "over":
@@ -91,12 +99,14 @@ class DelayBased:
         elif queue > LONG_QUEUE or starved:  # then the queue that is known is only the beginning of it
             self.draining = True
 
-    def probed(self, rate: float) -> None:
-        """A probe came through at that rate."""
-        if rate > self.estimate:
-            self.estimate = min(rate, MAX_BITRATE)
-            if self._link is not None and rate > 1.2 * self._link:
-                self._link = None
+    def probed(self, shown: Shown) -> None:
+        """A probe came through. Where it met the limit that is known, no more is made of it than that."""
+        rate, link = shown.rate, self._link
+        if link is not None and rate > WIDER * link:
+            self._link = None
+        elif link is not None and shown.limited:
+            rate = min(rate, NEARLY * link)
+        self.estimate = max(self.estimate, min(rate, MAX_BITRATE))
 
     @property
     def target(self) -> float:
@@ -119,7 +129,7 @@ class DelayBased:
         self._decreased = now
 
     def _raised(self, rate: float, round_trip: float, elapsed: float) -> float:
-        if self._link is not None and rate > 1.2 * self._link:
+        if self._link is not None and rate > WIDER * self._link:
             self._link = None  # the path takes more than it did
         if self._link is None or self.estimate < 0.7 * self._link:
             return float(self.estimate * INCREASE**elapsed)

@@ -133,13 +133,18 @@ class Outgoing:
             self._pictures += 1
         self._leave(data, self._leaves(size, now) if self._numbered(data) else None)
 
+    @property
+    def _probed(self) -> OutboundRtp | None:
+        """The stream whose packets make probes."""
+        return next((each.stream for each in self._senders if each.kind == "video" and each.active), None)
+
     def _probing(self, now: float) -> bool:
         """Send what a probe wants by now; whether it goes on."""
         probe = self.congestion.probing
         if probe is None:
             return False
         missing = int(probe.rate * (now - probe.began + TICK / 2) / 8) - probe.sent
-        stream = next((each.stream for each in self._senders if each.kind == "video" and each.active), None)
+        stream = self._probed
         for data in stream.probe(missing, now) if stream is not None else ():
             self._pacer.admit(len(data), SOUND, now)
             self._go(data, AGAIN, now)
@@ -151,7 +156,7 @@ class Outgoing:
         """One packet of transport-wide feedback. Raises ValueError for what is none."""
         self.congestion.take(read_report(data), now)
         self._adapt(now)
-        if self.congestion.probe(now) is not None and not self._waking:
+        if self._probed is not None and self.congestion.probe(now) is not None and not self._waking:
             self.wake(now)
 
     def remb(self, bitrate: int, now: float) -> None:

@@ -6,7 +6,7 @@ What is sent for a probe is packets that went out before, as retransmissions (RF
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,10 @@ FURTHER: Final = 0.7
 USED: Final = 0.65
 """Part of the estimate that is sent by who would send more; who sends less needs no more ..."""
 PEAK_TIME: Final = 30.0
-"""... unless more was sent lately: seconds in which half of that is forgotten."""
+"""... unless more was sent lately: seconds in which half of that is forgotten ..."""
+WORTH: Final = 2_500_000
+"""... or less is known to pass than a picture of 720 lines takes: who shares an encoder with a slower one, or has a
+picture that stands still, would otherwise never learn of more."""
 
 
 @dataclass(slots=True)
@@ -59,6 +62,15 @@ class Probe:
     @property
     def over(self) -> bool:
         return self.sent >= self.size and self.packets >= MIN_PACKETS
+
+
+class Shown(NamedTuple):
+    """What came of a probe."""
+
+    rate: float
+    """Bits per second at which it came through."""
+    limited: bool
+    """Whether that is all, just then: with others on the path, more than it takes of ours for long."""
 
 
 class Prober:
@@ -93,7 +105,7 @@ class Prober:
         self._asked = now
         if self.probe is not None or now < self._due:
             return None
-        if not calm or estimate > max(sending / USED, self._peak):
+        if not calm or estimate > max(sending / USED, self._peak, WORTH):
             self._due = max(self._due, now + 0.2)
             return None
         self._cluster += 1
@@ -102,8 +114,8 @@ class Prober:
         self._seen = []
         return self.probe
 
-    def take(self, arrived: Sequence[Arrived], now: float) -> float | None:
-        """Packets that came, in the order of sending; the rate that the probe showed, once it is known."""
+    def take(self, arrived: Sequence[Arrived], now: float) -> Shown | None:
+        """Packets that came, in the order of sending; what the probe showed, once it is known."""
         probe = self.probe
         if probe is None:
             return None
@@ -121,7 +133,7 @@ class Prober:
             self._interval, self._due = INTERVAL, now
         else:
             self._due, self._interval = now + self._interval, min(1.5 * self._interval, MAX_INTERVAL)
-        return min(rate, probe.rate) if rate is not None else None
+        return Shown(min(rate, probe.rate), rate < THROUGH * probe.rate) if rate is not None else None
 
     def later(self, now: float) -> None:
         """Something else showed that there is no more to be had; what is tried is given up."""

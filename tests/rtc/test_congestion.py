@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from peer.rtc.arrivalreport import ArrivalReport
 from peer.rtc.congestion import MUCH_LOSS, SILENCE, START, Congestion, Losses
 from peer.rtc.delaybased import MAX_BITRATE, MIN_BITRATE
+from peer.rtc.probing import WORTH
 from tests.rtc.bottleneck import Call, Link, World
 
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
@@ -65,12 +66,14 @@ def test_a_link_without_a_queue_is_noticed_by_its_losses() -> None:
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.06])
-def test_who_sends_little_keeps_what_it_could_send(jitter: float) -> None:
+def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: float) -> None:
     world = World()
-    call = Call(world, Link(world, [(0, 50e6)], jitter=jitter), uses=0.2, keyframes=False)
+    call = Call(world, Link(world, [(0, 50e6)], jitter=jitter), uses=0.02, keyframes=False)
     world.run(60)
-    assert {round(each.estimate) for each in call.samples} == {START}
-    assert call.stream.counts.probes == 0
+    assert call.rate(10, 60) < 300_000
+    assert min(each.estimate for each in call.samples) == START
+    assert WORTH < call.samples[-1].estimate < 2 * WORTH, "and that is enough"
+    assert call.stream.counts.bytes_probes < 200_000
 
 
 def test_two_calls_share_a_link() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peer.rtc.delaybased import HEADROOM, MAX_BITRATE, MIN_BITRATE, QUEUE, DelayBased
+from peer.rtc.probing import Shown
 from peer.rtc.sentpackets import Arrived
 
 
@@ -81,12 +82,24 @@ def test_the_queue_of_a_probe_is_forgiven() -> None:
 
 def test_a_probe_counts_at_once_and_only_upwards() -> None:
     path = Path(1_000_000)
-    path.control.probed(900_000)
+    path.control.probed(Shown(900_000, limited=False))
     assert path.control.estimate == 1_000_000
-    path.control.probed(2_000_000)
+    path.control.probed(Shown(2_000_000, limited=True))
     assert path.control.estimate == 2_000_000
-    path.control.probed(1e12)
+    path.control.probed(Shown(1e12, limited=False))
     assert path.control.estimate == MAX_BITRATE
+
+
+def test_a_probe_that_meets_the_limit_that_is_known_leads_to_it_at_most() -> None:
+    path = Path(1_000_000)
+    path.run(2, 1_000_000)
+    path.run(1, 1_200_000, 1_000_000)
+    path.control.probed(Shown(1_100_000, limited=True))
+    assert path.control.estimate < 950_000
+    path.control.probed(Shown(1_100_000, limited=False))
+    assert path.control.estimate == 1_100_000
+    path.control.probed(Shown(2_000_000, limited=True))
+    assert path.control.estimate == 2_000_000
 
 
 def test_it_never_falls_to_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peer.rtc.probing import ANSWER, FIRST, INTERVAL, MIN_PACKETS, Probe, Prober
+from peer.rtc.probing import ANSWER, FIRST, INTERVAL, MIN_PACKETS, PEAK_TIME, WORTH, Probe, Prober
 from peer.rtc.sentpackets import Arrived
 
 ESTIMATE = 1_000_000
@@ -36,7 +36,7 @@ def test_a_path_that_takes_it_is_tried_further_at_once() -> None:
     assert probe.rate == 2 * ESTIMATE and prober.sending
     found = packets(probe, probe.rate)
     assert not prober.sending
-    assert prober.take(found, 10.2) == pytest.approx(probe.rate, rel=0.01)
+    assert prober.take(found, 10.2) == (pytest.approx(probe.rate, rel=0.01), False)
     further = prober.wanted(2 * ESTIMATE, 2 * ESTIMATE, 10.2, calm=True)
     assert further is not None and further.cluster != probe.cluster
 
@@ -44,16 +44,28 @@ def test_a_path_that_takes_it_is_tried_further_at_once() -> None:
 def test_a_path_that_takes_less_says_how_much() -> None:
     prober = Prober()
     probe = begun(prober)
-    assert prober.take(packets(probe, probe.rate, came=0.6 * probe.rate), 10.2) == pytest.approx(0.57 * probe.rate)
+    assert prober.take(packets(probe, probe.rate, came=0.6 * probe.rate), 10.2) == (
+        pytest.approx(0.57 * probe.rate),
+        True,
+    )
     assert prober.wanted(ESTIMATE, ESTIMATE, 10.2 + INTERVAL - 0.1, calm=True) is None
     assert prober.wanted(ESTIMATE, ESTIMATE, 10.2 + INTERVAL + 0.1, calm=True) is not None
 
 
-@pytest.mark.parametrize(("calm", "sending"), [(False, ESTIMATE), (True, 0.3 * ESTIMATE)])
-def test_no_probe_where_it_would_harm_or_help_nobody(calm: bool, sending: float) -> None:
+@pytest.mark.parametrize(("calm", "estimate"), [(False, ESTIMATE), (True, 1.01 * WORTH)])
+def test_no_probe_where_it_would_harm_or_help_nobody(calm: bool, estimate: float) -> None:
     prober = Prober()
     for turn in range(100):
-        assert prober.wanted(ESTIMATE, sending, 10 + turn / 10, calm=calm) is None
+        assert prober.wanted(estimate, 0.6 * estimate, 10 + turn / 10, calm=calm) is None
+
+
+def test_who_sent_more_not_long_ago_is_likely_to_again() -> None:
+    prober = Prober()
+    prober.wanted(2 * WORTH, 2 * WORTH, 10.0, calm=False)
+    assert prober.wanted(1.5 * WORTH, 100_000, 12.0, calm=True) is not None
+    prober = Prober()
+    prober.wanted(2 * WORTH, 2 * WORTH, 10.0, calm=False)
+    assert prober.wanted(1.5 * WORTH, 100_000, 10.0 + PEAK_TIME, calm=True) is None
 
 
 def test_it_waits_when_the_path_showed_its_limit_otherwise() -> None:
