@@ -124,19 +124,19 @@ class Congestion:
         probe.packets += 1
         return self._add(size, now, probe.cluster)
 
-    def take(self, report: ArrivalReport, now: float) -> None:
-        """Transport-wide feedback."""
+    def take(self, report: ArrivalReport, now: float) -> bool:
+        """Transport-wide feedback; whether it told anything of what was sent."""
         arrived, lost = self.sent.take(report)
         if not arrived:
             self.losses.count(0, lost, self.estimate, now)
-            return
+            return lost > 0
         self._heard = self._lowered_at = now
         sending = self._sending.rate(now)
         self.round_trip += 0.2 * (min(max(now - arrived[-1].sent, 0.0), 2.0) - self.round_trip)
         self._delay.take(arrived)
-        hold = self._prober.on(now) or self.losses.fraction > CALM_LOSS
+        probing, hold = self._prober.on(now), self.losses.fraction > CALM_LOSS
         before = self._delay.estimate
-        self._delay.update(sending, self.round_trip, now, hold=hold)
+        self._delay.update(sending, self.round_trip, now, probing=probing, hold=hold)
         if self._delay.estimate < before:
             self._prober.later(now)
         shown = self._prober.take(arrived, now)
@@ -145,6 +145,7 @@ class Congestion:
             if self.losses.limit is not None and shown.rate > self.losses.limit:
                 self.losses.limit = None  # it was the queue's
         self.losses.count(len(arrived), lost, self.estimate, now)
+        return True
 
     def probe(self, now: float) -> Probe | None:
         """A probe to begin now."""
@@ -186,9 +187,11 @@ class Congestion:
             self.losses.told(fraction, self.estimate, now)
 
     def tick(self, now: float) -> None:
-        """Now and then: notices when reports fail to come."""
-        oldest = self.sent.oldest
-        if self._heard is None or oldest is None or now - max(self._lowered_at, oldest) < SILENCE:
+        """Now and then: notices when reports fail to come of what is sent."""
+        times = self.sent.times
+        if self._heard is None or times is None:
             return
-        self._lowered_at = now
-        self._delay.estimate = max(self._delay.estimate / 2, MIN_BITRATE)
+        since = max(self._lowered_at, times[0])
+        if now - since >= SILENCE and times[1] - since >= SILENCE / 2:  # the last packet of all may have got lost
+            self._lowered_at = now
+            self._delay.estimate = max(self._delay.estimate / 2, MIN_BITRATE)

@@ -74,12 +74,14 @@ class DelayBased:
         """Packets that came, in the order of sending; at least one."""
         self.usage = self.acknowledged.take(arrived)
 
-    def update(self, sending: float, round_trip: float, now: float, *, hold: bool) -> None:
-        """Section 5.5. `sending`: bits per second that leave; `hold`: do not raise, nor mind a queue of our probe."""
+    def update(
+        self, sending: float, round_trip: float, now: float, *, probing: bool = False, hold: bool = False
+    ) -> None:
+        """Section 5.5. `sending`: bits per second that leave; `probing`: a queue may be a probe's; `hold`: never raise."""
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.acknowledged.rate(), self.acknowledged.queue
-        least = 1.2 * QUEUE if hold else QUEUE if sending < LITTLE * self.estimate else 0.0
+        least = 1.2 * QUEUE if probing else QUEUE if sending < LITTLE * self.estimate else 0.0
         starved = False
         if rate is not None and queue > STARVED_QUEUE:
             newest = self.acknowledged.newest_rate()
@@ -91,7 +93,7 @@ class DelayBased:
                 rate = min(rate, max(newest, rate / 8))
         if self.usage == "over" and queue >= least:
             self._decrease(rate, sending, round_trip, now)
-        elif self.usage == "normal" and not hold and rate is not None and queue < QUEUE:
+        elif self.usage == "normal" and not (probing or hold) and rate is not None and queue < QUEUE:
             raised = min(self._raised(rate, round_trip, elapsed), HEADROOM * rate + 10_000, MAX_BITRATE)
             self.estimate = max(self.estimate, raised)
         if queue < DRAINED or now > self._decreased + DRAIN_TIME:

@@ -110,8 +110,8 @@ class Outgoing:
     def wake(self, now: float) -> None:
         """What is due leaves."""
         self._waking = False
-        for data in self._pacer.release(now):
-            self._go(self._stamp.timed(data, now), PICTURE, now)
+        for data, urgency in self._pacer.release(now):
+            self._go(self._stamp.timed(data, now), urgency, now)
         due = self._pacer.due(now)
         if self._probing(now):
             due = now + TICK
@@ -154,7 +154,8 @@ class Outgoing:
 
     def feedback(self, data: bytes, now: float) -> None:
         """One packet of transport-wide feedback. Raises ValueError for what is none."""
-        self.congestion.take(read_report(data), now)
+        if not self.congestion.take(read_report(data), now):
+            return
         self._adapt(now)
         if self._probed is not None and self.congestion.probe(now) is not None and not self._waking:
             self.wake(now)

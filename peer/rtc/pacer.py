@@ -58,17 +58,18 @@ class Pacer:
         (self._again if urgency == AGAIN else self._pictures).append(data)
         self._bytes += len(data)
 
-    def release(self, now: float) -> list[bytes]:
-        """Those that leave now."""
-        leaving: list[bytes] = []
+    def release(self, now: float) -> list[tuple[bytes, int]]:
+        """Those that leave now, with their urgency."""
+        leaving: list[tuple[bytes, int]] = []
         # All that waits is to be gone within MOST_DELAY.
         per_byte = min(self._per_byte, MOST_DELAY / self._bytes) if self._bytes else self._per_byte
         paid = max(self._paid, now - TICK)
         while self._bytes and (paid <= now + BURST or len(self._pictures) + len(self._again) > MAX_WAITING):
+            urgency = AGAIN if self._again else PICTURE
             data = (self._again or self._pictures).popleft()
             self._bytes -= len(data)
             paid += len(data) * per_byte
-            leaving.append(data)
+            leaving.append((data, urgency))
         self._paid = paid
         return leaving
 

@@ -75,9 +75,9 @@ class SentPackets:
         return arrived, lost
 
     @property
-    def oldest(self) -> float | None:
-        """When the first packet left of which nothing is known; None where there is none."""
-        return self._sent[0][0] if self._sent else None
+    def times(self) -> tuple[float, float] | None:
+        """When the first and the last packet left of which nothing is known; None where there is none."""
+        return (self._sent[0][0], self._sent[-1][0]) if self._sent else None
 
     def _forget(self, count: int) -> int:
         """So many of the oldest, none if it is negative; returns their bytes."""

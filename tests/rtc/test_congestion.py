@@ -109,6 +109,28 @@ def test_who_hears_nothing_any_more_sends_less_until_it_does() -> None:
     assert call.reaches(1.6e6, 16) < 8
 
 
+def test_a_pause_is_no_silence() -> None:
+    """The last packets got lost, so nothing will be told of them."""
+    congestion = Congestion()
+    number = congestion.leaves(1200, 1.0)
+    assert congestion.take(ArrivalReport(number, 0, [0]), 1.1)
+    congestion.leaves(1200, 1.2)
+    for second in range(20):
+        congestion.tick(2.0 + second)
+    assert congestion.estimate == START
+    for second in range(4):
+        congestion.leaves(1200, 30.0 + second)
+        congestion.tick(30.0 + second)
+    assert congestion.estimate < START
+
+
+def test_reports_about_nothing_say_nothing() -> None:
+    congestion = Congestion()
+    assert not congestion.take(ArrivalReport(7, 0, [0, 0]), 1.0)
+    congestion.leaves(1200, 1.0)
+    assert congestion.take(ArrivalReport(0, 0, [None]), 1.1)
+
+
 def test_sound_is_not_held_up_by_a_keyframe() -> None:
     world = World()
     call = Call(world, Link(world, NARROWED))

@@ -17,7 +17,9 @@ class Path:
         self.queue = 0.0
         self.control = DelayBased(estimate)
 
-    def run(self, seconds: float, rate: float, takes: float = 1e9, *, hold: bool = False, sending: float = 0.0) -> None:
+    def run(
+        self, seconds: float, rate: float, takes: float = 1e9, *, probing: bool = False, sending: float = 0.0
+    ) -> None:
         """Send at `rate`; the path takes `takes`. Bits per second."""
         until = self.now + seconds
         while self.now < until:
@@ -27,7 +29,7 @@ class Path:
                 self.queue = max(0.0, self.queue + 8000 / takes - 8000 / rate)
                 found.append(Arrived(self.now, self.now + 7 + self.queue, 1000, 0))
             self.control.take(found)
-            self.control.update(sending or rate, 0.1, self.now, hold=hold)
+            self.control.update(sending or rate, 0.1, self.now, probing=probing)
 
 
 def test_it_rises_with_what_arrives_and_not_beyond() -> None:
@@ -69,14 +71,14 @@ def test_what_is_held_up_once_is_no_queue() -> None:
     before = path.control.estimate
     held = [Arrived(path.now + n / 125, path.now + 7.2 + n / 1000, 1000, 0) for n in range(1, 26)]
     path.control.take(held)
-    path.control.update(1_000_000, 0.1, path.now + 0.2, hold=False)
+    path.control.update(1_000_000, 0.1, path.now + 0.2)
     assert path.control.estimate >= before
 
 
 def test_the_queue_of_a_probe_is_forgiven() -> None:
     path = Path(1_000_000)
     path.run(2, 1_000_000)
-    path.run(0.05, 2_000_000, 1_000_000, hold=True, sending=1_000_000)
+    path.run(0.05, 2_000_000, 1_000_000, probing=True, sending=1_000_000)
     assert QUEUE / 2 < path.queue < QUEUE and path.control.estimate >= 1_000_000
 
 
@@ -108,6 +110,15 @@ def test_it_never_falls_to_nothing() -> None:
     assert path.control.estimate == MIN_BITRATE
 
 
+def test_it_does_not_rise_while_packets_get_lost() -> None:
+    control = DelayBased(1_000_000)
+    for turn in range(100):
+        now = 10 + turn / 100
+        control.take([Arrived(now, now + 5, 5000, 0)])
+        control.update(4_000_000, 0.1, now, hold=True)
+    assert control.estimate == 1_000_000
+
+
 def test_near_the_limit_it_rises_slowly() -> None:
     path = Path(1_000_000)
     path.run(2, 1_000_000)
@@ -125,7 +136,7 @@ def test_times_that_are_made_up_break_nothing(times: list[float]) -> None:
     for turn, at in enumerate(times):
         now = 1.0 + turn / 20
         control.take([Arrived(now, at, 1200, 0)])
-        control.update(1_000_000, 0.1, now, hold=False)
+        control.update(1_000_000, 0.1, now)
         rate = control.acknowledged.rate()
         assert rate is None or 0 <= rate < 10_000_000
     assert MIN_BITRATE <= control.estimate <= MAX_BITRATE and MIN_BITRATE / 2 <= control.target <= MAX_BITRATE

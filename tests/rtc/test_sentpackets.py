@@ -21,7 +21,7 @@ def test_what_arrived_and_what_did_not() -> None:
     made = sent(4)
     found, lost = made.take(ArrivalReport(0, 10, [0, None, 8]))
     assert found == [Arrived(1.0, 0.64, 100, 0), Arrived(1.002, 0.64 + 8 * TICK, 100, 0)]
-    assert (lost, made.in_flight, made.oldest) == (1, 100, 1.003)
+    assert (lost, made.in_flight, made.times) == (1, 100, (1.003, 1.003))
     assert made.take(ArrivalReport(0, 10, [0, 4, 8])) == ([], 0), "each counts once"
 
 
@@ -57,7 +57,8 @@ def test_numbers_and_times_wrap() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     made = sent(MAX_KEPT + 10)
     assert made.in_flight == MAX_KEPT * 100
-    assert made.oldest == 1.01
+    assert made.times == (1.01, 1.0 + (MAX_KEPT + 9) / 1000)
+    assert SentPackets().times is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 2**24 - 1), st.lists(st.none() | st.integers(0, 9)))))
