@@ -77,7 +77,10 @@ class DelayBased:
     def update(
         self, sending: float, round_trip: float, now: float, *, probing: bool = False, hold: bool = False
     ) -> None:
-        """Section 5.5. `sending`: bits per second that leave; `probing`: a queue may be a probe's; `hold`: never raise."""
+        """Section 5.5, after each report.
+
+        `sending`: bits per second that leave; `probing`: a queue may be that of a probe; `hold`: do not raise.
+        """
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.acknowledged.rate(), self.acknowledged.queue
