@@ -30,6 +30,8 @@ PURE = (
     *("peer/rtc/dtmf.py", "peer/rtc/freezes.py"),
     *("peer/rtc/header.py", "peer/rtc/outbound.py", "peer/rtc/senderclock.py"),
     *("peer/rtc/encoded.py", "peer/rtc/ladder.py"),
+    *("peer/rtc/arrivalreport.py", "peer/rtc/congestion.py", "peer/rtc/delaybased.py", "peer/rtc/outgoing.py"),
+    *("peer/rtc/acknowledged.py", "peer/rtc/pacer.py", "peer/rtc/probing.py", "peer/rtc/sentpackets.py"),
     *("peer/rtc/jitter.py", "peer/rtc/jsep.py", "peer/rtc/layers.py", "peer/rtc/nack.py", "peer/rtc/numbering.py"),
     *("peer/rtc/packet.py", "peer/rtc/payload/*.py", "peer/rtc/playout.py", "peer/rtc/slots.py"),
     *("peer/rtc/router.py", "peer/rtc/rtp.py", "peer/rtc/sdp.py", "peer/rtc/stats.py", "peer/rtc/textaccount.py"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peer.rtc.header import HeaderWriter
@@ -27,6 +28,8 @@ AGAIN_GAP: Final = 0.02
 when the first answer could not be there yet."""
 AGAIN_FREE: Final = 50_000
 """Bytes that may be sent again within a second whatever was sent; otherwise as many as were sent within it."""
+PROBE_PACKETS: Final = 8
+"""Of these, the newest ones, probes are made."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,10 @@ class OutboundCounts:
     again: int = 0
     """Packets that were sent again, not among the others ..."""
     bytes_again: int = 0
+    """... and their payload."""
+    probes: int = 0
+    """Packets that were sent again unasked, to see what the path takes, not among the others ..."""
+    bytes_probes: int = 0
     """... and their payload."""
     frames: int = 0
     nacks: int = 0
@@ -110,6 +117,12 @@ class OutboundRtp:
         self._round_trips = RoundTrips()
         self._history: OrderedDict[int, _Sent] = OrderedDict()
         """By sequence number, oldest first."""
+        self.again_limit: int | None = None
+        """Bytes that may be sent again within a second, whatever was sent; None while nothing is known of the path."""
+        self.sparing = False
+        """Whether only that is sent again without which the newest picture cannot be shown."""
+        self._needed = -1.0
+        """When the last keyframe was sent: before, nothing is needed for that."""
         self._allowance = _Allowance()
 
     def configure(self, sent_as: Format) -> None:
@@ -127,6 +140,7 @@ class OutboundRtp:
         taken: float,
         level: int | None = None,
         step: int = 0,
+        keyframe: bool = False,
     ) -> list[bytes]:
         """The packets of a frame, in order, to be sent now.
 
@@ -137,6 +151,8 @@ class OutboundRtp:
         assert self._format is not None and self._clock is not None
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
         self._clock.note(timestamp, taken)
+        if keyframe:
+            self._needed = now
         packets, marked = [], self._marked(timestamp, step, len(payloads))
         payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
         for index, payload in enumerate(payloads):
@@ -193,12 +209,30 @@ class OutboundRtp:
             sent = self._history.get(number)
             if sent is None or (sent.again_at is not None and now - sent.again_at < gap):
                 continue
-            if not self._allowance.spend(len(sent.payload), now):
+            if self.sparing and sent.at < self._needed:
+                continue
+            if not self._allowance.spend(len(sent.payload), now, self.again_limit):
                 break
             sent.again_at = now
             self.counts.again += 1
             self.counts.bytes_again += len(sent.payload)
             packets.append(self._repeated(sent, number, now))
+        return packets
+
+    def probe(self, size: int, now: float) -> list[bytes]:
+        """Retransmissions that nobody asked for, of `size` bytes or little more, to be sent now.
+
+        Of the newest packets; none where there are no retransmissions as in RFC 4588: those a receiver can tell apart.
+        """
+        packets: list[bytes] = []
+        newest = list(islice(reversed(self._history.items()), PROBE_PACKETS)) if size > 0 else []
+        for number, sent in cycle(newest):
+            if size <= 0 or sent.rtx_payload_type is None:
+                break
+            self.counts.probes += 1
+            self.counts.bytes_probes += len(sent.payload)
+            packets.append(self._repeated(sent, number, now))
+            size -= len(packets[-1])
         return packets
 
     def report(self, now: float, wall: float) -> SenderInfo | None:
@@ -255,9 +289,10 @@ class _Allowance:
         self._add(size, now)
         self._new += size
 
-    def spend(self, size: int, now: float) -> bool:
+    def spend(self, size: int, now: float, limit: int | None) -> bool:
         self._drop(now)
-        if self._repeated + size > max(self._new, AGAIN_FREE):
+        allowed = max(self._new, AGAIN_FREE)
+        if self._repeated + size > (allowed if limit is None else min(allowed, limit)):
             return False
         self._add(-size, now)
         self._repeated += size

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import (
-    RTCP_PSFB_APP,
     RTCP_PSFB_FIR,
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
@@ -26,12 +25,12 @@ from aiortc.rtp import (
     RtcpSenderInfo,
     RtcpSourceInfo,
     RtcpSrPacket,
-    unpack_remb_fci,
 )
 
 from peer.rtc.codecs import carries
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.pacer import AGAIN, PICTURE, SOUND
 from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.rungs import KEYFRAME_GAP
@@ -71,8 +70,10 @@ class SendParameters(NamedTuple):
 class Outlet(Protocol):
     """The transport, as a sender needs it. Neither call raises or waits; without a path, what is sent is dropped."""
 
-    def send_rtp(self, data: bytes) -> None: ...
+    def send_rtp(self, data: bytes, urgency: int) -> None: ...
     def send_rtcp(self, data: bytes) -> None: ...
+    def told_loss(self, fraction: float) -> None: ...
+    def look_after(self) -> None: ...
     def add_sender(self, sender: MediaSender) -> None: ...
     def remove_sender(self, sender: MediaSender) -> None: ...
 
@@ -91,6 +92,7 @@ class MediaSender:
         self._fed: FedTrack | None = None
         """That one, where its frames come encoded."""
         self._outlet = outlet
+        self._urgency = SOUND if kind == "audio" else PICTURE
         self._parameters: SendParameters | None = None
         self._sent_as: Format | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -226,6 +228,23 @@ class MediaSender:
         self._keyframe_wanted, self._keyframe_at = False, now
         return True
 
+    @property
+    def active(self) -> bool:
+        """Whether there is a track whose frames are sent."""
+        return self.track is not None and self.enabled
+
+    @property
+    def target(self) -> int | None:
+        """Bits per second of payload that are encoded at most, as far as the path sets a limit."""
+        return self._limit
+
+    def limit(self, bitrate: int) -> None:
+        """The path takes so many bits per second of payload of this stream."""
+        self._limit = bitrate
+        for encoder in (self._encoding, self._fed):
+            if encoder is not None:
+                encoder.limit(bitrate)
+
     # Telephone events
 
     @property
@@ -247,7 +266,7 @@ class MediaSender:
         for payload, timestamp, marker in packets if self.event_format is not None else ():
             data = self.stream.event(payload, timestamp, now, marker=marker)
             if data is not None:
-                self._outlet.send_rtp(data)
+                self._outlet.send_rtp(data, SOUND)
 
     # Frames that come encoded (peer.rtc.encoded.Taker)
 
@@ -283,8 +302,10 @@ class MediaSender:
         self._send_as(sent_as)
         now = time.monotonic()
         step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
-        for packet in self.stream.frame(frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step):
-            self._outlet.send_rtp(packet)
+        for packet in self.stream.frame(
+            frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step, keyframe=frame.keyframe
+        ):
+            self._outlet.send_rtp(packet, self._urgency)
 
     # What the other side says, and what it is told
 
@@ -298,20 +319,17 @@ class MediaSender:
                     if each.ssrc == self.ssrc:
                         block = ReportBlock(each.fraction_lost, each.packets_lost, each.jitter, each.lsr, each.dlsr)
                         self.stream.reported(block, now)
+                        if self.kind == "video":
+                            self._outlet.told_loss(block.fraction_lost / 256)
             case RtcpRtpfbPacket(fmt=fmt) if fmt == RTCP_RTPFB_NACK:
                 for data in self.stream.again(packet.lost, time.monotonic()):
-                    self._outlet.send_rtp(data)
+                    self._outlet.send_rtp(data, AGAIN)
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_PLI:
                 counts.plis += 1
                 self.request_keyframe()
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_FIR:
                 counts.firs += 1
                 self.request_keyframe()
-            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
-                self._limit, _ = unpack_remb_fci(packet.fci)
-                for encoder in (self._encoding, self._fed):
-                    if encoder is not None:
-                        encoder.limit(self._limit)
 
     def _report_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -320,6 +338,7 @@ class MediaSender:
 
     def _report(self) -> None:
         self._report_later()
+        self._outlet.look_after()
         assert self._parameters is not None
         said = self.stream.report(time.monotonic(), time.time())
         if said is None:

@@ -22,6 +22,8 @@ from peer.rtc.codecs import (
     CAPABILITIES,
     MID,
     RECEIVABLE,
+    TRANSPORT_FEEDBACK,
+    TRANSPORT_WIDE,
     Codec,
     event_for,
     preferred,
@@ -285,4 +287,5 @@ def _format(each: Codec, codecs: Sequence[Codec], extensions: Sequence[sdp.Exten
         mid_id=ids.get(MID, 0),
         abs_send_time_id=ids.get(ABS_SEND_TIME, 0),
         audio_level_id=ids.get(AUDIO_LEVEL, 0),
+        transport_wide_id=ids.get(TRANSPORT_WIDE, 0) if TRANSPORT_FEEDBACK in each.feedback else 0,
     )

@@ -175,6 +175,46 @@ def test_a_little_may_always_be_sent_again() -> None:
     assert one.counts.bytes_again == AGAIN_FREE
 
 
+def test_a_narrow_path_gets_less_again() -> None:
+    one = stream()
+    numbers = [packet.sequence_number for packet in send(one, *[bytes(1000)] * 100)]
+    one.again_limit = 12_000
+    assert len(one.again(numbers, 1.1)) == 12
+    assert one.again(numbers[50:], 1.5) == []
+    assert len(one.again(numbers, 2.2)) == 12
+    one.again_limit = 10**9
+    assert len(one.again(numbers, 3.0)) == 38, "as much as is allowed without a limit"
+
+
+def test_what_the_newest_picture_does_without_may_be_left_out() -> None:
+    one = stream()
+    (old,) = send(one, b"old", now=1.0)
+    (key,) = map(RtpPacket, one.frame([b"key"], 0, 1.1, taken=1.1, keyframe=True))
+    (new,) = send(one, b"new", now=1.2)
+    numbers = [packet.sequence_number for packet in (old, key, new)]
+    one.sparing = True
+    assert [RtpPacket(each).payload[2:] for each in one.again(numbers, 1.3)] == [b"key", b"new"]
+    one.sparing = False
+    assert [RtpPacket(each).payload[2:] for each in one.again(numbers, 1.4)] == [b"old", b"key", b"new"]
+
+
+def test_a_probe_is_made_of_the_newest_packets() -> None:
+    one = stream()
+    send(one, *[bytes([number]) * 500 for number in range(20)])
+    found = [RtpPacket(each) for each in one.probe(6000, 1.1)]
+    assert 11 <= len(found) <= 12 and {(each.ssrc, each.payload_type) for each in found} == {(6, 97)}
+    assert {each.payload[2] for each in found} == set(range(12, 20))
+    assert len({each.sequence_number for each in found}) == len(found)
+    assert (one.counts.probes, one.counts.bytes_probes, one.counts.again) == (len(found), 500 * len(found), 0)
+
+
+def test_there_is_no_probe_without_retransmissions_or_packets() -> None:
+    assert stream().probe(1000, 1.0) == []
+    one = stream(Format(0, 8000))
+    send(one, b"a")
+    assert one.probe(1000, 1.0) == one.probe(0, 1.0) == []
+
+
 def test_a_sender_report_tells_the_time_of_the_stream() -> None:
     one = stream()
     assert one.report(1.0, 1000.0) is None

@@ -20,12 +20,12 @@ from aiortc.rtp import (
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSrPacket,
-    pack_remb_fci,
 )
 from av import AudioFrame, VideoFrame
 
 from peer.rtc.encoding import level_of
 from peer.rtc.header import Format
+from peer.rtc.pacer import AGAIN, PICTURE, SOUND
 from peer.rtc.packet import RtpPacket
 from peer.rtc.sending import MediaSender, SendParameters
 
@@ -44,12 +44,22 @@ class Line:
     def __init__(self) -> None:
         self.rtp: list[RtpPacket] = []
         self.rtcp: list[Any] = []
+        self.urgencies: list[int] = []
+        self.losses: list[float] = []
+        self.looked_after = 0
         self.senders: list[MediaSender] = []
         self._came = asyncio.Event()
 
-    def send_rtp(self, data: bytes) -> None:
+    def send_rtp(self, data: bytes, urgency: int) -> None:
         self.rtp.append(RtpPacket(data))
+        self.urgencies.append(urgency)
         self._came.set()
+
+    def told_loss(self, fraction: float) -> None:
+        self.losses.append(fraction)
+
+    def look_after(self) -> None:
+        self.looked_after += 1
 
     def send_rtcp(self, data: bytes) -> None:
         self.rtcp += RtcpPacket.parse(data)
@@ -130,6 +140,7 @@ async def test_frames_are_sent_once_it_is_agreed_as_what() -> None:
         first, second = line.rtp[:2]
         assert (first.payload_type, first.ssrc, len(first.payload)) == (0, 5, 160)
         assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 160
+        assert set(line.urgencies) == {SOUND}
     assert [type(each) for each in line.rtcp] == [RtcpByePacket]
 
 
@@ -344,21 +355,25 @@ async def test_lost_packets_are_sent_again_at_once() -> None:
         sender.take_rtcp(nack)
         assert len(line.rtp) == 2
         assert line.rtp[1].repaired(96, 5).payload == line.rtp[0].payload
+        assert line.urgencies == [PICTURE, AGAIN]
 
 
-async def test_an_estimate_is_what_the_encoder_keeps_to() -> None:
+async def test_its_share_of_the_path_is_what_the_encoder_keeps_to() -> None:
     async with sending("video") as (sender, line):
         sender.configure(VP8)
-        remb = RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(300_000, [5]))
-        sender.take_rtcp(remb)
+        assert sender.target is None
+        sender.limit(300_000)
         track = Pictures()
+        assert not sender.active
         sender.replace_track(track)
         track.let_out()
         await line.until(lambda: len(line.rtp) == 1)
-        sender.take_rtcp(remb)
-        assert vars(vars(sender)["_encoding"])["_encoder"].bitrate == 300_000
-        with pytest.raises(ValueError, match="REMB"):
-            sender.take_rtcp(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=b"LNTF1234"))
+        encoder = vars(vars(sender)["_encoding"])["_encoder"]
+        assert (encoder.bitrate, sender.target, sender.active) == (300_000, 300_000, True)
+        sender.limit(200_000)
+        assert (encoder.bitrate, sender.target) == (200_000, 200_000)
+        sender.enabled = False
+        assert not sender.active
 
 
 @pytest.mark.virtual_time
@@ -385,6 +400,8 @@ async def test_reports_are_sent_and_answered() -> None:
         counts = sender.stream.counts
         assert (counts.lost, counts.fraction_lost) == (3, 0.5)
         assert counts.round_trip_time is not None
+        assert line.losses == [0.5]
+        assert line.looked_after >= len(reports), "so often does the transport see that the other side fell silent"
 
 
 async def test_a_track_that_ends_by_itself_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
