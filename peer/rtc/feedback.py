@@ -69,6 +69,11 @@ class Bandwidth:
         if self._timer is None:
             self._begin(out, ssrc)
 
+    def close(self) -> None:
+        """There is nobody any more to be told."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _hear(self, ssrc: int) -> None:
         self._newest = ssrc
         self._heard.pop(ssrc, None)
