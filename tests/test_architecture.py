@@ -28,7 +28,7 @@ PURE = (
     *("peer/rtc/agreement.py", "peer/rtc/assembly.py", "peer/rtc/bandwidth.py", "peer/rtc/clock.py"),
     *("peer/rtc/codecs.py", "peer/rtc/concealment.py", "peer/rtc/describe.py", "peer/rtc/effects.py"),
     *("peer/rtc/dtmf.py", "peer/rtc/freezes.py"),
-    *("peer/rtc/header.py", "peer/rtc/outbound.py", "peer/rtc/senderclock.py"),
+    *("peer/rtc/header.py", "peer/rtc/history.py", "peer/rtc/outbound.py", "peer/rtc/senderclock.py"),
     *("peer/rtc/encoded.py", "peer/rtc/ladder.py"),
     *("peer/rtc/arrivalreport.py", "peer/rtc/congestion.py", "peer/rtc/delaybased.py", "peer/rtc/outgoing.py"),
     *("peer/rtc/acknowledged.py", "peer/rtc/pacer.py", "peer/rtc/probing.py", "peer/rtc/sentpackets.py"),

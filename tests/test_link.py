@@ -686,13 +686,13 @@ class Cut:
     def __init__(self, end: End, monkeypatch: pytest.MonkeyPatch) -> None:
         self._dropping = False
         ports = {candidate.port for candidate in end.connection._pc.ice.candidates}
-        send = HostBase.send
+        send = HostBase.send_all  # all that leaves goes through it
 
-        def through(base: HostBase, data: bytes, address: tuple[str, int]) -> None:
+        def through(base: HostBase, packets: list[bytes], address: tuple[str, int]) -> None:
             if not (self._dropping and base.candidate.port in ports):
-                send(base, data, address)
+                send(base, packets, address)
 
-        monkeypatch.setattr(HostBase, "send", through)
+        monkeypatch.setattr(HostBase, "send_all", through)
 
     def drop(self) -> None:
         self._dropping = True

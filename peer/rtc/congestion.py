@@ -14,6 +14,8 @@ from peer.rtc.probing import Prober
 from peer.rtc.sentpackets import SentPackets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from peer.rtc.arrivalreport import ArrivalReport
     from peer.rtc.probing import Probe
 
@@ -114,15 +116,16 @@ class Congestion:
         """When the last report came, or when its failing to come was noticed last."""
         self._sending = Sending()
 
-    def leaves(self, size: int, now: float) -> int:
-        """A packet leaves; the transport-wide number that it gets."""
+    def leaves(self, sizes: Sequence[int], now: float) -> int:
+        """Packets of so many bytes leave, one at least; the transport-wide number that the first of them gets."""
+        size = sum(sizes)
         self._sending.bytes += size
         probe = self._prober.probe
         if probe is None or probe.over:
-            return self._add(size, now)
+            return self._add(sizes, now)
         probe.sent += size
-        probe.packets += 1
-        return self._add(size, now, probe.cluster)
+        probe.packets += len(sizes)
+        return self._add(sizes, now, probe.cluster)
 
     def take(self, report: ArrivalReport, now: float) -> bool:
         """Transport-wide feedback; whether it told anything of what was sent."""

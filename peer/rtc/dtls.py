@@ -201,20 +201,27 @@ class DtlsTransport(RTCDtlsTransport):
             except (pylibsrtp.Error, ValueError) as error:
                 logger.debug("RTCP not sent: %s", error)
 
-    def send_rtp(self, data: bytes, urgency: int = SOUND) -> None:
-        """The same for RTP, now or soon: `urgency` is one of `peer.rtc.pacer`."""
-        if self.state == "connected":
-            self.outgoing.send(data, urgency, time.monotonic())
+    def send_rtp(self, packets: list[bytes], urgency: int = SOUND) -> None:
+        """The same for RTP, packets of one stream, now or soon: `urgency` is one of `peer.rtc.pacer`."""
+        if packets and self.state == "connected":
+            self.outgoing.send(packets, urgency, time.monotonic())
 
     def told_loss(self, fraction: float) -> None:
         """The other side reports that so much of a stream of pictures got lost, 0 to 1."""
         self.outgoing.told_loss(fraction, time.monotonic())
 
-    def _leave(self, data: bytes, number: int | None) -> None:
-        try:
-            self._out(protect(handle(self._tx_srtp), data, number))
-        except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
-            logger.debug("RTP not sent: %s", error)
+    def _leave(self, packets: list[bytes], number: int | None) -> None:
+        session, leaving = handle(self._tx_srtp), []
+        for data in packets:
+            try:
+                leaving.append(protect(session, data, number))
+            except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
+                logger.debug("RTP not sent: %s", error)
+            if number is not None:
+                number = number + 1 & 0xFFFF
+        self.packets_sent += len(leaving)
+        self.bytes_sent += sum(map(len, leaving))
+        self.pipe.ice.send_all(leaving)
 
     def _wake_at(self, at: float) -> None:
         if self.pipe.open:
@@ -241,7 +248,7 @@ class DtlsTransport(RTCDtlsTransport):
     def _out(self, data: bytes) -> None:
         self.packets_sent += 1
         self.bytes_sent += len(data)
-        self.pipe.ice.send(data)
+        self.pipe.ice.send_all([data])
 
     def add_sender(self, sender: MediaSender) -> None:
         """Tell it from now on what the other side says about its stream."""

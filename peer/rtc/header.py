@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from peer.rtc.history import SentFrame
 
 _HEADER: Final = Struct("!BBHII")
-_EXTENDED: Final = Struct("!BBHIIHH")
+_EXTENSION: Final = Struct("!HH")
 _PLAIN, _WITH_EXTENSIONS = 0x80, 0x90
 _ONE_BYTE, _TWO_BYTES = 0xBEDE, 0x1000
 _ABS_SEND_TIME_UNITS: Final = 1 << 18
@@ -51,26 +54,42 @@ class HeaderWriter:
         self._abs_send_time_id = sent_as.abs_send_time_id
         self._level_id = sent_as.audio_level_id
 
+    def packets(self, frame: SentFrame, ssrc: int, now: float) -> list[bytes]:
+        """Those of a frame that is sent `now`, in seconds of any clock that runs evenly."""
+        first, tail = self._extensions(frame.level, now)
+        number, timestamp, step = frame.first, frame.timestamp, frame.step
+        plain, marked, pack = frame.payload_type, frame.marked, _HEADER.pack
+        found = []
+        for index, payload in enumerate(frame.payloads):
+            second = plain | 0x80 if index == marked else plain
+            found.append(pack(first, second, number + index & 0xFFFF, timestamp, ssrc) + tail + payload)
+            if step:
+                timestamp = timestamp + step & 0xFFFFFFFF
+        return found
+
     def packet(
         self, payload_type: int, marker: bool, number: int, timestamp: int, ssrc: int, level: int | None, now: float
     ) -> bytes:
-        """The header of a packet that is sent `now`, in seconds of any clock that runs evenly.
+        """The header of a packet that is sent `now`.
 
         `level`: of the sound in it, in decibels below full scale; None where there is none.
         """
+        first, tail = self._extensions(level, now)
+        return _HEADER.pack(first, payload_type | 0x80 if marker else payload_type, number, timestamp, ssrc) + tail
+
+    def _extensions(self, level: int | None, now: float) -> tuple[int, bytes]:
+        """The first byte of a header, and what follows its fixed part."""
         values = self._number
         if self._abs_send_time_id:
             values += self._element(self._abs_send_time_id, _send_time(now))
         values += self._mid
         if self._level_id and level is not None:
             values += self._element(self._level_id, bytes((min(max(level, 0), QUIETEST),)))
-        second = payload_type | 0x80 if marker else payload_type
         if not values:
-            return _HEADER.pack(_PLAIN, second, number, timestamp, ssrc)
+            return _PLAIN, b""
         words = (len(values) + 3) // 4
         profile = _ONE_BYTE if self._short else _TWO_BYTES
-        head = _EXTENDED.pack(_WITH_EXTENSIONS, second, number, timestamp, ssrc, profile, words)
-        return head + values.ljust(4 * words, b"\0")
+        return _WITH_EXTENSIONS, _EXTENSION.pack(profile, words) + values.ljust(4 * words, b"\0")
 
     def _element(self, number: int, value: bytes) -> bytes:
         if not number:

@@ -91,7 +91,7 @@ class IcePipe(AsyncIOEventEmitter):
         return self._packets.popleft()
 
     async def _send(self, data: bytes) -> None:
-        self.ice.send(data)
+        self.ice.send_all([data])
         if data[:1] and data[0] in _OF_HANDSHAKES and not self._closed:
             self._in_flight(data)
 
@@ -108,5 +108,5 @@ class IcePipe(AsyncIOEventEmitter):
 
     def _again(self, turn: int) -> None:
         for data in self._flight:
-            self.ice.send(data)
+            self.ice.send_all([data])
         self._repeat_in(turn + 1)

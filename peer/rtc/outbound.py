@@ -5,12 +5,13 @@ A packet is put together when it is sent, a second time too: its extensions tell
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peer.rtc.header import HeaderWriter
+from peer.rtc.history import History, SentFrame
 from peer.rtc.senderclock import MediaClock, RoundTrips, ntp_time
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
     from peer.rtc.header import Format
 
-HISTORY: Final = 2.0
-"""Seconds for which a packet can be sent again."""
-MAX_HISTORY: Final = 4096
-"""Packets, which at 20 Mbit/s are those of two seconds."""
 AGAIN_GAP: Final = 0.02
 """Seconds after which a packet is sent again once more, or a round trip if that is longer: who asks twice before asked
 when the first answer could not be there yet."""
@@ -84,20 +81,6 @@ class ReportBlock(NamedTuple):
     dlsr: int
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A packet as it was sent."""
-
-    payload: bytes
-    payload_type: int
-    rtx_payload_type: int | None
-    marker: bool
-    timestamp: int
-    level: int | None
-    at: float
-    again_at: float | None = None
-
-
 class OutboundRtp:
     """`random` gives the numbers that streams begin with."""
 
@@ -107,6 +90,7 @@ class OutboundRtp:
         self._rtx_ssrc = rtx_ssrc
         # In the lower half: of a wrap among the first packets, some of which get lost, SRTP cannot know.
         self._number = random.randrange(1 << 15)
+        """Of the next packet, without its wrap-around."""
         self._rtx_number = random.randrange(1 << 15)
         self._origin = random.randrange(1 << 32)
         self._format: Format | None = None
@@ -115,8 +99,7 @@ class OutboundRtp:
         self._sound_until: int | None = None
         """Timestamp at which the sound that was sent ends."""
         self._round_trips = RoundTrips()
-        self._history: OrderedDict[int, _Sent] = OrderedDict()
-        """By sequence number, oldest first."""
+        self._history = History()
         self.again_limit: int | None = None
         """Bytes that may be sent again within a second, whatever was sent; None while nothing is known of the path."""
         self.sparing = False
@@ -153,21 +136,29 @@ class OutboundRtp:
         self._clock.note(timestamp, taken)
         if keyframe:
             self._needed = now
-        packets, marked = [], self._marked(timestamp, step, len(payloads))
-        payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
-        for index, payload in enumerate(payloads):
-            number, self._number = self._number, (self._number + 1) & 0xFFFF
-            sent = _Sent(payload, payload_type, rtx_payload_type, index == marked, timestamp, level, now)
-            timestamp = (timestamp + step) & 0xFFFFFFFF
-            self._history[number] = sent
-            packets.append(self._header(sent, number, now) + payload)
-        size = sum(map(len, payloads))
+        sent = SentFrame(
+            self._number,
+            payloads,
+            self._format.payload_type,
+            self._format.rtx_payload_type,
+            self._marked(timestamp, step, len(payloads)),
+            timestamp,
+            step,
+            level,
+            now,
+        )
         self.counts.frames += 1
-        self.counts.packets += len(payloads)
+        return self._first_time(sent, now)
+
+    def _first_time(self, sent: SentFrame, now: float) -> list[bytes]:
+        assert self._writer is not None
+        count, size = len(sent.payloads), sum(map(len, sent.payloads))
+        self._number += count
+        self.counts.packets += count
         self.counts.bytes += size
         self._allowance.earn(size, now)
-        self._forget(now)
-        return packets
+        self._history.add(sent, now)
+        return self._writer.packets(sent, self.ssrc, now)
 
     def _marked(self, timestamp: int, step: int, count: int) -> int:
         """Which packet has the marker: the last of a picture, of sound the first after silence (RFC 3551 section 4.1).
@@ -179,22 +170,19 @@ class OutboundRtp:
         expected, self._sound_until = self._sound_until, (timestamp + count * step) & 0xFFFFFFFF
         return 0 if expected is None or (timestamp - expected) & 0xFFFFFFFF > step else -1
 
-    def event(self, payload: bytes, timestamp: int, now: float, *, marker: bool) -> bytes | None:
-        """One packet of a telephone event (RFC 4733), to be sent now; None where the other side takes none.
+    def event(self, payload: bytes, timestamp: int, now: float, *, marker: bool) -> list[bytes]:
+        """One packet of a telephone event (RFC 4733), to be sent now; none where the other side takes none.
 
         `timestamp`: from the same origin as those of frames.
         """
         payload_type = self._format.event_payload_type if self._format is not None else None
         if payload_type is None:
-            return None
+            return []
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
-        number, self._number = self._number, (self._number + 1) & 0xFFFF
-        sent = self._history[number] = _Sent(payload, payload_type, None, marker, timestamp, None, now)
-        self.counts.packets += 1
-        self.counts.bytes += len(payload)
-        self._allowance.earn(len(payload), now)
-        self._forget(now)
-        return self._header(sent, number, now) + payload
+        marked = 0 if marker else -1
+        return self._first_time(
+            SentFrame(self._number, [payload], payload_type, None, marked, timestamp, 0, None, now), now
+        )
 
     def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
         """Those of the packets that can be sent again, to be sent now.
@@ -202,21 +190,22 @@ class OutboundRtp:
         However much is asked for, no more goes out again than goes out.
         """
         self.counts.nacks += 1
-        self._forget(now)
+        self._history.forget(now)
         gap = max(AGAIN_GAP, self.counts.round_trip_time or 0.0)
         packets = []
         for number in numbers:
-            sent = self._history.get(number)
-            if sent is None or (sent.again_at is not None and now - sent.again_at < gap):
+            sent, index = self._history.find(number) or (None, 0)
+            if sent is None or now - sent.again.get(index, float("-inf")) < gap:
                 continue
             if self.sparing and sent.at < self._needed:
                 continue
-            if not self._allowance.spend(len(sent.payload), now, self.again_limit):
+            size = len(sent.payloads[index])
+            if not self._allowance.spend(size, now, self.again_limit):
                 break
-            sent.again_at = now
+            sent.again[index] = now
             self.counts.again += 1
-            self.counts.bytes_again += len(sent.payload)
-            packets.append(self._repeated(sent, number, now))
+            self.counts.bytes_again += size
+            packets.append(self._repeated(sent, index, now))
         return packets
 
     def probe(self, size: int, now: float) -> list[bytes]:
@@ -225,13 +214,13 @@ class OutboundRtp:
         Of the newest packets; none where there are no retransmissions as in RFC 4588: those a receiver can tell apart.
         """
         packets: list[bytes] = []
-        newest = list(islice(reversed(self._history.items()), PROBE_PACKETS)) if size > 0 else []
-        for number, sent in cycle(newest):
+        newest = list(islice(self._history.newest(), PROBE_PACKETS)) if size > 0 else []
+        for sent, index in cycle(newest):
             if size <= 0 or sent.rtx_payload_type is None:
                 break
             self.counts.probes += 1
-            self.counts.bytes_probes += len(sent.payload)
-            packets.append(self._repeated(sent, number, now))
+            self.counts.bytes_probes += len(sent.payloads[index])
+            packets.append(self._repeated(sent, index, now))
             size -= len(packets[-1])
         return packets
 
@@ -254,27 +243,19 @@ class OutboundRtp:
         if self._format is not None:
             counts.jitter = block.jitter / self._format.clock_rate
 
-    def _repeated(self, sent: _Sent, number: int, now: float) -> bytes:
-        if sent.rtx_payload_type is None:
-            return self._header(sent, number, now) + sent.payload
+    def _repeated(self, sent: SentFrame, index: int, now: float) -> bytes:
+        """A packet once more, as in RFC 4588 where that was agreed."""
         assert self._writer is not None
+        number, payload = sent.first + index & 0xFFFF, sent.payloads[index]
+        marker, timestamp = index == sent.marked, sent.timestamp + index * sent.step & 0xFFFFFFFF
+        if sent.rtx_payload_type is None:
+            header = self._writer.packet(sent.payload_type, marker, number, timestamp, self.ssrc, sent.level, now)
+            return header + payload
         rtx_number, self._rtx_number = self._rtx_number, (self._rtx_number + 1) & 0xFFFF
         header = self._writer.packet(
-            sent.rtx_payload_type, sent.marker, rtx_number, sent.timestamp, self._rtx_ssrc, sent.level, now
+            sent.rtx_payload_type, marker, rtx_number, timestamp, self._rtx_ssrc, sent.level, now
         )
-        return header + number.to_bytes(2, "big") + sent.payload
-
-    def _header(self, sent: _Sent, number: int, now: float) -> bytes:
-        assert self._writer is not None
-        return self._writer.packet(sent.payload_type, sent.marker, number, sent.timestamp, self.ssrc, sent.level, now)
-
-    def _forget(self, now: float) -> None:
-        history = self._history
-        while history:
-            number, sent = next(iter(history.items()))
-            if len(history) <= MAX_HISTORY and now - sent.at <= HISTORY:
-                return
-            del history[number]
+        return header + number.to_bytes(2, "big") + payload
 
 
 class _Allowance:

@@ -5,7 +5,9 @@ One for all streams of a transport: they share the path. Its owner sends what is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peer.rtc.arrivalreport import read_report
 from peer.rtc.congestion import START, Congestion
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.outbound import OutboundRtp
 
+_urgency: Final[Callable[[Any], int]] = itemgetter(1)
 WIRE: Final = 38
 """Bytes that a packet has more on the wire: what SRTP appends, UDP and IPv4."""
 HEADER: Final = 24
@@ -52,9 +55,9 @@ class PacedSender(Protocol):
 class Outgoing:
     """Of one path."""
 
-    def __init__(self, leave: Callable[[bytes, int | None], None], alarm: Callable[[float], None]) -> None:
-        """`leave` sends a packet, with a number to write at NUMBER_AT if there is one; `alarm` asks for `wake` then,
-        which supersedes what was asked for before."""
+    def __init__(self, leave: Callable[[list[bytes], int | None], None], alarm: Callable[[float], None]) -> None:
+        """`leave` sends packets; with a number, it is to be written at NUMBER_AT of the first of them, those of the
+        others follow. `alarm` asks for `wake` then, which supersedes what was asked for before."""
         self._leave, self._alarm = leave, alarm
         self.congestion: Final = Congestion()
         self._leaves = self.congestion.leaves
@@ -98,20 +101,24 @@ class Outgoing:
 
     # Packets
 
-    def send(self, data: bytes, urgency: int, now: float) -> None:
-        """A packet to be sent: now, or soon."""
-        if self._pacer.admit(len(data), urgency, now):
-            self._go(data, urgency, now)
-        else:
+    def send(self, packets: list[bytes], urgency: int, now: float) -> None:
+        """Packets of one stream to be sent, in order: now, or soon."""
+        at_once = self._pacer.admit(packets, urgency, now)
+        if at_once == len(packets):
+            self._go(packets, urgency, now)
+            return
+        if at_once:
+            self._go(packets[:at_once], urgency, now)
+        for data in packets[at_once:]:
             self._pacer.wait(data, urgency)
-            if not self._waking:
-                self._wake_at(now + TICK)
+        if not self._waking:
+            self._wake_at(now + TICK)
 
     def wake(self, now: float) -> None:
         """What is due leaves."""
         self._waking = False
-        for data, urgency in self._pacer.release(now):
-            self._go(self._stamp.timed(data, now), urgency, now)
+        for urgency, packets in groupby(self._pacer.release(now), _urgency):
+            self._go([self._stamp.timed(data, now) for data, _ in packets], urgency, now)
         due = self._pacer.due(now)
         if self._probing(now):
             due = now + TICK
@@ -126,12 +133,18 @@ class Outgoing:
         self._waking = True
         self._alarm(at)
 
-    def _go(self, data: bytes, urgency: int, now: float) -> None:
-        size = len(data) + WIRE
-        self._bytes[urgency] += size
+    def _go(self, packets: list[bytes], urgency: int, now: float) -> None:
+        if not packets:
+            return
+        sizes = [len(data) + WIRE for data in packets]
+        self._bytes[urgency] += sum(sizes)
         if urgency == PICTURE:
-            self._pictures += 1
-        self._leave(data, self._leaves(size, now) if self._numbered(data) else None)
+            self._pictures += len(packets)
+        if all(map(self._numbered, packets)):
+            self._leave(packets, self._leaves(sizes, now))
+        else:  # streams of several codecs, of which the other side tells nothing of one
+            for data, size in zip(packets, sizes, strict=True):
+                self._leave([data], self._leaves([size], now) if self._numbered(data) else None)
 
     @property
     def _probed(self) -> OutboundRtp | None:
@@ -145,9 +158,9 @@ class Outgoing:
             return False
         missing = int(probe.rate * (now - probe.began + TICK / 2) / 8) - probe.sent
         stream = self._probed
-        for data in stream.probe(missing, now) if stream is not None else ():
-            self._pacer.admit(len(data), SOUND, now)
-            self._go(data, AGAIN, now)
+        packets = stream.probe(missing, now) if stream is not None else []
+        self._pacer.admit(packets, SOUND, now)
+        self._go(packets, AGAIN, now)
         return stream is not None and not probe.over
 
     # What is said of them

@@ -7,7 +7,10 @@ waits.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FACTOR: Final = 2.5
 """Times the target that packets leave at: a picture of usual size has left before the next one is there."""
@@ -46,12 +49,22 @@ class Pacer:
         """Bytes that wait."""
         return self._bytes
 
-    def admit(self, size: int, urgency: int, now: float) -> bool:
-        """Whether a packet may leave at once; it then counts as gone. Otherwise it is to be put in `wait`."""
-        if urgency and (self._bytes or self._paid > now + BURST):
-            return False
-        self._paid = (now if now > self._paid else self._paid) + size * self._per_byte
-        return True
+    def admit(self, packets: Sequence[bytes], urgency: int, now: float) -> int:
+        """How many of these packets, from the first on, may leave at once; they then count as gone.
+
+        The others are to be put in `wait`.
+        """
+        if urgency and self._bytes:
+            return 0
+        paid, per_byte = max(now, self._paid), self._per_byte
+        count = 0
+        for data in packets:
+            if urgency and paid > now + BURST:
+                break
+            paid += len(data) * per_byte
+            count += 1
+        self._paid = paid
+        return count
 
     def wait(self, data: bytes, urgency: int) -> None:
         """A packet that was not admitted."""

@@ -70,7 +70,7 @@ class SendParameters(NamedTuple):
 class Outlet(Protocol):
     """The transport, as a sender needs it. Neither call raises or waits; without a path, what is sent is dropped."""
 
-    def send_rtp(self, data: bytes, urgency: int) -> None: ...
+    def send_rtp(self, packets: list[bytes], urgency: int) -> None: ...
     def send_rtcp(self, data: bytes) -> None: ...
     def told_loss(self, fraction: float) -> None: ...
     def look_after(self) -> None: ...
@@ -264,9 +264,7 @@ class MediaSender:
     def send_event(self, packets: Iterable[EventPacket], now: float) -> None:
         """Packets of an event; they are dropped where nothing is to be sent any more."""
         for payload, timestamp, marker in packets if self.event_format is not None else ():
-            data = self.stream.event(payload, timestamp, now, marker=marker)
-            if data is not None:
-                self._outlet.send_rtp(data, SOUND)
+            self._outlet.send_rtp(self.stream.event(payload, timestamp, now, marker=marker), SOUND)
 
     # Frames that come encoded (peer.rtc.encoded.Taker)
 
@@ -302,10 +300,10 @@ class MediaSender:
         self._send_as(sent_as)
         now = time.monotonic()
         step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
-        for packet in self.stream.frame(
+        packets = self.stream.frame(
             frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step, keyframe=frame.keyframe
-        ):
-            self._outlet.send_rtp(packet, self._urgency)
+        )
+        self._outlet.send_rtp(packets, self._urgency)
 
     # What the other side says, and what it is told
 
@@ -322,8 +320,7 @@ class MediaSender:
                         if self.kind == "video":
                             self._outlet.told_loss(block.fraction_lost / 256)
             case RtcpRtpfbPacket(fmt=fmt) if fmt == RTCP_RTPFB_NACK:
-                for data in self.stream.again(packet.lost, time.monotonic()):
-                    self._outlet.send_rtp(data, AGAIN)
+                self._outlet.send_rtp(self.stream.again(packet.lost, time.monotonic()), AGAIN)
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_PLI:
                 counts.plis += 1
                 self.request_keyframe()

@@ -9,6 +9,8 @@ from peer.rtc.arrivalreport import REFERENCE_TICKS, TICK
 from peer.rtc.rtp import Unwrapper
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from peer.rtc.arrivalreport import ArrivalReport
 
 MAX_KEPT: Final = 4096
@@ -39,14 +41,14 @@ class SentPackets:
         self.in_flight = 0
         """Bytes of these."""
 
-    def add(self, size: int, now: float, cluster: int = 0) -> int:
-        """A packet leaves; the 16-bit number that it gets."""
+    def add(self, sizes: Sequence[int], now: float, cluster: int = 0) -> int:
+        """Packets leave; the 16-bit number that the first of them gets, the others get those that follow."""
         sent = self._sent
         number = self._first + len(sent)
-        sent.append((now, size, cluster))
-        self.in_flight += size
+        sent.extend([(now, size, cluster) for size in sizes])
+        self.in_flight += sum(sizes)
         if len(sent) > MAX_KEPT:
-            self._forget(1)
+            self._forget(len(sent) - MAX_KEPT)
         return number & 0xFFFF
 
     def take(self, report: ArrivalReport) -> tuple[list[Arrived], int]:

@@ -9,6 +9,7 @@ import heapq
 import itertools
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from peer.rtc.header import NUMBER_AT, Format
@@ -31,6 +32,11 @@ MTU = 1200
 def numbered(data: bytes, number: int | None) -> bytes:
     """The packet with that transport-wide number, as a transport sends it."""
     return data if number is None else data[:NUMBER_AT] + number.to_bytes(2, "big") + data[NUMBER_AT + 2 :]
+
+
+def all_numbered(packets: list[bytes], first: int | None) -> list[bytes]:
+    """Those that leave together."""
+    return [numbered(data, None if first is None else first + at & 0xFFFF) for at, data in enumerate(packets)]
 
 
 class World:
@@ -164,14 +170,14 @@ class Call:
         count = -(-size // MTU)
         payloads = [bytes(size // count)] * count
         self.frames += 1
-        for packet in self.stream.frame(payloads, 3000 * self.frames, world.now, taken=world.now):
-            self.outgoing.send(packet, PICTURE, world.now)
+        packets = self.stream.frame(payloads, 3000 * self.frames, world.now, taken=world.now)
+        self.outgoing.send(packets, PICTURE, world.now)
 
     def _sound(self) -> None:
         world = self.world
         world.at(world.now + 0.02, self._sound)
-        for packet in self._audio.frame([bytes(80)], int(48000 * world.now), world.now, taken=world.now, level=20):
-            self.outgoing.send(packet, SOUND, world.now)
+        packets = self._audio.frame([bytes(80)], int(48000 * world.now), world.now, taken=world.now, level=20)
+        self.outgoing.send(packets, SOUND, world.now)
 
     def _tick(self) -> None:
         world = self.world
@@ -196,9 +202,9 @@ class Call:
         self._alarm_number += 1
         self.world.at(at, lambda: self.outgoing.wake(self.world.now))
 
-    def _leave(self, data: bytes, number: int | None) -> None:
-        made = numbered(data, number)
-        self.link.carry(len(data) + WIRE, lambda waited: self._come(made, waited))
+    def _leave(self, packets: list[bytes], number: int | None) -> None:
+        for made in all_numbered(packets, number):
+            self.link.carry(len(made) + WIRE, partial(self._come, made))
 
     # As a receiver
 
@@ -223,8 +229,7 @@ class Call:
             self.back.carry(60, lambda _: self._again(lost))
 
     def _again(self, lost: list[int]) -> None:
-        for data in self.stream.again(lost, self.world.now):
-            self.outgoing.send(data, AGAIN, self.world.now)
+        self.outgoing.send(self.stream.again(lost, self.world.now), AGAIN, self.world.now)
 
     def _tell(self) -> None:
         world = self.world

@@ -125,15 +125,16 @@ async def test_what_the_network_loses_is_repaired(pair: list[PeerConnection], mo
     arriving = collected(two, "track")
     await connect(one, two)
     remote = {each.kind: each for each in (arriving.get_nowait(), arriving.get_nowait())}["video"].remote
-    frames, send, count = remote.encoded(), one.ice.send, 0
+    frames, send, count = remote.encoded(), one.ice.send_all, 0
 
-    def lossy(data: bytes) -> None:
+    def lossy(packets: list[bytes]) -> None:
         nonlocal count
-        count += 1
-        if count % 5:
-            send(data)
+        for data in packets:
+            count += 1
+            if count % 5:
+                send([data])
 
-    monkeypatch.setattr(one.ice, "send", lossy)
+    monkeypatch.setattr(one.ice, "send_all", lossy)
     async with asyncio.timeout(20):
         before = await anext(frames)
         while remote.stats().nack_count < 2:

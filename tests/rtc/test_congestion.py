@@ -112,14 +112,14 @@ def test_who_hears_nothing_any_more_sends_less_until_it_does() -> None:
 def test_a_pause_is_no_silence() -> None:
     """The last packets got lost, so nothing will be told of them."""
     congestion = Congestion()
-    number = congestion.leaves(1200, 1.0)
+    number = congestion.leaves([1200], 1.0)
     assert congestion.take(ArrivalReport(number, 0, [0]), 1.1)
-    congestion.leaves(1200, 1.2)
+    congestion.leaves([1200], 1.2)
     for second in range(20):
         congestion.tick(2.0 + second)
     assert congestion.estimate == START
     for second in range(4):
-        congestion.leaves(1200, 30.0 + second)
+        congestion.leaves([1200], 30.0 + second)
         congestion.tick(30.0 + second)
     assert congestion.estimate < START
 
@@ -127,7 +127,7 @@ def test_a_pause_is_no_silence() -> None:
 def test_reports_about_nothing_say_nothing() -> None:
     congestion = Congestion()
     assert not congestion.take(ArrivalReport(7, 0, [0, 0]), 1.0)
-    congestion.leaves(1200, 1.0)
+    congestion.leaves([1200], 1.0)
     assert congestion.take(ArrivalReport(0, 0, [None]), 1.1)
 
 
@@ -204,7 +204,7 @@ def test_forged_reports_are_bounded(seed: int, honest: float) -> None:
     numbers: list[int] = []
     for _ in range(300):
         now += 0.01
-        numbers.append(congestion.leaves(1200, now))
+        numbers.append(congestion.leaves([1200], now))
         if forger.random() < 0.3:
             base = numbers[-10:][0] if forger.random() < honest else forger.randrange(1 << 16)
             arrivals = [
@@ -220,6 +220,6 @@ def test_forged_reports_are_bounded(seed: int, honest: float) -> None:
 def test_silence_is_one_only_where_reports_came_before() -> None:
     congestion = Congestion()
     for second in range(20):
-        congestion.leaves(1200, float(second))
+        congestion.leaves([1200], float(second))
         congestion.tick(second + SILENCE)
     assert congestion.estimate == START

@@ -79,6 +79,10 @@ class Ice:
         if self.other is not None:
             asyncio.get_running_loop().call_soon(self.other, data)
 
+    def send_all(self, packets: list[bytes]) -> None:
+        for data in packets:
+            self.send(data)
+
 
 class Stream:
     """A receiver that keeps what it gets."""
@@ -442,7 +446,7 @@ def test_transport_wide_feedback_is_taken_out_of_a_compound() -> None:
     one.add_sender(sender)
     arrivals = Arrivals()
     for _ in range(3):
-        arrivals.add(one.outgoing.congestion.leaves(1000, 1.0), 2.0)
+        arrivals.add(one.outgoing.congestion.leaves([1000], 1.0), 2.0)
     (feedback,) = arrivals.take(1, 5, 3.0)
     assert one.outgoing.congestion.sent.in_flight == 3000
     media(one, far.protect_rtcp(bytes(RtcpRrPacket(ssrc=1, reports=[block(5)])) + feedback))
@@ -529,7 +533,7 @@ def test_a_bye_ends_nothing() -> None:
 
 async def test_nothing_sent_raises_while_there_is_no_path() -> None:
     one, ice = transport()
-    one.send_rtp(rtp())
+    one.send_rtp([rtp()])
     one.send_rtcp(nack(5, [1]))
     assert ice.sent == []
 
@@ -538,7 +542,7 @@ async def test_what_cannot_be_protected_is_dropped(pair: tuple[DtlsTransport, Dt
     first, _ = pair
     sent = len(first.pipe.ice.sent)  # type: ignore[attr-defined]
     for data in (rtp(payload=bytes(2000)), rtp()[:5], b"\x80\xc8" + bytes(2000)):
-        first.send_rtp(data)
+        first.send_rtp([data])
     assert len(first.pipe.ice.sent) == sent  # type: ignore[attr-defined]
 
 
@@ -555,7 +559,7 @@ async def test_what_has_to_wait_leaves_soon(pair: tuple[DtlsTransport, DtlsTrans
     stream = Counting()
     second.router.add("0", stream, [0])
     for number in range(30):
-        first.send_rtp(rtp(number, payload=bytes(1000)), PICTURE)
+        first.send_rtp([rtp(number, payload=bytes(1000))], PICTURE)
     await passed(first)
     assert 0 < len(stream.packets) < 20
     await asyncio.wait_for(whole.wait(), 10)
@@ -566,13 +570,13 @@ async def test_what_has_to_wait_leaves_soon(pair: tuple[DtlsTransport, DtlsTrans
 async def test_what_waits_goes_with_the_path(pair: tuple[DtlsTransport, DtlsTransport], abandoned: bool) -> None:
     first, _ = pair
     for number in range(100):
-        first.send_rtp(rtp(number, payload=bytes(1000)), PICTURE)
+        first.send_rtp([rtp(number, payload=bytes(1000))], PICTURE)
     assert first.outgoing.waiting > 0
     timer = vars(first)["_alarm"]
     if abandoned:
         first.abandon()
         assert timer.cancelled()
-        first.send_rtp(rtp(100, payload=bytes(1000)), PICTURE)
+        first.send_rtp([rtp(100, payload=bytes(1000))], PICTURE)
     else:
         await first.stop()
         await passed(first)
@@ -594,7 +598,7 @@ def test_the_path_is_looked_after_and_told_of_losses() -> None:
 async def test_the_statistics_count_what_went_through(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
     first, second = pair
     sent, received = first.bytes_sent, second.bytes_received
-    first.send_rtp(rtp())
+    first.send_rtp([rtp()])
     first.send_rtcp(bye())
     await passed(first)
     size = first.bytes_sent - sent
@@ -676,7 +680,7 @@ async def test_streams_go_on_over_another_association(pair: tuple[DtlsTransport,
     key = vars(first)["_tx_srtp"]
     await renewed(first, second)
     assert vars(first)["_tx_srtp"] is not key
-    first.send_rtp(rtp(7))
+    first.send_rtp([rtp(7)])
     await passed(first)
     assert [each.sequence_number for each in stream.packets] == [7]
     assert "closed" not in states and "failed" not in states

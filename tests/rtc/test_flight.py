@@ -21,8 +21,9 @@ class Sent:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
 
-    def send(self, data: bytes) -> None:
-        self.packets.append(data)
+    def send_all(self, packets: list[bytes]) -> None:
+        for data in packets:
+            self.packets.append(data)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ class Ice:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def send(self, data: bytes) -> None:
-        self.sent.append(data)
+    def send_all(self, packets: list[bytes]) -> None:
+        self.sent += packets
 
 
 def pipe() -> Any:

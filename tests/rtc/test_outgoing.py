@@ -12,7 +12,7 @@ from peer.rtc.outgoing import AGAIN_SHARE, LEAST, Outgoing
 from peer.rtc.pacer import PICTURE, SOUND, TICK
 from peer.rtc.packet import RtpPacket
 from peer.rtc.transportwide import Arrivals
-from tests.rtc.bottleneck import numbered
+from tests.rtc.bottleneck import all_numbered
 
 NUMBER, TIME = 5, 3
 
@@ -44,16 +44,15 @@ class Line:
         for each in senders:
             self.outgoing.add(each)
 
-    def _leave(self, data: bytes, number: int | None) -> None:
-        packet = RtpPacket(numbered(data, number))
-        self.sent.append(packet)
-        if number is not None:
-            self.arrivals.add(number, self.now + 500)
+    def _leave(self, packets: list[bytes], number: int | None) -> None:
+        self.sent += [RtpPacket(data) for data in all_numbered(packets, number)]
+        for index in range(len(packets) if number is not None else 0):
+            assert number is not None
+            self.arrivals.add((number + index) & 0xFFFF, self.now + 500)
 
     def send(self, sender: Sender, count: int) -> None:
         urgency = SOUND if sender.kind == "audio" else PICTURE
-        for packet in sender.frame(count, self.now):
-            self.outgoing.send(packet, urgency, self.now)
+        self.outgoing.send(sender.frame(count, self.now), urgency, self.now)
 
     def tell(self) -> None:
         for report in self.arrivals.take(1, 2, self.now):

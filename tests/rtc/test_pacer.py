@@ -12,10 +12,10 @@ TARGET = 1_000_000
 
 
 def offer(pacer: Pacer, size: int, urgency: int = PICTURE, now: float = 0.0) -> bool:
-    admitted = pacer.admit(size, urgency, now)
-    if not admitted:
-        pacer.wait(bytes(size), urgency)
-    return admitted
+    if pacer.admit([bytes(size)], urgency, now):
+        return True
+    pacer.wait(bytes(size), urgency)
+    return False
 
 
 def leave(pacer: Pacer, now: float = 0.0) -> list[tuple[float, bytes]]:
@@ -33,6 +33,15 @@ def test_a_picture_of_usual_size_leaves_at_once() -> None:
         now = frame / 30
         assert all(offer(pacer, 1000, now=now) for _ in range(4))  # 32 kbit of 33
         assert pacer.due(now) is None
+
+
+def test_of_several_packets_so_many_leave_at_once_as_one_by_one() -> None:
+    together, single = Pacer(TARGET), Pacer(TARGET)
+    packets = [bytes(1000)] * 20
+    count = together.admit(packets, PICTURE, 0.0)
+    assert 0 < count < 20
+    assert count == sum(single.admit([data], PICTURE, 0.0) for data in packets)
+    assert together.admit([b"sound"], SOUND, 0.0) == 1
 
 
 def test_a_large_one_leaves_at_the_pace() -> None:
@@ -53,7 +62,7 @@ def test_sound_does_not_wait_and_what_was_lost_goes_first() -> None:
         pass
     assert offer(pacer, 100, SOUND)
     pacer.wait(b"picture", PICTURE)
-    assert not pacer.admit(5, AGAIN, 0.0)
+    assert not pacer.admit([bytes(5)], AGAIN, 0.0)
     pacer.wait(b"again", AGAIN)
     assert pacer.release(1.0)[0] == (b"again", AGAIN)
 

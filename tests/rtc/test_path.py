@@ -50,7 +50,7 @@ class Ice:
     def left(self, addresses: Set[tuple[str, int]]) -> None:
         self.did.append(("left", addresses))
 
-    def send(self, data: bytes) -> None: ...
+    def send_all(self, packets: list[bytes]) -> None: ...
 
     async def gather(self) -> None:
         self.did.append("gather")

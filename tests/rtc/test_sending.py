@@ -50,9 +50,9 @@ class Line:
         self.senders: list[MediaSender] = []
         self._came = asyncio.Event()
 
-    def send_rtp(self, data: bytes, urgency: int) -> None:
-        self.rtp.append(RtpPacket(data))
-        self.urgencies.append(urgency)
+    def send_rtp(self, packets: list[bytes], urgency: int) -> None:
+        self.rtp += [RtpPacket(data) for data in packets]
+        self.urgencies += [urgency] * len(packets)
         self._came.set()
 
     def told_loss(self, fraction: float) -> None:

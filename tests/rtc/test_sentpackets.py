@@ -13,7 +13,7 @@ from peer.rtc.transportwide import Arrivals
 def sent(count: int, now: float = 1.0, size: int = 100) -> SentPackets:
     made = SentPackets()
     for number in range(count):
-        assert made.add(size, now + number / 1000) == number & 0xFFFF
+        assert made.add([size], now + number / 1000) == number & 0xFFFF
     return made
 
 
@@ -27,7 +27,7 @@ def test_what_arrived_and_what_did_not() -> None:
 
 def test_a_probe_is_known_by_its_packets() -> None:
     made = SentPackets()
-    made.add(100, 1.0, 3)
+    made.add([100], 1.0, 3)
     assert made.take(ArrivalReport(0, 0, [0]))[0][0].cluster == 3
 
 
@@ -49,7 +49,7 @@ def test_numbers_and_times_wrap() -> None:
     made = sent(70_000)
     report = ArrivalReport(69_990 & 0xFFFF, 0xFFFFFF, [0] * 10)
     first, _ = made.take(report)
-    assert len(first) == 10 and made.add(1, 2.0) == 70_000 & 0xFFFF
+    assert len(first) == 10 and made.add([1], 2.0) == 70_000 & 0xFFFF
     second, _ = made.take(ArrivalReport(70_000 & 0xFFFF, 0, [0]))
     assert round(second[0].at - first[-1].at, 6) == 0.064
 
@@ -74,7 +74,7 @@ def test_hostile_reports_break_nothing(reports: list[tuple[int, int, list[int | 
 def test_what_our_own_receiver_tells_is_understood() -> None:
     made, there = SentPackets(), Arrivals()
     for turn in range(100):
-        number = made.add(100, turn / 100)
+        number = made.add([100], turn / 100)
         if turn % 10:
             there.add(number, 5000 + turn / 100)
     found, lost = [], 0

@@ -72,8 +72,9 @@ class Transport(DtlsTransport):
         self.sent: asyncio.Queue[RtpPacket] = asyncio.Queue()
         self.byes: list[bytes] = []
 
-    def send_rtp(self, data: bytes, urgency: int = 0) -> None:
-        self.sent.put_nowait(RtpPacket(data))
+    def send_rtp(self, packets: list[bytes], urgency: int = 0) -> None:
+        for data in packets:
+            self.sent.put_nowait(RtpPacket(data))
 
     def send_rtcp(self, data: bytes) -> None:
         if data[1] == 203:

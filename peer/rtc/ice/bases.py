@@ -73,11 +73,25 @@ class Base(Protocol):
     def send(self, data: bytes, address: Address) -> None:
         """Never raises and never blocks; drops the packet when it cannot go out."""
 
+    def send_all(self, packets: list[bytes], address: Address) -> None:
+        """The same of several, which are no STUN."""
+
     def proven(self, address: Address) -> None:
         """What comes from this address is for the call: a check or an answer from there was made with its password."""
 
     def close(self) -> None:
         """Idempotent; sockets close at the end of the loop's turn."""
+
+
+class OneByOne:
+    """A base that sends each packet for itself."""
+
+    def send(self, data: bytes, address: Address) -> None:
+        raise NotImplementedError
+
+    def send_all(self, packets: list[bytes], address: Address) -> None:
+        for data in packets:
+            self.send(data, address)
 
 
 class Targets:
@@ -129,16 +143,24 @@ class UdpEndpoint(asyncio.DatagramProtocol):
         """What the kernel reported of this socket, as a network that cannot be reached."""
         self._targets = Targets(6 if ":" in self.address[0] else 4)
         self._transport: Any = None  # a DatagramTransport; typing does not know that it has a write buffer
+        self._together: Callable[[list[bytes], Address], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._together = getattr(transport, "sendto_all", None)  # asyncio's has none
 
     def send(self, data: bytes, address: Address) -> None:
+        self.send_all([data], address)
+
+    def send_all(self, packets: list[bytes], address: Address) -> None:
         transport = self._transport
         if transport is None or not self._targets.allow(address) or transport.get_write_buffer_size() > MAX_WAITING:
-            self.dropped += 1
-            return
-        transport.sendto(data, address)
+            self.dropped += len(packets)
+        elif self._together is not None and len(packets) > 1:
+            self._together(packets, address)
+        else:
+            for data in packets:
+                transport.sendto(data, address)
 
     def error_received(self, exc: Exception) -> None:
         self.errors += 1

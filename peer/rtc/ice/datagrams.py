@@ -54,6 +54,13 @@ _unpack: Final = _TIMESPEC.unpack
 _CONTROL: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
+_UDP_SEGMENT: Final = 103
+"""Linux's; Python has no name for it."""
+_SEGMENT: Final = struct.Struct("@H")
+MAX_RUN: Final = 40
+"""Datagrams sent in one call: all of them together are one to the kernel, of 64 KiB at most."""
+
+
 Datagram = tuple[bytes, Any, float]
 """What came, from which address, and when it reached this host: in seconds of the monotonic clock."""
 
@@ -83,6 +90,8 @@ class DatagramTransport:
         self._errors = 0
         """In a row, with nothing read in between."""
         self._closed = False
+        self._segments = sys.platform == "linux"
+        """Whether several datagrams are sent in one call."""
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
         """Send now, or when the socket takes more; `addr` is left out where the socket is connected."""
@@ -91,6 +100,29 @@ class DatagramTransport:
             self._keep(data, addr)
         elif self._waiting:
             self._keep(data, addr)
+
+    def sendto_all(self, packets: list[bytes], addr: Any) -> None:
+        """The same of several: those of one size, and a smaller one after them, in one call, where the system can."""
+        for run in runs(packets) if self._segments else ():
+            if len(run) < 2 or self._waiting or self._closed or not self._sent_together(run, addr):
+                for data in run:
+                    self.sendto(data, addr)
+        if not self._segments:
+            for data in packets:
+                self.sendto(data, addr)
+
+    def _sent_together(self, run: list[bytes], addr: Any) -> bool:
+        """One message that the kernel, or the network card, cuts up (UDP_SEGMENT); False when nothing was sent."""
+        size = [(socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT.pack(len(run[0])))]
+        try:
+            self._sock.sendmsg(run, size, 0, addr)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:  # whatever is wrong, sending one by one shows it, or goes on
+            logger.debug("datagrams are sent one by one from now on: %s", error)
+            self._segments = False
+            return False
+        return True
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait; whoever sends keeps an eye on it."""
@@ -185,6 +217,20 @@ class DatagramTransport:
             self._waiting_bytes -= len(data)
         if not self._waiting:
             self._reader.loop.remove_writer(self._sock)
+
+
+def runs(packets: list[bytes]) -> list[list[bytes]]:
+    """Those of one size together, with a smaller one after them; in order."""
+    found: list[list[bytes]] = []
+    size = -1
+    for data in packets:
+        if size >= 0 and len(data) <= size and len(found[-1]) < MAX_RUN:
+            found[-1].append(data)
+            size = size if len(data) == size else -1
+        else:
+            found.append([data])
+            size = len(data)
+    return found
 
 
 class _Reader:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from peer.rtc.ice import turn
-from peer.rtc.ice.bases import MAX_WAITING, BaseListener, Known, Targets
+from peer.rtc.ice.bases import MAX_WAITING, BaseListener, Known, OneByOne, Targets
 from peer.rtc.ice.candidate import Candidate, candidate_foundation, candidate_priority
 from peer.rtc.ice.lookup import ServerFailed, refused
 from peer.rtc.ice.relaylink import Link, Way, connect
@@ -42,7 +42,7 @@ class RelayOptions:
     way: Way = Way()
 
 
-class RelayBase:
+class RelayBase(OneByOne):
     """One relayed address."""
 
     def __init__(self, relay: Relay, candidate: Candidate, listener: BaseListener) -> None:

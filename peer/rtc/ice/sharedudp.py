@@ -71,6 +71,10 @@ class SharedBase:
             return
         endpoint.send(data, address)
 
+    def send_all(self, packets: list[bytes], address: Address) -> None:
+        if self._endpoint is not None:
+            self._endpoint.send_all(packets, address)
+
     def proven(self, address: Address) -> None:
         if self._endpoint is not None:
             self._endpoint.route(self, address)

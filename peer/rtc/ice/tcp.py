@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from peer.errors import UsageError
 from peer.rtc.ice import stun
-from peer.rtc.ice.bases import MAX_WAITING, host_candidate, tune_stream, when_free
+from peer.rtc.ice.bases import MAX_WAITING, OneByOne, host_candidate, tune_stream, when_free
 from peer.rtc.ice.framing import MAX_FRAME, FrameError, FrameReader, frame
 from peer.rtc.ice.sockets import closed_on_failure
 
@@ -45,7 +45,7 @@ MAX_STUCK: Final = 1 << 20
 _BACKLOG: Final = 128
 
 
-class TcpBase(asyncio.Protocol):
+class TcpBase(OneByOne, asyncio.Protocol):
     """One accepted connection. As a base it sends to its other end only."""
 
     candidate: Candidate

@@ -192,13 +192,13 @@ class IceTransport:
                 return
         self._newest.add_remote_candidate(candidate)
 
-    def send(self, data: bytes) -> None:
+    def send_all(self, packets: list[bytes]) -> None:
         """Over the selected pair; dropped while there is none. Never raises."""
         pair = self._sending
         if pair is not None:
-            pair.packets_sent += 1
-            pair.bytes_sent += len(data)
-            pair.base.send(data, pair.address)
+            pair.packets_sent += len(packets)
+            pair.bytes_sent += sum(map(len, packets))
+            pair.base.send_all(packets, pair.address)
 
     def heard(self, now: float) -> None:
         """Authenticated media arrived: a sign of life."""

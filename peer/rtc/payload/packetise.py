@@ -68,13 +68,12 @@ def _fragments(unit: bytes, most: int) -> Iterator[bytes]:
 
 
 def _even(data: bytes, most: int) -> Iterator[bytes]:
-    """Pieces of `most` bytes at most, of which the largest and the smallest differ by one byte."""
+    """Pieces of one size, the last a little smaller: so many datagrams can be sent in one call."""
     count = -(-len(data) // most)
-    at = 0
-    for left in range(count, 0, -1):
-        size = -(-(len(data) - at) // left)
-        yield data[at : at + size]
-        at += size
+    size = -(-len(data) // count) if count else 0
+    for index in range(count):
+        if data[index * size :]:
+            yield data[index * size : (index + 1) * size]
 
 
 class Vp9Packetiser:

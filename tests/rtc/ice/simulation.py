@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peer.rtc.ice.agent import Agent
+from peer.rtc.ice.bases import OneByOne
 from peer.rtc.ice.candidate import Candidate, IceParameters, candidate_foundation, candidate_priority
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from peer.rtc.ice.stun import Address
 
 
-class FakeBase:
+class FakeBase(OneByOne):
     """A base that is only a name: the simulation carries its packets."""
 
     def __init__(self, candidate: Candidate) -> None:

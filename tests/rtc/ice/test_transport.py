@@ -73,8 +73,8 @@ async def test_two_transports_connect_and_carry_data(connected: tuple[Peer, Peer
     one, other = connected
     assert one.states == other.states == ["checking", "connected", "completed"]
     assert one.gathering == ["gathering", "complete"] and one.local[-1] is None
-    one.transport.send(b"\x80there")
-    other.transport.send(b"\x80back")
+    one.transport.send_all([b"\x80there"])
+    other.transport.send_all([b"\x80back"])
     await other.until(lambda: other.data == [b"\x80there"])
     await one.until(lambda: one.data == [b"\x80back"])
     used = one.transport.selected_pair
@@ -163,7 +163,7 @@ async def test_stock_aioice_connects_and_carries_data(role: str, *, trickled: bo
         tell_us()
         await tell_them()
     await asyncio.gather(connecting, ours.reaches("completed"))
-    ours.transport.send(b"\x80there")
+    ours.transport.send_all([b"\x80there"])
     assert await theirs.recv() == b"\x80there"
     await theirs.send(b"\x80back")
     await ours.until(lambda: ours.data == [b"\x80back"])
@@ -178,7 +178,7 @@ async def stream(sender: Peer, stop: asyncio.Event) -> int:
     """Numbered packets without a pause until it is stopped; how many."""
     count = 0
     while not stop.is_set():
-        sender.transport.send(b"\x80" + count.to_bytes(4, "big"))
+        sender.transport.send_all([b"\x80" + count.to_bytes(4, "big")])
         count += 1
         await asyncio.sleep(0)
     return count
@@ -271,7 +271,7 @@ async def test_both_may_restart_at_once_where_one_gives_way(connected: tuple[Pee
     await polite.transport.gather()
     introduce(impolite, polite)
     await asyncio.gather(*(peer.until(lambda peer=peer: peer.pairs_changed == 2) for peer in connected))
-    polite.transport.send(b"\x80here")
+    polite.transport.send_all([b"\x80here"])
     await impolite.until(lambda: impolite.data == [b"\x80here"])
 
 
@@ -297,7 +297,7 @@ async def test_a_rollback_leaves_everything_as_it_was(connected: tuple[Peer, Pee
     after = (one.transport.parameters, one.transport.candidates, one.transport.gathering_state, one.transport.state)
     assert after == before and not one.transport.restarting
     one.transport.rollback()
-    one.transport.send(b"\x80still")
+    one.transport.send_all([b"\x80still"])
     await other.until(lambda: other.data == [b"\x80still"])
 
 
@@ -344,7 +344,7 @@ async def test_silence_is_noticed_and_so_is_the_return(outage: int) -> None:
     began = loop.time()
     await asyncio.gather(one.up(), other.up())
     assert loop.time() - began <= 0.5
-    one.transport.send(b"\x80again")
+    one.transport.send_all([b"\x80again"])
     await other.until(lambda: other.data == [b"\x80again"])
     await close(one, other)
 
@@ -357,7 +357,7 @@ async def test_a_lost_consent_fails_sends_nothing_more_and_a_restart_repairs_it(
     cable.out = True
     await asyncio.gather(one.reaches("failed"), other.reaches("failed"))
     sent = one.transport.selected_pair
-    one.transport.send(b"\x80nobody agreed to this")
+    one.transport.send_all([b"\x80nobody agreed to this"])
     after = one.transport.selected_pair
     assert sent is not None and after is not None and sent.packets_sent == after.packets_sent
     one.transport.restart()
@@ -442,7 +442,7 @@ async def test_nothing_to_be_reached_at_fails_when_gathering_ends() -> None:
 
 async def test_before_there_is_a_path_data_is_dropped(pair: tuple[Peer, Peer]) -> None:
     one, _ = pair
-    one.transport.send(b"\x80nowhere")
+    one.transport.send_all([b"\x80nowhere"])
     one.transport.heard(1.0)
     loop = asyncio.get_running_loop()
     assert one.transport.selected_pair is None and one.transport.silence(loop.time()) == 0.0
@@ -583,7 +583,7 @@ async def test_a_socket_that_dies_is_noticed_soon() -> None:
     one_generation = base._listener
     one_generation.base_lost(base)
     assert one.transport.selected_pair is None
-    one.transport.send(b"\x80nowhere")
+    one.transport.send_all([b"\x80nowhere"])
     await one.reaches("disconnected")
     await close(one, other)
 
@@ -623,7 +623,7 @@ async def test_closing_is_idempotent_and_final(connected: tuple[Peer, Peer]) -> 
     await asyncio.gather(one.transport.close(), one.transport.close())
     await one.transport.close()
     assert one.transport.state == "closed" and one.states == states
-    one.transport.send(b"\x80nobody")
+    one.transport.send_all([b"\x80nobody"])
     one.transport.restart()
     one.transport.rollback()
     one.transport.start(STRANGER)
@@ -686,7 +686,7 @@ async def test_real_sockets_connect_and_restart() -> None:
         peer.transport.restart()
     await connect(one, other)
     await asyncio.gather(*(peer.until(lambda peer=peer: peer.pairs_changed >= 2) for peer in (one, other)))
-    other.transport.send(b"\x80here")
+    other.transport.send_all([b"\x80here"])
     await one.until(lambda: one.data == [b"\x80here"])
     await close(one, other)
 
@@ -723,7 +723,7 @@ async def test_several_calls_between_two_shared_ports(
     for number, call in enumerate(calls):
         for sender, receiver in (call, call[::-1]):
             for first in (20, 128):  # DTLS and media
-                sender.transport.send(bytes([first, number]))
+                sender.transport.send_all([bytes([first, number])])
             await receiver.until(lambda receiver=receiver: len(receiver.data) >= 2)
     for number, call in enumerate(calls):
         for peer in call:
