@@ -49,16 +49,16 @@ def clip(codec: VideoCodec, bit_rate: int = 3_000_000) -> Clip:
     return Clip(codec, _pictures(codec, bit_rate), _sound())
 
 
-def file(path: Path, codec: VideoCodec, bit_rate: int) -> None:
-    """The same, as a file."""
+def file(path: Path, codec: VideoCodec, bit_rate: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+    """The same, of that size, as a file."""
     with av.open(str(path), "w") as container:
         name, options = _ENCODERS[codec]
         video: Any = container.add_stream(name, rate=FPS, options=options)
-        _set_up(video.codec_context, bit_rate)
+        _set_up(video.codec_context, bit_rate, size)
         sound: Any = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="mono")
         sound.codec_context.bit_rate = 32_000
         heard = list(_tone())
-        for number, frame in enumerate(_frames()):
+        for number, frame in enumerate(_frames(size)):
             container.mux(video.encode(frame))
             until = len(heard) if number == FPS * CLIP_SECONDS - 1 else round(len(heard) * number / FPS / CLIP_SECONDS)
             for piece in heard[round(len(heard) * max(0, number - 1) / FPS / CLIP_SECONDS) : until]:
@@ -67,8 +67,8 @@ def file(path: Path, codec: VideoCodec, bit_rate: int) -> None:
         container.mux(sound.encode(None))
 
 
-def _set_up(encoder: Any, bit_rate: int) -> None:
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.bit_rate = WIDTH, HEIGHT, "yuv420p", bit_rate
+def _set_up(encoder: Any, bit_rate: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+    (encoder.width, encoder.height), encoder.pix_fmt, encoder.bit_rate = size, "yuv420p", bit_rate
     encoder.framerate, encoder.time_base, encoder.gop_size = FPS, Fraction(1, FPS), FPS
     encoder.thread_count = 1  # libvpx's threads wait for each other in a busy loop
 
@@ -82,11 +82,12 @@ def _pictures(codec: VideoCodec, bit_rate: int) -> list[bytes]:
     return [bytes(packet) for packet in [*packets, *encoder.encode(None)]]
 
 
-def _frames() -> Iterator[av.VideoFrame]:
-    noise = np.random.default_rng(1).integers(40, 200, (HEIGHT // 2, WIDTH, 3), np.uint8)
+def _frames(size: tuple[int, int] = (WIDTH, HEIGHT)) -> Iterator[av.VideoFrame]:
+    width, height = size
+    noise = np.random.default_rng(1).integers(40, 200, (height // 2, width, 3), np.uint8)
     for number in range(FPS * CLIP_SECONDS):
-        picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-        picture[HEIGHT // 2 :] = np.roll(noise, 4 * number, axis=1)
+        picture = np.full((height, width, 3), 90, np.uint8)
+        picture[height // 2 :] = np.roll(noise, 4 * number, axis=1)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts = number
         yield frame

@@ -1,0 +1,314 @@
+"""How many bots a core carries, each sending to and receiving from one other: ours, aiortc, pages of Chromium.
+
+A bot sends 640x360 at 30 (some 600 kbit/s) and Opus, and receives the same of another one. All bots of a kind are in
+one process, held to one core; their number is raised until pictures are missing, or the event loop is late by more than
+20 ms in one case of a hundred. Ours and aiortc send a file as it is; aiortc decodes what it receives, it cannot do
+otherwise; Chromium encodes its fake camera, and all of its bots are in one page, kinder to it than a page each.
+
+    python bench/bots.py [--seconds 8] [--only ours] [--json]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
+from aiohttp import web
+from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.contrib.media import MediaBlackhole, MediaPlayer, MediaRelay
+from harness import NotHere, Report, arguments, percentile, progress, show_measured
+from recorders import LAG_EVERY, cpu_seconds, resident_bytes
+from senders import Deaf
+from sending import file
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.browser
+
+from peer.link import Link, Options
+from peer.mainloop import run as run_to_end
+from peer.media import open_media
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+FPS, BITRATE = 30, 600_000
+LATE = 0.020
+"""Seconds: the event loop may be later than that in one case of a hundred ..."""
+WHOLE = 0.97
+"""... and so many of the pictures have to come."""
+SETTLE = 6.0
+COLUMNS = {
+    "bots": "",
+    "on one core": "d",
+    "x Chromium": ".1f",
+    "CPU each": ".2%",
+    "MB each": ".1f",
+    "pictures": ".1%",
+    "lag p99, ms": ".1f",
+    "the next": "",
+}
+
+
+class Bots(Protocol):
+    """Bots of one kind, two and two."""
+
+    async def pair(self) -> None:
+        """Two more."""
+
+    async def pictures(self) -> int:
+        """Received so far, by all."""
+
+    async def close(self) -> None: ...
+
+
+class Ours:
+    """Our connections, with the feeds that a process has for all of its calls."""
+
+    def __init__(self, clip: str) -> None:
+        self._name = f"file:{clip},loop"
+        self._media: Any = None
+        self._links: list[Link] = []
+
+    async def pair(self) -> None:
+        self._media = self._media or await open_media(self._name, self._name)
+        one, other = Link(Options(), Deaf()), Link(Options(), Deaf())
+        for link in (one, other):
+            link.pictures.show(self._media.pictures)
+            link.sound.carry(self._media.sound)
+        one.prepare()
+        await one.offer()
+        await other.take(await one.gathered())
+        await one.take(await other.gathered())
+        self._links += [one, other]
+
+    async def pictures(self) -> int:
+        found = [each for link in self._links for each in (await link.stats()).inbound]
+        return sum(each.frames_received for each in found if each.kind == "video")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(link.close() for link in self._links))
+        await self._media.close()
+
+
+class Stock:
+    """aiortc, with one MediaPlayer for all, and a MediaBlackhole for each."""
+
+    def __init__(self, clip: str) -> None:
+        self._player = MediaPlayer(clip, loop=True, decode=False)
+        self._relay = MediaRelay()
+        self._connections: list[RTCPeerConnection] = []
+        self._counted: list[Any] = []
+
+    async def pair(self) -> None:
+        one, other = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+        for pc in (one, other):
+            pc.addTrack(self._relay.subscribe(self._player.audio))
+            pc.addTrack(self._relay.subscribe(self._player.video))
+            pc.on("track", self._received)
+        await one.setLocalDescription(await one.createOffer())
+        await other.setRemoteDescription(one.localDescription)
+        await other.setLocalDescription(await other.createAnswer())
+        await one.setRemoteDescription(other.localDescription)
+        self._connections += [one, other]
+
+    def _received(self, track: Any) -> None:
+        hole = MediaBlackhole()
+        if track.kind == "video":
+            receive, counted = track.recv, [0]
+            self._counted.append(counted)
+
+            async def counting() -> Any:
+                frame = await receive()
+                counted[0] += 1
+                return frame
+
+            track.recv = counting
+        hole.addTrack(track)
+        self._counted.append([0])
+        asyncio.get_running_loop().create_task(hole.start())
+
+    async def pictures(self) -> int:
+        return sum(counted for (counted,) in self._counted)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(pc.close() for pc in self._connections))
+
+
+KINDS: dict[str, type[Ours | Stock]] = {"ours": Ours, "aiortc": Stock}
+
+
+def _run(pipe: Connection, kind: type[Ours | Stock], clip: str) -> None:
+    (run_to_end if kind is Ours else asyncio.run)(_serve(pipe, kind, clip))
+
+
+async def _serve(pipe: Connection, kind: type[Ours | Stock], clip: str) -> None:
+    bots: Bots = kind(clip)
+    while True:
+        name, *values = await asyncio.to_thread(pipe.recv)
+        pipe.send(await (_lag(*values) if name == "lag" else getattr(bots, name)()))
+        if name == "close":
+            return
+
+
+async def _lag(seconds: float) -> float:
+    lags, end = [], time.perf_counter() + seconds
+    while (now := time.perf_counter()) < end:
+        await asyncio.sleep(LAG_EVERY)
+        lags.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
+    return percentile(lags, 0.99)
+
+
+@contextlib.contextmanager
+def one_core() -> Any:
+    """What is started inside is held to one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Process:
+    """Bots in Python."""
+
+    def __init__(self, name: str, clip: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_run, args=(other, KINDS[name], clip))
+        with one_core():
+            self._process.start()
+
+    async def start(self) -> None: ...
+
+    async def ask(self, *request: Any) -> Any:
+        self._pipe.send(request)
+        return await asyncio.to_thread(self._pipe.recv)
+
+    async def lag(self, seconds: float) -> float | None:
+        return float(await self.ask("lag", seconds))
+
+    def cpu(self) -> float:
+        return cpu_seconds(self._process.pid or 0)
+
+    def memory(self) -> int:
+        return resident_bytes(self._process.pid or 0)
+
+    async def close(self) -> None:
+        await self.ask("close")
+        await asyncio.to_thread(self._process.join, 30)
+
+
+class Chromium:
+    """Bots in a page."""
+
+    async def start(self) -> None:
+        from tests.browser.chromium import Chromium as Browser
+
+        if not (shutil.which("chromium") and shutil.which("chromedriver")):
+            raise NotHere("Chromium is not installed; run: apt-get install chromium chromium-driver")
+        text = Path(__file__).with_name("bots.html").read_text()
+
+        async def page(_: web.Request) -> web.Response:
+            return web.Response(text=text, content_type="text/html")
+
+        application = web.Application()
+        application.router.add_get("/", page)
+        self._runner = web.AppRunner(application)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        with one_core():
+            self._browser = Browser()
+            await self._browser.start()
+        await self._browser.open("http://localhost:{1}/".format(*self._runner.addresses[0][:2]))
+
+    async def ask(self, name: str) -> Any:
+        return await self._browser.evaluate(f"{name}()" if name == "pictures" else f"{name}().then(() => 0)")
+
+    async def lag(self, seconds: float) -> float | None:
+        return None
+
+    def cpu(self) -> float:
+        return sum(sum(each.cpu_times()[:2]) for each in self._processes())
+
+    def memory(self) -> int:
+        """Pages that several processes share count in part."""
+        return sum(each.memory_full_info().pss for each in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        root = psutil.Process(self._browser._root_pid())
+        return [root, *root.children(recursive=True)]
+
+    async def close(self) -> None:
+        await self._browser.close()
+        await self._runner.cleanup()
+
+
+async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
+    """Raise the number of bots until they are too many: a row of the table, without its comparison."""
+    process = Chromium() if name == "Chromium" else Process(name, clip)
+    await process.start()
+    found: list[Any] = [0, 0.0, 0.0, 0.0, None, "none"]
+    count, first = 0, None
+    try:
+        while True:
+            for _ in range(step // 2):
+                await process.ask("pair")
+            count += step
+            progress(f"{name}: {count} bots")
+            await asyncio.sleep(SETTLE)
+            before, cpu, began = await process.ask("pictures"), process.cpu(), time.perf_counter()
+            await asyncio.sleep(seconds)
+            took = time.perf_counter() - began
+            spent = process.cpu() - cpu
+            came = (await process.ask("pictures") - before) / count / took / FPS
+            lag, memory = await process.lag(seconds / 2), process.memory()
+            first = first or (count, memory)
+            if came < WHOLE or (lag is not None and lag > LATE):
+                found[5] = f"{count}: {came:.0%} of the pictures" + ("" if lag is None else f", {lag * 1000:.0f} ms")
+                return found
+            each = (memory - first[1]) / (count - first[0]) if count > first[0] else memory / count
+            found = [count, spent / took / count, each / 1e6, came, lag, ""]
+    finally:
+        await process.close()
+
+
+async def compare(only: list[str], seconds: float, step: int) -> list[Report]:
+    report = Report(f"640x360 at {FPS}, {BITRATE / 1000:.0f} kbit/s and Opus, both ways, on one core", COLUMNS)
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.webm"
+        await asyncio.to_thread(file, clip, "VP8", BITRATE, (640, 360))
+        for name in (*KINDS, "Chromium"):
+            if only and name not in only:
+                continue
+            try:
+                rows[name] = await most(name, str(clip), step if name == "ours" else 2, seconds)
+            except NotHere as reason:
+                progress(str(reason))
+    chromium = rows.get("Chromium", [0])[0]
+    for name, (count, cpu, memory, came, lag, then) in rows.items():
+        late = None if lag is None else lag * 1000
+        report.add(name, count, count / chromium if chromium else None, cpu, memory, came, late, then)
+    return [report]
+
+
+def main() -> None:
+    parser = arguments(__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--step", type=int, default=10, help="bots of ours that are added at a time")
+    parser.add_argument("--only", nargs="+", choices=("ours", "aiortc", "Chromium"), default=[])
+    given = parser.parse_args()
+    show_measured(compare(given.only, given.seconds, given.step), as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()
