@@ -32,6 +32,8 @@ CALM_LOSS: Final = 0.06
 """Above, no more is tried."""
 SENDING_WINDOW: Final = 1.0
 """Seconds over which what is sent is measured."""
+LATE: Final = 0.1
+"""Seconds by which a busy process may be behind and still tell who is silent."""
 SILENCE: Final = 1.0
 """Seconds without a report, though packets are under way, after which half is sent; and again after each of them."""
 
@@ -189,10 +191,16 @@ class Congestion:
         if self._heard is None:
             self.losses.told(fraction, self.estimate, now)
 
-    def tick(self, now: float) -> None:
-        """Now and then: notices when reports fail to come of what is sent."""
+    def tick(self, now: float, late: float = 0.0) -> None:
+        """Now and then: notices when reports fail to come of what is sent.
+
+        `late`: seconds by which whoever calls is behind: what came meanwhile was not read yet.
+        """
         times = self.sent.times
         if self._heard is None or times is None:
+            return
+        if late > LATE:
+            self._lowered_at = now
             return
         since = max(self._lowered_at, times[0])
         if now - since >= SILENCE and times[1] - since >= SILENCE / 2:  # the last packet of all may have got lost

@@ -234,9 +234,9 @@ class DtlsTransport(RTCDtlsTransport):
             self.outgoing.clear()
         self.outgoing.wake(time.monotonic())
 
-    def look_after(self) -> None:
-        """Now and then, while anything is sent."""
-        self.outgoing.tick(time.monotonic())
+    def look_after(self, late: float) -> None:
+        """Now and then, while anything is sent; `late`: seconds by which the event loop is behind."""
+        self.outgoing.tick(time.monotonic(), late)
 
     async def _send_data(self, data: bytes) -> None:
         """For SCTP, which an exception would end."""

@@ -184,10 +184,10 @@ class Outgoing:
         if self._known or self.congestion.losses.limit is not None:
             self._adapt(now)
 
-    def tick(self, now: float) -> None:
-        """Now and then."""
+    def tick(self, now: float, late: float = 0.0) -> None:
+        """Now and then; `late`: seconds by which whoever calls is behind."""
         if self._known:
-            self.congestion.tick(now)
+            self.congestion.tick(now, late)
             self._adapt(now)
         else:
             self._pacer.target(MAX_BITRATE)  # it says nothing of the path, so there is nothing to keep to

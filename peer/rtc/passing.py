@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from peer.errors import Error
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from peer.media.encodedstream import EncodedStream
     from peer.rtc.codecs import Codec
 
+SMOOTHING: Final = 0.1
 _FMTP: Final = {"H264": "packetization-mode=1;profile-level-id={}", "VP9": "profile-id={}"}
 
 
@@ -40,6 +42,8 @@ class Passing:
         self._packetise = packetiser_of(source.encoded.codec)
         self._deliver, self._ended = deliver, ended
         self._timeline = timeline
+        self.late = 0.0
+        """Seconds by which frames are handed on later than they are due, of late on average."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -61,6 +65,7 @@ class Passing:
             while True:
                 data, at, origin, keyframe = await reader.next()
                 timestamp = round(at * rate) + round(origin * rate)  # apart: so packets of equal length are even
+                self.late += SMOOTHING * (time.monotonic() - origin - at - self.late)
                 payloads = self._packetise(data)
                 if payloads:
                     self._deliver(Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe))

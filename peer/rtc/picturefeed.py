@@ -34,6 +34,11 @@ ENOUGH: Final = 0.85
 """Part of a file's bit rate that a path has to take: on average it fits, and a pacer sees to the rest ..."""
 AGAIN: Final = 1.1
 """... and how much it has to take to get the file as it is again."""
+NARROW: Final = 1.0
+"""Seconds for which a path has to be too narrow for a file ..."""
+LATE: Final = 0.05
+"""... and seconds that the file may be late: a process that has too much to do takes every path for a narrow one, and
+encoding is the last thing that it has the time for."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
 START: Final = 0.5
@@ -63,6 +68,8 @@ class PictureSubscription:
         """Where it is, and gets what it can decode."""
         self.via: EncoderRung | None = None
         """Where it is to be until there is a keyframe at home."""
+        self.narrow: float | None = None
+        """Since when its path takes less than the file that it is sent."""
         self.restarted = float("-inf")
         """When it was sent a group of pictures of a file once more."""
         self._feed = feed
@@ -166,6 +173,9 @@ class PictureFeed(Feed[PictureSubscription]):
         """It came home, and gets nothing from elsewhere any more."""
         self._tidy()
 
+    def _reconsider_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self.reconsider_soon)
+
     def _reconsider_now(self) -> None:
         self._soon = None
         self.reconsider()
@@ -175,9 +185,17 @@ class PictureFeed(Feed[PictureSubscription]):
         assert self._file is not None and self._passing is not None
         if not each.taker.carries(self._file.codec):
             return False
-        if time.monotonic() - each.since < BENEFIT:
+        now, passing = time.monotonic(), self._passing
+        if now - each.since < BENEFIT:
             return True
-        return each.bitrate >= self._passing.bitrate * (ENOUGH if each.home is self._file else AGAIN)
+        if each.home is not self._file:
+            return each.bitrate >= passing.bitrate * AGAIN
+        if each.bitrate >= passing.bitrate * ENOUGH or passing.late > LATE:
+            each.narrow = None
+        elif each.narrow is None:
+            each.narrow = now
+            self._reconsider_in(NARROW)
+        return each.narrow is None or now - each.narrow < NARROW
 
     def _place(self, encoded: list[PictureSubscription]) -> None:
         for name in sorted({self._name(each) for each in encoded}):
@@ -258,7 +276,7 @@ class PictureFeed(Feed[PictureSubscription]):
             self._live = self.spawn(self._encode_all())
         if self._file is not None and self._passing is not None:
             if self._file.takers and not self._passing.runs:
-                asyncio.get_running_loop().call_later(START, self.reconsider_soon)
+                self._reconsider_in(START)
             self._passing.run(bool(self._file.takers), self.spawn)
         if not self._rungs and self._live is not None:  # last, for the same reason
             self._live.cancel()

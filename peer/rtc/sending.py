@@ -73,7 +73,7 @@ class Outlet(Protocol):
     def send_rtp(self, packets: list[bytes], urgency: int) -> None: ...
     def send_rtcp(self, data: bytes) -> None: ...
     def told_loss(self, fraction: float) -> None: ...
-    def look_after(self) -> None: ...
+    def look_after(self, late: float) -> None: ...
     def add_sender(self, sender: MediaSender) -> None: ...
     def remove_sender(self, sender: MediaSender) -> None: ...
 
@@ -331,11 +331,11 @@ class MediaSender:
     def _report_later(self) -> None:
         loop = asyncio.get_running_loop()
         due = tick_after(loop.time() + random.uniform(*REPORTS))
-        self._report_timer = loop.call_at(due, self._report)
+        self._report_timer = loop.call_at(due, self._report, due)
 
-    def _report(self) -> None:
+    def _report(self, due: float) -> None:
         self._report_later()
-        self._outlet.look_after()
+        self._outlet.look_after(asyncio.get_running_loop().time() - due)
         assert self._parameters is not None
         said = self.stream.report(time.monotonic(), time.time())
         if said is None:

@@ -124,6 +124,15 @@ def test_a_pause_is_no_silence() -> None:
     assert congestion.estimate < START
 
 
+def test_who_is_late_itself_does_not_take_others_for_silent() -> None:
+    congestion = Congestion()
+    assert congestion.take(ArrivalReport(congestion.leaves([1200], 1.0), 0, [0]), 1.1)
+    for second in range(4):
+        congestion.leaves([1200], 30.0 + second)
+        congestion.tick(30.0 + second, 0.5)
+    assert congestion.estimate == START
+
+
 def test_reports_about_nothing_say_nothing() -> None:
     congestion = Congestion()
     assert not congestion.take(ArrivalReport(7, 0, [0, 0]), 1.0)

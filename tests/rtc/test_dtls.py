@@ -590,7 +590,7 @@ async def test_what_waits_goes_with_the_path(pair: tuple[DtlsTransport, DtlsTran
 
 def test_the_path_is_looked_after_and_told_of_losses() -> None:
     one, _ = transport()
-    one.look_after()
+    one.look_after(0.0)
     one.told_loss(0.5)
     assert one.outgoing.estimate == 600_000
 

@@ -228,6 +228,7 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
+    monkeypatch.setattr(picturefeed, "NARROW", 0.1)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
     source = (await FileSource.opened(str(path), "video", loop=True)).pictures
     stage = Stage(source)
@@ -279,4 +280,21 @@ async def test_a_lost_picture_of_a_file_is_made_up_for(tmp_path: Path) -> None:
     assert taker.frames[5:] == taker.frames[:5], "the group of pictures once more, and once only"
     await taker.more(3)
     assert len(decoded("VP8", taker.frames[5:])) == len(taker.frames) - 5
+    await stage.close()
+
+
+async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its paths look so, and it has no time to encode."""
+    monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
+    monkeypatch.setattr(picturefeed, "NARROW", 0.0)
+    monkeypatch.setattr(picturefeed, "LATE", float("-inf"))
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=50)
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    taker, subscription = stage.join()
+    await taker.more(3)
+    subscription.limit(1000)
+    await taker.more(10)
+    assert subscription.on is stage.feed._file and stage.feed.encodes == 0
     await stage.close()

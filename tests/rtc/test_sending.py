@@ -58,7 +58,7 @@ class Line:
     def told_loss(self, fraction: float) -> None:
         self.losses.append(fraction)
 
-    def look_after(self) -> None:
+    def look_after(self, late: float) -> None:
         self.looked_after += 1
 
     def send_rtcp(self, data: bytes) -> None:
