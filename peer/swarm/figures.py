@@ -49,7 +49,7 @@ class Figures(Struct, kw_only=True):
     freezes: int = 0
     frozen: float = 0.0
     watched: float = 0.0
-    """Seconds of video: from its first frame on, while the other side says that it sends."""
+    """Seconds of video, to a second: from its first frame on, while the other side says that it sends."""
     jitter: float | None = None
     rtt: float | None = None
     latency: float | None = None
@@ -107,6 +107,8 @@ class CallTally:
     _moved: float | None = None
     """When there was a frame more than before."""
     _looked: float | None = None
+    _held: bool = False
+    """Whether the other side said, at the last look, that it sends nothing."""
 
     def look(self, stats: ConnectionStats) -> None:
         """Take the statistics of this moment."""
@@ -146,10 +148,11 @@ class CallTally:
         if not self.counters["frames"].value:
             return
         if not any(entry.active for entry in video):  # held, or muted: nobody expects any
-            self._moved, self.standing = now, 0.0
+            self._moved, self.standing, self._held = None, 0.0, True
             return
-        if self._looked is not None:
+        if self._looked is not None and not self._held:
             self.watched += now - self._looked
+        self._held = False
         if self._moved is None:
             self._moved = now
         standing = now - self._moved

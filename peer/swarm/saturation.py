@@ -43,7 +43,10 @@ def reasons(processes: Sequence[OfProcess], machine: MachineFigures) -> list[str
     busy = [(one, one.cpu / one.seconds) for one in processes if one.seconds > 0 and one.cpu / one.seconds > BUSY]
     found += [f"process {one.number + 1} used {share:.0%} of a core" for one, share in busy[:TOLD]]
     if machine.busy is not None and machine.busy > FULL:
-        found.append(f"the machine's {machine.cores} cores were {machine.busy:.0%} busy")
+        own = sum(one.cpu / one.seconds for one in processes if one.seconds > 0)
+        found.append(
+            f"the machine's {machine.cores} cores were {machine.busy:.0%} busy, {own:.1f} of them with the swarm"
+        )
     if machine.udp_full:
         found.append(f"{machine.udp_full} datagrams were thrown away here because sockets were not read in time")
     encoded, dropped = sum(one.encoded for one in processes), sum(one.dropped for one in processes)

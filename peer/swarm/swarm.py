@@ -80,6 +80,7 @@ class Swarm:
                     raise
                 task.uncancel()
                 interrupted = True
+            ticking.cancel()  # what is told from now on is of the end
             await self._finish(keeping, END_SOON if interrupted else END)
         finally:
             self._ending = True
