@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from peer.cli import output
 from peer.swarm.conditions import shown
+from peer.swarm.report import measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def print_report(report: SwarmReport) -> None:
     if chosen:
         output.print_table(_bot_table(chosen))
     for condition in report.conditions:
-        output.say(f"{'FAILED' if condition.failed else 'ok'}: {condition.text}")
+        output.say(f"{'FAILED' if condition.failed else 'ok'}: {condition.text} ({measured(condition)})")
 
 
 def _bot_table(bots: Sequence[BotReport]) -> Table:

@@ -37,7 +37,16 @@ BROKEN: Final = ("lost", "failed", "left", "error")
 class Bot:
     """Runs until it is cancelled; `figures` is how far it is."""
 
-    def __init__(self, seat: Seat, entry: Entry, *, timeout: float, script: Script | None = None) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        entry: Entry,
+        *,
+        timeout: float,
+        script: Script | None = None,
+        traced: set[str] | None = None,
+    ) -> None:
+        """`traced`: the failures whose traceback was logged, which all bots that have one script share."""
         self.seat = seat
         self.figures = Figures(number=seat.number)
         self.latencies: list[float] = []
@@ -45,6 +54,7 @@ class Bot:
         self._entry = entry
         self._timeout = timeout
         self._script = script
+        self._traced = traced if traced is not None else set()
         self._age = Mean()
         self._attended: list[Attended] = []
         self._over: list[CallTally] = []
@@ -62,9 +72,11 @@ class Bot:
         except Error as error:
             self.figures.failed(str(error))
         except Exception as error:  # a script's, or a mistake of ours: it ends this bot only
-            logger.exception("%s failed", self.seat.name)
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            self.figures.failed(f"{type(cause).__name__}: {told(cause)}")
+            if (text := told(cause)) not in self._traced:
+                self._traced.add(text)
+                logger.warning("%s failed; of others like it no more is told", self.seat.name, exc_info=cause)
+            self.figures.failed(text)
 
     async def look(self) -> None:
         """Bring the figures up to date."""

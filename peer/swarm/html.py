@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from peer.swarm.charts import Line, distribution, over_time
 from peer.swarm.conditions import shown
+from peer.swarm.report import measured
 from peer.swarm.style import STYLE
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def _verdict(report: SwarmReport) -> str:
         parts.append(f'<p class="note {kind}"><b>Mind the figures:</b> {escape(report.saturation.text)}.</p>')
     for condition in report.conditions:
         kind, word = ("bad", "failed") if condition.failed else ("good", "held")
-        said = "it was not measured" if condition.value is None else ""
         limit = f"--fail-if {condition.text}"
-        parts.append(f'<p class="note {kind}"><b>{word}</b> <code>{escape(limit)}</code> {said}</p>')
+        parts.append(f'<p class="note {kind}"><b>{word}</b> <code>{escape(limit)}</code> {measured(condition)}</p>')
     return "".join(parts)
 
 

@@ -21,10 +21,7 @@ from peer.swarm.plan import share_of
 from peer.swarm.saturation import ramp_reasons, reasons, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from peer.swarm.collected import Collected, OfProcess
-    from peer.swarm.conditions import Condition
     from peer.swarm.metrics import Summary
     from peer.swarm.plan import Plan, Seat
     from peer.swarm.saturation import MachineFigures
@@ -95,8 +92,9 @@ class ConditionReport(Struct, frozen=True, kw_only=True, rename="camel"):
     """What was said with `--fail-if`."""
 
     text: str
+    unit: Unit
     value: float | None
-    """What it was held against."""
+    """What was measured."""
     failed: bool
     """Whether it was true, or nothing was measured."""
 
@@ -246,7 +244,7 @@ def made(
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         seconds=round(seconds, 3),
         exit_code=8 if failed else 0,
-        error=_failed_words(plan.conditions, failed) if failed else None,
+        error=_failed_words(failed) if failed else None,
         interrupted=interrupted,
         plan=_plan(plan),
         totals=totals,
@@ -326,17 +324,20 @@ def _conditions(
     found = []
     for condition in plan.conditions:
         value = value_of(condition, spreads, counts)
-        found.append(ConditionReport(text=condition.text, value=value, failed=condition.holds(value)))
+        unit = unit_of(condition.metric) or "number"
+        found.append(
+            ConditionReport(text=condition.text, unit=unit, value=_rounded(value), failed=condition.holds(value))
+        )
     return tuple(found)
 
 
-def _failed_words(conditions: Sequence[Condition], failed: list[ConditionReport]) -> str:
-    units = {condition.text: unit_of(condition.metric) or "number" for condition in conditions}
-    words = [
-        f"{one.text} ({shown(one.value, units[one.text]) if one.value is not None else 'not measured'})"
-        for one in failed
-    ]
-    return f"the swarm failed: {', '.join(words)}; see the report"
+def _failed_words(failed: list[ConditionReport]) -> str:
+    return f"the swarm failed: {', '.join(f'{one.text} ({measured(one)})' for one in failed)}; see the report"
+
+
+def measured(condition: ConditionReport) -> str:
+    """What a condition was held against, for people."""
+    return "not measured" if condition.value is None else shown(condition.value, condition.unit)
 
 
 def _process(one: OfProcess, collected: Collected) -> ProcessReport:

@@ -24,7 +24,8 @@ header p { margin: 0; color: var(--dim) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(122px, 1fr)); gap: 10px; margin-top: 20px }
 .tiles div { padding: 12px 14px; background: var(--card); border: 1px solid var(--rule); border-radius: 6px;
   color: var(--dim); font-size: 13px }
-.tiles b { display: block; color: var(--ink); font-size: 19px; line-height: 1.35; white-space: nowrap; font-variant-numeric: tabular-nums }
+.tiles b { display: block; color: var(--ink); font-size: 19px; line-height: 1.35; white-space: nowrap;
+  font-variant-numeric: tabular-nums }
 .tiles .bad b { color: var(--bad) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); gap: 14px }
 figure { margin: 0; padding: 12px 12px 6px; background: var(--card); border: 1px solid var(--rule); border-radius: 6px }

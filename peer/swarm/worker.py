@@ -129,7 +129,8 @@ class Worker:
 
     async def _perform(self, work: Work, entry: RoomEntry) -> None:
         script = _script(work.script) if work.script is not None else None
-        self._bots = [Bot(seat, entry, timeout=work.timeout, script=script) for seat in work.seats]
+        traced: set[str] = set()
+        self._bots = [Bot(seat, entry, timeout=work.timeout, script=script, traced=traced) for seat in work.seats]
         await asyncio.to_thread(import_module, "peer.link")  # now, not while the first bot joins
         gc.collect()
         gc.freeze()  # what was imported stays

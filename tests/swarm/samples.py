@@ -62,9 +62,10 @@ def collected(plan: Plan, *bots: Figures, at: float = 100.0, **changes: Any) -> 
 
 
 def report(
-    *conditions: str, bots: list[Figures] | None = None, interrupted: bool = False, **changes: Any
+    *conditions: str, bots: list[Figures] | None = None, bots_in_all: int = 4, interrupted: bool = False, **changes: Any
 ) -> SwarmReport:
-    """Of four bots in two rooms."""
-    plan = Plan(url=URL, bots=4, rooms=2, conditions=[parse_condition(text) for text in conditions], **changes)
-    found = collected(plan, *(bots or [bot(number) for number in range(4)]), latencies=(0.05, 0.06))
+    """Of four bots in two rooms, or more."""
+    parsed = [parse_condition(text) for text in conditions]
+    plan = Plan(url=URL, bots=bots_in_all, rooms=2, conditions=parsed, **changes)
+    found = collected(plan, *(bots or [bot(number) for number in range(bots_in_all)]), latencies=(0.05, 0.06))
     return made(plan, found, MachineFigures(2, 0.5, 0), started=0.0, seconds=60.0, interrupted=interrupted)

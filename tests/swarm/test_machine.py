@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from peer.swarm import machine
 from peer.swarm.machine import Reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
