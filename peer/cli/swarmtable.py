@@ -28,7 +28,7 @@ def running(swarm: Swarm, height: int) -> RenderableType:
 
     plan, collected = swarm.plan, swarm.collected
     if swarm.began is None:
-        return f"starting {plan.processes} processes"
+        return f"starting {len(collected.processes)} processes"
     end = collected.complete_at + plan.seconds
     in_call, bad = collected.count("in call"), collected.count("failed", "crashed")
     head = (
@@ -66,7 +66,7 @@ def print_report(report: SwarmReport) -> None:
     totals = report.totals
     output.say(
         f"{totals.begun} of {report.plan.bots} bots in {report.plan.rooms} room{'s' if report.plan.rooms > 1 else ''} "
-        f"and {report.plan.processes} process{'es' if report.plan.processes > 1 else ''}, {report.seconds:.0f} s: "
+        f"and {len(report.processes)} process{'es' if len(report.processes) > 1 else ''}, {report.seconds:.0f} s: "
         f"{totals.joined} joined, {totals.connected} connected, {totals.failed} failed, {totals.lost_calls} calls lost"
     )
     for trouble in report.troubles[:WORST]:

@@ -59,6 +59,8 @@ class Bot:
         self._attended: list[Attended] = []
         self._over: list[CallTally] = []
         """Of calls that are over."""
+        self._calling = 0
+        """Those it is calling."""
 
     async def run(self) -> None:
         """Go in and stay; what fails is in the figures."""
@@ -102,8 +104,6 @@ class Bot:
         return figures
 
     # Inside
-
-    _calling = 0
 
     async def _live(self, place: Place) -> None:
         if self._script is not None:

@@ -44,13 +44,17 @@ class Swarm:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.collected = Collected(seats(plan), plan.processes, script=plan.script is not None)
+        everybody = seats(plan)
+        processes = 1 + max(seat.process for seat in everybody)
+        self.collected = Collected(everybody, processes, script=plan.script is not None)
         self.began: float | None = None
         """When the first bot began (monotonic); None before."""
         self.pids: dict[int, int] = {}
         """Of the processes that run, by number."""
         self._processes: dict[int, Process] = {}
         self._ready = asyncio.Event()
+        self._waiting = 0
+        """Processes that can begin."""
         self._ending = False
         self._readings: list[Reading] = []
         """At the beginning, when all bots had begun, and at the end."""
@@ -67,8 +71,7 @@ class Swarm:
         Raises:
             CannotStart: a source, a script or a process cannot be used.
         """
-        numbers = sorted({seat.process for seat in self.collected.seats})
-        keeping = [asyncio.create_task(self._keep(number, len(numbers))) for number in numbers]
+        keeping = [asyncio.create_task(self._keep(one.number)) for one in self.collected.processes]
         ticking = asyncio.create_task(self._tick())
         interrupted = False
         try:
@@ -120,7 +123,7 @@ class Swarm:
 
     # Processes
 
-    async def _keep(self, number: int, processes: int) -> None:
+    async def _keep(self, number: int) -> None:
         """Have a process of that number, another one where it ends by itself."""
         own = [seat for seat in self.collected.seats if seat.process == number]
         for attempt in range(RESTARTS + 1):
@@ -129,7 +132,7 @@ class Swarm:
             try:
                 await process.ready()
                 if attempt == 0:
-                    await self._all_ready(processes)
+                    await self._all_ready()
                 process.tell(Go(self.began or 0.0))
                 how = await process.ended()
             except CannotStart as error:
@@ -152,16 +155,14 @@ class Swarm:
             )
             own = [structs.replace(seat, at=self.seconds + place / self.plan.ramp) for place, seat in enumerate(own)]
 
-    async def _all_ready(self, processes: int) -> None:
+    async def _all_ready(self) -> None:
         """Wait until every process can begin, and begin together."""
         self._waiting += 1
-        if self._waiting == processes:
+        if self._waiting == len(self.collected.processes):
             self.began = time.monotonic()
             self._readings.append(Reading.now())
             self._ready.set()
         await self._ready.wait()
-
-    _waiting = 0
 
     def _take(self, number: int, report: Report) -> None:
         self.collected.take(number, report, self.seconds)

@@ -26,7 +26,6 @@ class Work(Struct, frozen=True, kw_only=True, tag=True):
     network: dict[str, Any]
     """Keywords of `IceSettings`."""
     seats: tuple[Seat, ...]
-    verbose: bool = False
 
 
 class Go(Struct, frozen=True, tag=True):

@@ -212,8 +212,18 @@ def _network(keywords: dict[str, Any]) -> Any:
     return IceSettings(**settings)
 
 
+def _raise_limit() -> None:
+    """As many sockets as the system allows: the usual limit is for programs that have a few."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Run the process; what anything prints goes to standard error, as standard output is ours."""
+    _raise_limit()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
