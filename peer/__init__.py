@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peer import events
+    from peer import events, voices
     from peer.call import Call
     from peer.channel import MemoryHub
     from peer.errors import (
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         NotHere,
         Rejected,
         SignalingError,
+        TimedOut,
         Unreachable,
         UsageError,
         retryable,
     )
     from peer.joining import join
+    from peer.listening import Speech
     from peer.media import PictureSource, SoundSource
     from peer.playback import Playback
     from peer.recording.files import RecordedFile
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from peer.rtc.frames import Codec, EncodedFrame
     from peer.rtc.ice.servers import IceSettings
     from peer.running import run, run_until_complete
+    from peer.segments import Utterance
 
 __all__ = [
     "BadDescription",
@@ -68,8 +71,11 @@ __all__ = [
     "Room",
     "SignalingError",
     "SoundSource",
+    "Speech",
+    "TimedOut",
     "Unreachable",
     "UsageError",
+    "Utterance",
     "Verification",
     "events",
     "join",
@@ -77,6 +83,7 @@ __all__ = [
     "run",
     "run_until_complete",
     "verify",
+    "voices",
 ]
 
 _HOMES = {
@@ -94,11 +101,13 @@ _HOMES = {
         "NotHere",
         "Rejected",
         "SignalingError",
+        "TimedOut",
         "Unreachable",
         "UsageError",
         "retryable",
     ],
     "peer.joining": ["join"],
+    "peer.listening": ["Speech"],
     "peer.media": ["PictureSource", "SoundSource"],
     "peer.playback": ["Playback"],
     "peer.recording.files": ["RecordedFile"],
@@ -111,13 +120,15 @@ _HOMES = {
     "peer.rtc.frames": ["Codec", "EncodedFrame"],
     "peer.rtc.ice.servers": ["IceSettings"],
     "peer.running": ["run", "run_until_complete"],
+    "peer.segments": ["Utterance"],
 }
+_MODULES = ("events", "voices")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "events":
-        return import_module("peer.events")
+    if name in _MODULES:
+        return import_module(f"peer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'peer' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

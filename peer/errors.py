@@ -12,6 +12,7 @@ Error
 │   └── BadDescription    the other side sent a session description that cannot be used
 ├── CallEnded             an operation on a call that is over (carries how it ended)
 │   └── CallLost          ... and it ended because the other side vanished or the path broke
+├── TimedOut              what a script waited for with a `timeout` did not come (a TimeoutError, too)
 └── DeviceError           a camera, microphone, display or file cannot be opened, read or written
 
 Every message is one sentence that ends in what to do. `retryable(error)` says whether trying the same again may help.
@@ -97,6 +98,12 @@ class CallLost(CallEnded):
     """The call ended because the other side vanished or the path to it broke."""
 
 
+class TimedOut(Error, TimeoutError):
+    """What was waited for, media or speech, did not come in time."""
+
+    exit_code = 8
+
+
 class DeviceError(Error):
     """A camera, microphone, display or file cannot be opened, read or written."""
 
@@ -106,11 +113,12 @@ class DeviceError(Error):
 def retryable(error: BaseException) -> bool:
     """Whether trying the same again, a little later, may succeed.
 
-    True for a server or peer that could not be reached, a busy or silent callee and a lost call; False for mistakes
+    True for a server or peer that could not be reached, a busy or silent callee, a lost call and what did
+    not come in time; False for mistakes
     of the caller, refusals for good, and devices.
     """
     if isinstance(error, Rejected):
         return error.reason == "busy"
     if isinstance(error, SignalingError):
         return error.code in {"rate-limited", "room-full", "shutting-down"}
-    return isinstance(error, (Unreachable, NotHere, NoAnswer, IceFailed, CallLost))
+    return isinstance(error, (Unreachable, NotHere, NoAnswer, IceFailed, CallLost, TimedOut))

@@ -1,4 +1,5 @@
-"""What a call and a room report: frozen, in the past tense. `call.events()` and `room.events()` yield them.
+"""What a call, a room and a bot report: frozen, in the past tense. `call.events()` and `room.events()` yield them, and
+`peer bot` tells them.
 
 Imports nothing of ours, so that everybody may import it.
 """
@@ -50,6 +51,16 @@ class TrackRemoved(Event):
 
     track: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed(Event):
+    """The other side pressed a key, as on a telephone, and released it."""
+
+    key: str
+    """A digit, `*`, `#`, or a letter from `A` to `D`."""
+    seconds: float
+    """For how long; browsers may press for less than their page asked for: a sixth, down to 0.04 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +133,44 @@ class SignalingRestored(Event):
     """Back in the room after the signaling server could not be reached."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptStarted(Event):
+    """A bot is in its room, and its script runs."""
+
+    room: str
+    name: str
+    members: tuple[str, ...]
+    """Who else is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFailed(Event):
+    """The script raised something, or could not be read anew; `traceback` shows where, in its own lines."""
+
+    error: str
+    traceback: str
+    call: str = ""
+    """Who was in the call that ended so; "" when it was no call's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptReloaded(Event):
+    """The script was edited, and what begins now is the new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRestarting(Event):
+    """The script ended, and begins again after a pause, in the room anew."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptEnded(Event):
+    """The bot is done; always its last event."""
+
+    exit_code: int
+    error: str | None = None
+    """Why, unless it ended well."""

@@ -29,6 +29,7 @@ from peer.rtc.transceiver import RtpReceiver, RtpTransceiver
 from signaling.messages import IceCandidate, SessionDescription
 
 if TYPE_CHECKING:
+    from peer.rtc.dtmfsender import DtmfSender
     from peer.rtc.receiver import RemoteTrack
     from peer.rtc.textaccount import TextAccount
 
@@ -213,6 +214,11 @@ class Link:
         """Send one message over the data channel; raises as `TextChannel.write`."""
         await self._text.write(text, timeout)
 
+    def keypad(self) -> DtmfSender | None:
+        """What presses keys among our sound; None where there is no m-line for it."""
+        sending = self._sending(self.sound)
+        return sending.sender.dtmf if sending is not None else None
+
     async def flush(self, timeout: float) -> None:
         """Wait until the other side has every text that was written, at most `timeout` seconds."""
         sctp = self._pc.sctp
@@ -245,15 +251,9 @@ class Link:
         if chosen is None:
             return None
         local, remote = chosen.local, chosen.remote
-        return PairStats(
-            local.type,
-            endpoint(local.address, local.port),
-            remote.type,
-            endpoint(remote.address, remote.port),
-            local.relay_protocol or local.protocol,
-            chosen.round_trip_time,
-            chosen.reason,
-        )
+        here, there = endpoint(local.address, local.port), endpoint(remote.address, remote.port)
+        protocol = local.relay_protocol or local.protocol
+        return PairStats(local.type, here, remote.type, there, protocol, chosen.round_trip_time, chosen.reason)
 
     @property
     def silence(self) -> float:
@@ -336,9 +336,8 @@ class Link:
         if found is None:
             self._observer.candidate_found(None)
         elif found.candidate not in self._said:
-            self._observer.candidate_found(
-                IceCandidate(found.candidate, found.sdpMid, found.sdpMLineIndex, found.usernameFragment)
-            )
+            named = IceCandidate(found.candidate, found.sdpMid, found.sdpMLineIndex, found.usernameFragment)
+            self._observer.candidate_found(named)
 
     def _on_state(self) -> None:
         state = self._pc.connectionState

@@ -18,7 +18,7 @@ NARRATED: Final = ("peer.room", "signaling")
 """Loggers whose information `peer.calling` tells in better words, or that only a server is there to tell."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 """What PEER_LOG may say."""
-_CONTROLS: Final = {code: "?" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+CONTROLS: Final = {code: "?" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 """Characters that steer a terminal: a line may hold what somebody else wrote."""
 
 
@@ -44,7 +44,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.write(self.format(record).translate(_CONTROLS))
+            self.write(self.format(record).translate(CONTROLS))
         except Exception:
             self.handleError(record)
 

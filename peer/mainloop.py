@@ -65,7 +65,7 @@ def run(work: Coroutine[Any, Any, T]) -> T | None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             loop = runner.get_loop()
             task = loop.create_task(work, name="main")
-            ending = Ending(task.cancel)
+            ending = Ending(lambda: loop.call_soon_threadsafe(task.cancel))
             _listen(loop, ending)
             return loop.run_until_complete(task)
     except asyncio.CancelledError:
@@ -79,17 +79,17 @@ def _listen(loop: asyncio.AbstractEventLoop, ending: Ending) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # no other thread may handle signals
 
-    def signalled(number: int) -> None:
+    def came(number: int, frame: object) -> None:
         ending.signalled(number, time.monotonic())
 
-    def later(number: int, frame: object) -> None:
-        loop.call_soon_threadsafe(signalled, number)
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, signalled, number)
-        except (NotImplementedError, RuntimeError):  # Windows
-            signal.signal(number, later)
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows
+            loop.add_signal_handler(number, _nothing)  # a loop that waits is woken
+        signal.signal(number, came)  # one that is held up by a script is not asked
+
+
+def _nothing() -> None:
+    pass
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -12,7 +12,7 @@ from peer.attendance import GRACE
 from peer.attending import Attending
 from peer.beginning import Beginning, RoomOptions, Sources
 from peer.call import Call
-from peer.errors import CallEnded, Error, Unreachable
+from peer.errors import CallEnded, Error, NotHere, Unreachable
 from peer.goodbye import told
 from peer.membership import Membership
 from peer.recorders import Recorders
@@ -93,13 +93,23 @@ class Room:
         """What calls use to find a path: the signaling server's and our own."""
         return [*self._options.ice_servers, *self._membership.ice_servers]
 
-    def events(self) -> Taker[happened.Event]:
-        """Who comes and goes, calls that begin and end, messages, the signaling server's absences."""
-        return self._events.take()
+    def events(self, *, aside: bool = False) -> Taker[happened.Event]:
+        """Who comes and goes, calls that begin and end, messages, the signaling server's absences. `aside`: for who
+        watches a program from outside; what comes before that takes events still waits for it."""
+        return self._events.take(aside=aside)
 
-    async def wait_for(self, name: str) -> None:
-        """Wait until somebody of that name is in the room. Raises Unreachable when we leave it meanwhile."""
-        await self._until(lambda: name in self.members)
+    async def wait_for(self, name: str, *, timeout: float | None = None) -> None:
+        """Wait until somebody of that name is in the room.
+
+        Raises:
+            NotHere: nobody of that name came within `timeout` seconds.
+            Unreachable: we leave the room meanwhile.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(lambda: name in self.members)
+        except TimeoutError:
+            raise NotHere(f"{name} did not come to room {self.room} within {timeout:g} s; check the name") from None
 
     async def empty(self, *, after: float = 0.0) -> None:
         """Wait until nobody else has been here, and no call has run, for `after` seconds. Raises as `wait_for`."""
@@ -270,7 +280,7 @@ class Room:
             return
         try:
             await script(started)
-        except CallEnded as error:
+        except (CallEnded, StopAsyncIteration) as error:  # the latter of anext(), over what came through it
             logger.info("the script with %s ended with its call: %s", call.name, error)
         except Exception as error:
             logger.exception("the script with %s raised", call.name)

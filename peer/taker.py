@@ -89,6 +89,7 @@ class Broadcast(Generic[T]):
     def __init__(self, size: int = 1000) -> None:
         self._size = size
         self._takers: Takers[T] = Takers()
+        self._watchers: Takers[T] = Takers()
         self._backlog: deque[T] = deque(maxlen=size)
         self._over = False
 
@@ -96,13 +97,14 @@ class Broadcast(Generic[T]):
         takers = list(self._takers)
         if not takers:
             self._backlog.append(item)
-        for taker in takers:
+        for taker in (*takers, *self._watchers):
             taker.put(item)
 
-    def take(self) -> Taker[T]:
-        """A new iterator, which begins with what came while there was none."""
-        taker = Taker(self._size, self._takers)
-        while self._backlog:
+    def take(self, *, aside: bool = False) -> Taker[T]:
+        """A new iterator, which begins with what came while there was none; `aside`: only looks on, and takes nothing
+        from those who come later."""
+        taker = Taker(self._size, self._watchers if aside else self._takers)
+        while not aside and self._backlog:
             taker.put(self._backlog.popleft())
         if self._over:
             taker.end()
@@ -111,5 +113,5 @@ class Broadcast(Generic[T]):
     def end(self) -> None:
         """No more will come: every taker ends after what it has."""
         self._over = True
-        for taker in self._takers:
+        for taker in (*self._takers, *self._watchers):
             taker.end()

@@ -66,6 +66,7 @@ def test_exit_codes_are_those_of_the_command() -> None:
         **{"Error": 1, "UsageError": 2, "Unreachable": 3, "SignalingError": 3, "Rejected": 4, "NotHere": 5},
         **{"NoAnswer": 5, "CallError": 6, "IceFailed": 6, "BadDescription": 6, "CallEnded": 6, "CallLost": 6},
         "DeviceError": 7,
+        "TimedOut": 8,
     }
 
 

@@ -6,16 +6,18 @@ import asyncio
 import os
 import re
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import peer
+import peer.link
 from signaling.app import Server
 from signaling.settings import Settings
+from tests.harness.tools import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,12 +55,23 @@ class Example:
             return await self._process.wait()
 
 
-@asynccontextmanager
-async def running(name: str, folder: Path, *arguments: str) -> AsyncIterator[Example]:
+def running(name: str, folder: Path, *arguments: str) -> AbstractAsyncContextManager[Example]:
     """The example, as a user starts it; ended by Ctrl-C if it does not end by itself, and then well."""
+    return _running(folder, str(EXAMPLES / f"{name}.py"), *arguments)
+
+
+def bot(name: str, folder: Path, url: str, *arguments: str) -> AbstractAsyncContextManager[Example]:
+    """The example of a bot, run by `peer bot` under its own name."""
+    command = "from peer.cli import main; main()"
+    return _running(
+        folder, "-c", command, "bot", str(EXAMPLES / f"bots/{name}.py"), url, "--name", name, "--", *arguments
+    )
+
+
+@asynccontextmanager
+async def _running(folder: Path, *arguments: str) -> AsyncIterator[Example]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(EXAMPLES / f"{name}.py"),
         *arguments,
         cwd=folder,
         env=os.environ | {"PORT": "0", "PYTHONUNBUFFERED": "1"},
@@ -90,6 +103,20 @@ async def server() -> AsyncIterator[Server]:
 def test_every_example_is_tested_here() -> None:
     source = Path(__file__).read_text()
     assert [path.stem for path in EXAMPLES.glob("*.py") if f'running("{path.stem}"' not in source] == []
+    assert [path.stem for path in EXAMPLES.glob("bots/*.py") if f'bot("{path.stem}"' not in source] == []
+
+
+VERBS = {
+    *("call", "rings", "start", "record", "wait_for", "accept", "reject"),
+    *("show", "carry", "play", "say", "write", "hang_up"),
+    *("pictures", "sound", "speech", "utterances", "messages", "stats", "ended"),
+    *("flowing", "picture", "speaking", "silent"),
+}
+
+
+def test_every_verb_is_shown_in_an_example() -> None:
+    source = "\n".join(path.read_text() for path in EXAMPLES.glob("**/*.py"))
+    assert {verb for verb in VERBS if f".{verb}(" not in source} == set()
 
 
 async def test_call_a_browser(server: Server, tmp_path: Path) -> None:
@@ -170,6 +197,27 @@ async def test_draw(tmp_path: Path) -> None:
                     break
 
 
+async def test_keypad(tmp_path: Path) -> None:
+    async with running("keypad", tmp_path) as example:
+        url = (await example.line(r"Call the keypad: (http://\S+)/\?room=lab"))[1]
+        async with (
+            peer.join(url, room="lab", name="alice", audio="test") as room,
+            asyncio.timeout(WAIT),
+            room.call("keypad") as call,
+        ):
+            texts = call.messages()
+            assert (await anext(texts)).startswith("1: a melody")
+            await call.press("1")
+            async for sound in call.sound():
+                if np.abs(sound.array).max() > 1000:
+                    break
+            await call.press("2,#")
+            await example.line(r"alice left a message of \d s: messages/alice-.*\.mkv")
+            assert await anext(texts) == "Thank you"
+            await call.press("9")
+            assert (await call.ended()).by == "keypad"
+
+
 async def test_chat(server: Server, tmp_path: Path) -> None:
     async with peer.join(server.url, room="lab", name="alice") as room:
         async with running("chat", tmp_path, server.url) as example:
@@ -190,3 +238,114 @@ async def test_the_w3c_interface(tmp_path: Path) -> None:
         await example.line("over host udp")
         await example.line("you said 'still here'")
         assert await example.ended() == 0
+
+
+# Bots
+
+
+@asynccontextmanager
+async def calling(url: str, name: str, **sources: Any) -> AsyncIterator[peer.Call]:
+    """Alice, who calls the bot."""
+    async with peer.join(url, room="lab", name="alice") as room:
+        await room.wait_for(name, timeout=WAIT)
+        async with asyncio.timeout(WAIT), room.call(name, **sources) as call:
+            yield call
+
+
+async def spoken(text: str) -> np.ndarray[Any, np.dtype[np.int16]]:
+    require("espeak-ng")
+    return np.concatenate([pcm async for pcm, _ in peer.voices.Espeak()(text)])
+
+
+def microphone() -> peer.SoundSource:
+    """For what `spoken` gives."""
+    return peer.SoundSource(22050, seconds=30)
+
+
+async def heard(sound: AsyncIterator[Any]) -> None:
+    """Until something loud comes."""
+    async for some in sound:
+        if np.abs(some.array.astype(int)).max() > 1000:
+            return
+    raise AssertionError("the call ended in silence")
+
+
+async def test_greeter(server: Server, tmp_path: Path) -> None:
+    words, voice = await spoken("Good morning! It is me, Alice."), microphone()
+    async with bot("greeter", tmp_path, server.url) as example, calling(server.url, "greeter", audio=voice) as call:
+        await heard(call.sound())
+        await call.silent(0.5)
+        voice.push(words)
+        await example.line(r"alice spoke for \d+\.\d s")
+        assert (await call.ended()).by == "greeter"
+
+
+async def test_parrot(server: Server, tmp_path: Path) -> None:
+    words, voice = await spoken("Polly wants a cracker."), microphone()
+    async with bot("parrot", tmp_path, server.url, "1.5") as _, calling(server.url, "parrot", audio=voice) as call:
+        sound = call.sound()
+        voice.push(words)
+        await heard(sound)
+
+
+async def test_storyteller(server: Server, tmp_path: Path) -> None:
+    words, voice = await spoken("Wait a moment, what is a buffer? I never heard of it."), microphone()
+    async with (
+        bot("storyteller", tmp_path, server.url) as example,
+        calling(server.url, "storyteller", audio=voice) as call,
+    ):
+        await heard(call.sound())
+        voice.push(words)
+        await example.line(r"interrupted, at \d+ s of \d+")
+        await call.silent(0.3)
+        await heard(call.sound())  # it goes on
+
+
+async def test_motion(server: Server, tmp_path: Path) -> None:
+    camera = peer.PictureSource()
+    picture = np.zeros((240, 320, 3), np.uint8)
+    async with bot("motion", tmp_path, server.url) as _, calling(server.url, "motion", video=camera) as call:
+        messages, pictures = call.messages(), call.pictures()
+        camera.push(picture)
+        assert not (await anext(pictures)).array[:, :, 0].max() > 100
+        picture[100:140, 150:190] = 255
+        camera.push(picture)
+        assert "something moves at 1" in await anext(messages)
+        async for seen in pictures:
+            red, _, blue = np.moveaxis(seen.array.astype(int), 2, 0)
+            if ((red > 180) & (blue < 100)).sum() > 20:  # the frame
+                break
+
+
+async def test_quiz(server: Server, tmp_path: Path) -> None:
+    async with bot("quiz", tmp_path, server.url, "0.5") as _, calling(server.url, "quiz") as call:
+        messages = call.messages()
+        assert "How many milliseconds" in await anext(messages)
+        await call.write("20")
+        assert await anext(messages) == "Right!"
+        await anext(messages)
+        await call.write("udp")
+        assert await anext(messages) == "You said udp, it is ice."
+        await anext(messages)
+        assert await anext(messages) == "You said nothing, it is vp8."
+        assert await anext(messages) == "alice has 1 points; alice leads with 1."
+
+
+@pytest.mark.parametrize(
+    ("video", "code", "line"),
+    [
+        (SMALL, 0, "page: 160x120, and sound; 0 packets lost"),
+        ("grey", 8, "a check failed: the picture of page is of one colour"),
+    ],
+)
+async def test_check(server: Server, tmp_path: Path, video: str, code: int, line: str) -> None:
+    grey = peer.PictureSource()
+    grey.push(np.full((120, 160, 3), 128, np.uint8))
+    shown = grey if video == "grey" else video
+    async with peer.join(server.url, room="lab", name="page", video=shown, audio="test") as page:
+        async with bot("check", tmp_path, server.url) as example:
+            async with asyncio.timeout(WAIT):
+                ring = await anext(page.rings())
+            async with ring.accept():
+                await example.line(line)
+            assert await example.ended() == code

@@ -26,13 +26,15 @@ PUBLIC = {
         "verify",
     ),
     *("BadDescription", "CallEnded", "CallError", "CallLost", "DeviceError", "Error", "IceFailed", "NoAnswer"),
-    *("NotHere", "Rejected", "SignalingError", "Unreachable", "UsageError"),
+    *("NotHere", "Rejected", "SignalingError", "TimedOut", "Unreachable", "UsageError"),
+    *("Speech", "Utterance", "voices"),
 }
 
 MEMBERS = {
     "Call": {
-        *("carry", "play", "record", "show", "write"),
-        *("events", "messages", "pictures", "sound", "stats"),
+        *("carry", "play", "press", "record", "say", "show", "write"),
+        *("events", "keys", "messages", "pictures", "sound", "speech", "stats", "utterances"),
+        *("flowing", "picture", "silent", "speaking"),
         *("ended", "hang_up", "name", "open", "over"),
     },
     "Room": {

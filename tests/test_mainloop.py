@@ -90,3 +90,22 @@ def test_what_the_work_returns_and_raises_comes_out() -> None:
     assert run(seven()) == 7
     with pytest.raises(ValueError, match="trouble"):
         run(trouble())
+
+
+@pytest.mark.may_block("a script that does not let the loop go is what is tested")
+def test_time_runs_while_a_script_holds_the_loop_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, gone = [], threading.Event()
+
+    def leave(ending: Ending, sentence: str, code: int) -> None:
+        left.append(code)
+        gone.set()
+
+    monkeypatch.setattr(mainloop, "END_TIMEOUT", 0.01)
+    monkeypatch.setattr(Ending, "_force", leave)
+
+    async def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        assert gone.wait(10)
+
+    run(work())
+    assert left == [1]

@@ -124,3 +124,15 @@ async def test_a_broadcast_that_is_over_ends_at_once() -> None:
     broadcast.end()
     assert [item async for item in broadcast.take()] == [1]
     assert [item async for item in broadcast.take()] == []
+
+
+async def test_who_looks_on_takes_nothing_from_those_who_come_later() -> None:
+    items: Broadcast[int] = Broadcast()
+    items.put(1)
+    aside = items.take(aside=True)
+    items.put(2)
+    taker = items.take()
+    items.put(3)
+    items.end()
+    assert [item async for item in taker] == [1, 2, 3]
+    assert [item async for item in aside] == [2, 3]

@@ -104,11 +104,18 @@ class PictureReader(Reader):
     def __init__(self, leave: Callable[[Reader], None] | None = None) -> None:
         super().__init__(leave)
         self._pictures: deque[Picture] = deque()
+        self.on_read: Callable[[], None] | None = None
+        """For the source: called when a picture was taken, on the reader's event loop."""
 
     @property
     def ended(self) -> bool:
         """Whether the source is over and its last picture has been taken."""
         return self._over and not self._pictures
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that have not been taken yet."""
+        return len(self._pictures)
 
     def _forget(self) -> None:
         self._pictures.clear()
@@ -143,6 +150,8 @@ class PictureReader(Reader):
             await self._wake.wait()
         if last:
             self._wake.set()
+        if self.on_read is not None:
+            self.on_read()
         return picture
 
     def __aiter__(self) -> PictureReader:

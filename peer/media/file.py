@@ -146,7 +146,7 @@ class FileSource:
     def _work(self, stop: threading.Event) -> None:
         with self._lock:
             ready, self._ready = self._ready, None
-        playing = Playing(self.address, self._wanted, loop=self.loop, channels=self.sound.channels)
+        playing = Playing(self.address, self._wanted, loop=self.loop, channels=self.sound.channels, stopped=stop.is_set)
         items = playing.decode(ready)
         try:
             pace = _Pace(self._clock, stop)

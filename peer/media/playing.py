@@ -14,7 +14,7 @@ from peer.media.container import MEDIA_ERRORS, Address, open_container
 from peer.media.resample import Resampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from av.container import InputContainer
 
@@ -61,13 +61,23 @@ class Wanted:
 class Playing:
     """All that `address` gives, in the order of the file; with `loop` from the start again, as if the file went on."""
 
-    def __init__(self, address: Address, wanted: Wanted, *, loop: bool = False, channels: int = 1) -> None:
+    def __init__(
+        self,
+        address: Address,
+        wanted: Wanted,
+        *,
+        loop: bool = False,
+        channels: int = 1,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stopped`: asked for each packet; where nothing is wanted there is nothing else that could end it."""
         self.length = 0.0
         """Seconds of all passes so far; the end of the last one once the iteration is over."""
         self._address = address
         self._wanted = wanted
         self._loop = loop
         self._channels = channels
+        self._stopped = stopped
 
     def decode(self, opened: InputContainer | None = None) -> Iterator[Decoded]:
         """Everything, pass after pass; blocks. `opened` is used for the first pass. Raises `DeviceError`."""
@@ -77,9 +87,11 @@ class Playing:
             opened = None
             try:
                 one = _Pass(container, self._wanted, self.length, Resampler(self._channels), self._address.what)
-                yield from one.decode()
+                yield from one.decode(self._stopped)
             finally:
                 container.close()
+            if self._stopped():
+                return
             if one.end <= self.length:
                 raise DeviceError(f"{self._address.what} holds nothing to play; {self._address.advice}")
             self.length = one.end
@@ -107,9 +119,11 @@ class _Pass:
         self._start: float | None = None if start is None else start / 1_000_000
         self.end = offset
 
-    def decode(self) -> Iterator[Decoded]:
+    def decode(self, stopped: Callable[[], bool]) -> Iterator[Decoded]:
         streams = [*self._container.streams.video[:1], *self._container.streams.audio[:1]]
         for packet in self._packets(streams):
+            if stopped():
+                return
             self._measure(packet)
             if packet.stream.type == "video":
                 yield from self._video(packet)

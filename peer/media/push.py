@@ -14,7 +14,7 @@ from peer.errors import UsageError
 from peer.media.base import SAMPLE_RATE, PictureReader, PictureSourceBase, Reader, SoundSourceBase
 from peer.media.picture import Picture
 from peer.media.sound import Ring, Samples, SoundReader, mixed
-from peer.media.work import Readers
+from peer.media.work import Readers, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,9 @@ _RATES = (4_000, 384_000)
 class PictureSource(PictureSourceBase):
     """A camera made of numpy arrays: `push` what the calls shall show.
 
-    Size and rate follow what is pushed; the newest picture wins, and a call that joins later first gets the last one.
-    `fps` only matters to `tick`.
+    Size and rate follow what is pushed. For each call two pictures wait at most: a third that comes before the oldest
+    was taken drops it, and counts in a reader's `dropped`. A call that joins later first gets the last one. Who makes
+    pictures faster than they are sent waits for `tick`, at `fps`, or for `drained`.
     """
 
     def __init__(self, fps: float | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,24 +40,28 @@ class PictureSource(PictureSourceBase):
         self._readers: Readers[PictureReader] = Readers()
         self._lock = threading.Lock()
         self._last: Picture | None = None
+        self._taken = True
+        """Whether any call took the last one."""
         self._closed = False
+        self._waiting = Waiting()
         self._next_tick: float | None = None
 
-    def push(self, array: Any, *, order: Literal["rgb", "bgr"] = "rgb") -> None:
+    def push(self, array: Any, *, order: Literal["rgb", "bgr"] = "rgb", time: float | None = None) -> None:
         """Show `array`: HxWx3 uint8, `order` of its channels "rgb", or "bgr" as OpenCV has it.
 
-        It is copied: the array may be drawn on again at once. Never blocks; after `close` it does nothing. An odd last
-        row or column is left out. Raises `UsageError` for anything that is not such an array.
+        `time` is when it was taken, in seconds of `time.monotonic()`; None: now. The far end shows pictures in these
+        distances. It is copied: the array may be drawn on again at once. Never blocks; after `close` it does nothing.
+        An odd last row or column is left out. Raises `UsageError` for anything that is not such an array.
         """
         pixels = _checked(array)
         if order not in ("rgb", "bgr"):
             raise UsageError(f"order={order!r} is unknown; use 'rgb' or 'bgr'")
         copy = np.array(pixels if order == "rgb" else pixels[:, :, ::-1], order="C")
-        picture = Picture(copy, self._clock())
+        picture = Picture(copy, self._clock() if time is None else time)
         with self._lock:
             if self._closed:
                 return
-            self._last = picture
+            self._last, self._taken = picture, False
             self.width, self.height = picture.width, picture.height
             readers = self._readers.all
         for reader in readers:
@@ -75,8 +80,15 @@ class PictureSource(PictureSourceBase):
         await asyncio.sleep(max(0.0, due - now))
         return due
 
+    async def drained(self) -> None:
+        """Wait until every call has taken what was pushed, a call at least, or the source is closed."""
+        await self._waiting.until(
+            lambda: self._closed or (self._taken and not any(r.waiting for r in self._readers.all))
+        )
+
     def open(self) -> PictureReader:
         reader = PictureReader(self._left)
+        reader.on_read = self._read
         with self._lock:
             if self._closed:
                 reader.end()
@@ -94,10 +106,16 @@ class PictureSource(PictureSourceBase):
             readers = self._readers.take()
         for reader in readers:
             reader.end()
+        self._waiting.wake()
+
+    def _read(self) -> None:
+        self._taken = True
+        self._waiting.wake()
 
     def _left(self, reader: Reader) -> None:
         with self._lock:
             self._readers.remove(reader)
+        self._waiting.wake()
 
 
 class SoundSource(SoundSourceBase):
@@ -125,7 +143,7 @@ class SoundSource(SoundSourceBase):
         # What was said before anybody listened.
         self._early = Ring(round(seconds * SAMPLE_RATE), channels)
         self._closed = False
-        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._waiting = Waiting()
 
     @property
     def buffered(self) -> float:
@@ -156,22 +174,15 @@ class SoundSource(SoundSourceBase):
             self._early.drop(self._early.filled)
             for reader in self._readers.all:
                 reader.clear()
-        self._made_room()
+        self._waiting.wake()
 
     async def drained(self, below: float = 0.0) -> None:
         """Wait until at most `below` seconds are left to be heard, or the source is closed."""
-        waiting = (asyncio.get_running_loop(), asyncio.Event())
-        self._waiting.add(waiting)
-        try:
-            while self.buffered > below and not self._closed:
-                await waiting[1].wait()
-                waiting[1].clear()
-        finally:
-            self._waiting.discard(waiting)
+        await self._waiting.until(lambda: self._closed or self.buffered <= below)
 
     def open(self) -> SoundReader:
         reader = SoundReader(self._left, channels=self.channels, seconds=self._seconds)
-        reader.on_read = self._made_room
+        reader.on_read = self._waiting.wake
         with self._lock:
             if self._closed:
                 reader.end()
@@ -187,16 +198,12 @@ class SoundSource(SoundSourceBase):
             readers = self._readers.take()
         for reader in readers:
             reader.end()
-        self._made_room()
+        self._waiting.wake()
 
     def _left(self, reader: Reader) -> None:
         with self._lock:
             self._readers.remove(reader)
-        self._made_room()
-
-    def _made_room(self) -> None:
-        for loop, room in tuple(self._waiting):
-            loop.call_soon_threadsafe(room.set)
+        self._waiting.wake()
 
     def _resampled(self, samples: Samples) -> Samples:
         from peer.media.resample import Resampler

@@ -69,6 +69,29 @@ class Readers(Generic[R]):
         return gone
 
 
+class Waiting:
+    """Those who wait, on whichever event loop, for something that another thread may bring about."""
+
+    def __init__(self) -> None:
+        self._all: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until `true()`, which is asked after each `wake`."""
+        one = (asyncio.get_running_loop(), asyncio.Event())
+        self._all.add(one)
+        try:
+            while not true():
+                await one[1].wait()
+                one[1].clear()
+        finally:
+            self._all.discard(one)
+
+    def wake(self) -> None:
+        """From any thread."""
+        for loop, event in tuple(self._all):
+            loop.call_soon_threadsafe(event.set)
+
+
 class Worker:
     """Runs `work(stop)` on a daemon thread from `start` until it returns or sees `stop` set.
 

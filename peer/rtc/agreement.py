@@ -41,7 +41,7 @@ def _fits(section: Section) -> bool:
         return _DATA.fullmatch(section.protocol) is not None and named and section.sctp_port is not None
     if section.kind not in RECEIVABLE or section.value("rtcp-mux") is None:
         return False
-    known = [each for each in RECEIVABLE[section.kind] if not each.is_rtx]
+    known = [each for each in RECEIVABLE[section.kind] if each.is_main]
     return _MEDIA.fullmatch(section.protocol) is not None and any(
         codecs.matches(own, each) for each in section.codecs for own in known
     )
@@ -66,7 +66,7 @@ def all_rejected(description: Description) -> bool:
 
 def codecs_taken(transceiver: Transceiver, offer: Section) -> list[Codec]:
     """The codecs of an answer: the offer's that we take, in the offerer's order unless the application has its own."""
-    return preferred(common(RECEIVABLE[transceiver.kind], offer.codecs), transceiver.preferences)
+    return codecs.one_event(preferred(common(RECEIVABLE[transceiver.kind], offer.codecs), transceiver.preferences))
 
 
 def extensions_taken(offer: Section) -> list[Extension]:

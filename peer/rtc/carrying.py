@@ -109,6 +109,7 @@ class Carrier:
         for each in self._made:
             each.receiver.track.stop()
         await asyncio.gather(*(each.receiver.remote.finish() for each in self._made))
+        self._bandwidth.close()
 
     # Paths
 

@@ -48,6 +48,16 @@ class Codec:
         return self.name.lower() == "rtx"
 
     @property
+    def is_event(self) -> bool:
+        """Whether it is keys that are pressed (RFC 4733), which go along with the sound of another codec."""
+        return self.name.lower() == "telephone-event"
+
+    @property
+    def is_main(self) -> bool:
+        """Whether an m-line can be about it alone."""
+        return not self.is_rtx and not self.is_event
+
+    @property
     def apt(self) -> int:
         """Payload type of what an rtx format carries (RFC 4588), -1 if it does not say."""
         text = dict(self.parameters).get("apt", "")
@@ -101,15 +111,23 @@ CAPABILITIES: dict[str, tuple[Codec, ...]] = {
 }
 """What we send and receive, in our order of preference, with the payload types of a first offer."""
 
+EVENTS = tuple(
+    # RFC 4733 section 2.4.1: the events 0 to 15 are the keys. RFC 4733 section 2.1: on the clock of the sound they go
+    # along with, so there is one of each.
+    codec("audio", "telephone-event", clock_rate, 1, number, "0-15")
+    for clock_rate, number in ((48000, 110), (8000, 126))
+)
+
 RECEIVABLE: dict[str, tuple[Codec, ...]] = {
-    "audio": CAPABILITIES["audio"],
+    "audio": (*CAPABILITIES["audio"], *EVENTS),
     "video": (
         *CAPABILITIES["video"],
         *_video(103, "VP9", "profile-id=0"),
         *_video(105, "AV1", "level-idx=5;profile=0;tier=0"),
     ),
 }
-"""What is negotiated: also what we only receive, least preferred. We send what we can send of it (`sendable`)."""
+"""What is negotiated: also what we only receive, least preferred, and keys, which go along with sound. We send what we
+can send of it (`sendable`)."""
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +167,7 @@ def carries(agreed: Codec, stream: Codec) -> bool:
 def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Codec]:
     """What we can take of what they offer, in their order, under their numbers, with the feedback that both know.
 
-    A format for retransmission follows what it carries, if that is taken.
+    A format for retransmission follows what it carries, if that is taken; the keys come last.
     """
     taken: dict[int, Codec] = {}
     for remote in theirs:
@@ -166,7 +184,7 @@ def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Codec]:
                 taken[remote.payload_type] = codec(
                     remote.kind, "rtx", remote.clock_rate, 1, remote.payload_type, f"apt={remote.apt}"
                 )
-    return rtx_after_its_codec(list(taken.values()))
+    return in_order(list(taken.values()))
 
 
 def agreed(offered: Sequence[Codec], answered: Sequence[Codec]) -> list[Codec]:
@@ -178,15 +196,15 @@ def agreed(offered: Sequence[Codec], answered: Sequence[Codec]) -> list[Codec]:
 
 def sendable(codecs: Sequence[Codec]) -> list[Codec]:
     """Those of the agreed codecs that we can send, with their retransmissions; the first is what we send."""
-    mains = [each for each in codecs if any(not own.is_rtx and matches(own, each) for own in CAPABILITIES[each.kind])]
+    mains = [each for each in codecs if any(own.is_main and matches(own, each) for own in CAPABILITIES[each.kind])]
     numbers = {each.payload_type for each in mains}
-    return rtx_after_its_codec([*mains, *(each for each in codecs if each.is_rtx and each.apt in numbers)])
+    return in_order([*mains, *(each for each in codecs if each.is_rtx and each.apt in numbers)])
 
 
 def preferred(codecs: Sequence[Codec], preferences: Sequence[Codec]) -> list[Codec]:
     """`codecs` cut down to `preferences` and in their order; all of them where there are no preferences.
 
-    Formats for retransmission come along if the preferences name `rtx`.
+    Formats for retransmission come along if the preferences name `rtx`, keys if they name `telephone-event`.
     """
     if not preferences:
         return list(codecs)
@@ -197,15 +215,35 @@ def preferred(codecs: Sequence[Codec], preferences: Sequence[Codec]) -> list[Cod
             if not wanted.is_rtx and not each.is_rtx and matches(wanted, each) and each not in chosen:
                 chosen.append(each)
     numbers = {each.payload_type for each in chosen}
-    return rtx_after_its_codec([*chosen, *(c for c in codecs if keep_rtx and c.is_rtx and c.apt in numbers)])
+    return in_order([*chosen, *(c for c in codecs if keep_rtx and c.is_rtx and c.apt in numbers)])
 
 
-def rtx_after_its_codec(codecs: Sequence[Codec]) -> list[Codec]:
+def in_order(codecs: Sequence[Codec]) -> list[Codec]:
+    """Each codec with its retransmissions after it, the keys at the end: they are nothing by themselves."""
     ordered: list[Codec] = []
     for each in codecs:
-        if not each.is_rtx:
+        if each.is_main:
             ordered += [each, *(rtx for rtx in codecs if rtx.is_rtx and rtx.apt == each.payload_type)]
-    return ordered
+    return [*ordered, *(each for each in codecs if each.is_event)] if ordered else []
+
+
+def event_for(codecs: Sequence[Codec], main: Codec) -> Codec | None:
+    """As what keys are sent among the sound of `main`, None where the other side takes none.
+
+    On its clock if possible (RFC 4733 section 2.1). Firefox knows them at 8000 Hz only, and takes those on any clock.
+    """
+    events = sorted((each for each in codecs if each.is_event), key=lambda each: each.clock_rate != main.clock_rate)
+    return events[0] if events else None
+
+
+def one_event(codecs: Sequence[Codec]) -> list[Codec]:
+    """The codecs of an answer, with keys on the clock of the first alone, if they are offered on that.
+
+    Of several, Chromium takes the slowest for any sound, and then presses keys for a sixth of the time asked for.
+    """
+    event = event_for(codecs, codecs[0]) if codecs else None
+    fits = event is not None and event.clock_rate == codecs[0].clock_rate
+    return [each for each in codecs if not (fits and each.is_event) or each is event]
 
 
 _H264_PROFILES = (

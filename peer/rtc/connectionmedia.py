@@ -189,7 +189,7 @@ class ConnectionMedia(ConnectionState):
             merged.update(await each.sender.getStats())
             merged.update(await each.receiver.getStats())
         merged.update(report.transport(self._path))
-        merged.update(report.candidates(self._path.ice))
+        merged.update(report.candidates(self._path))
         return merged
 
     # For the carrier

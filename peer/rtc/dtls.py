@@ -34,10 +34,15 @@ from aiortc.rtcdtlstransport import State
 from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, WEBRTC_DCEP, AbortChunk, InitChunk
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 
+from peer.rtc.arrivalreport import without_reports
+from peer.rtc.codecs import ABS_SEND_TIME, TRANSPORT_WIDE
 from peer.rtc.icepipe import IcePipe
 from peer.rtc.mediaintake import take_media
+from peer.rtc.outgoing import Outgoing
+from peer.rtc.pacer import SOUND
 from peer.rtc.router import Router, RtpStream
-from peer.rtc.rtcp import SenderReports, media_sources
+from peer.rtc.rtcp import SenderReports, estimated, media_sources
+from peer.rtc.srtp import handle, protect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -69,8 +74,10 @@ class DtlsTransport(RTCDtlsTransport):
         self.pipe = IcePipe(ice)
         super().__init__(self.pipe, [certificate])  # type: ignore[arg-type]
         self.router: Router[RtpStream] = Router()
-        self.extension_ids: dict[str, int] = {}
-        """Of the header extensions that any m-line of the bundle uses."""
+        self._extension_ids: dict[str, int] = {}
+        self.outgoing = Outgoing(self._leave, self._wake_at)
+        """What RTP leaves when, and how much of it."""
+        self._alarm: asyncio.TimerHandle | None = None
         self._early: deque[Datagram] = deque(maxlen=MAX_EARLY)
         self._unsent: deque[bytes] = deque(maxlen=MAX_EARLY)
         """Of SCTP, between one association and the next; beyond, the oldest go: it sends again what is lost."""
@@ -126,6 +133,9 @@ class DtlsTransport(RTCDtlsTransport):
     def abandon(self) -> None:
         """The path is gone: whoever waits for a packet learns it."""
         self.pipe.close()
+        self.outgoing.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     # Packets in
 
@@ -147,6 +157,12 @@ class DtlsTransport(RTCDtlsTransport):
         self.bytes_received += take_media(datagrams, self._rx_srtp, self.router, self._rtcp)
 
     def _rtcp(self, data: bytes) -> None:
+        reports, data = without_reports(data)
+        for report in reports:
+            try:
+                self.outgoing.feedback(report, time.monotonic())
+            except ValueError as error:
+                logger.debug("RTCP cannot be used: %s", error)
         try:
             packets = RtcpPacket.parse(data)
         except Exception as error:  # aiortc's parser also lets struct and index errors out
@@ -169,9 +185,11 @@ class DtlsTransport(RTCDtlsTransport):
                 self.sender_reports.take(packet.ssrc, info)
         elif isinstance(packet, RtcpByePacket):
             logger.debug("< BYE %s: a hint only, a browser sends it on hold too", packet.sources)
-        for ssrc in dict.fromkeys(media_sources(packet)):
-            if ssrc in self._media_senders:
-                self._media_senders[ssrc].take_rtcp(packet)
+        sources = [ssrc for ssrc in dict.fromkeys(media_sources(packet)) if ssrc in self._media_senders]
+        if sources and (bitrate := estimated(packet)) is not None:
+            self.outgoing.remb(bitrate, time.monotonic())
+        for ssrc in sources:
+            self._media_senders[ssrc].take_rtcp(packet)
 
     # Packets out
 
@@ -183,13 +201,35 @@ class DtlsTransport(RTCDtlsTransport):
             except (pylibsrtp.Error, ValueError) as error:
                 logger.debug("RTCP not sent: %s", error)
 
-    def send_rtp(self, data: bytes) -> None:
-        """The same for RTP."""
+    def send_rtp(self, data: bytes, urgency: int = SOUND) -> None:
+        """The same for RTP, now or soon: `urgency` is one of `peer.rtc.pacer`."""
         if self.state == "connected":
-            try:
-                self._out(self._tx_srtp.protect(data))
-            except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
-                logger.debug("RTP not sent: %s", error)
+            self.outgoing.send(data, urgency, time.monotonic())
+
+    def told_loss(self, fraction: float) -> None:
+        """The other side reports that so much of a stream of pictures got lost, 0 to 1."""
+        self.outgoing.told_loss(fraction, time.monotonic())
+
+    def _leave(self, data: bytes, number: int | None) -> None:
+        try:
+            self._out(protect(handle(self._tx_srtp), data, number))
+        except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
+            logger.debug("RTP not sent: %s", error)
+
+    def _wake_at(self, at: float) -> None:
+        if self.pipe.open:
+            delay = max(at - time.monotonic(), 0.0)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        if self.state != "connected":
+            self.outgoing.clear()
+        self.outgoing.wake(time.monotonic())
+
+    def look_after(self) -> None:
+        """Now and then, while anything is sent."""
+        self.outgoing.tick(time.monotonic())
 
     async def _send_data(self, data: bytes) -> None:
         """For SCTP, which an exception would end."""
@@ -206,10 +246,22 @@ class DtlsTransport(RTCDtlsTransport):
     def add_sender(self, sender: MediaSender) -> None:
         """Tell it from now on what the other side says about its stream."""
         self._media_senders[sender.ssrc] = sender
+        self.outgoing.add(sender)
 
     def remove_sender(self, sender: MediaSender) -> None:
         if self._media_senders.get(sender.ssrc) is sender:
             del self._media_senders[sender.ssrc]
+            self.outgoing.remove(sender)
+
+    @property
+    def extension_ids(self) -> dict[str, int]:
+        """Of the header extensions that any m-line of the bundle uses."""
+        return self._extension_ids
+
+    @extension_ids.setter
+    def extension_ids(self, ids: dict[str, int]) -> None:
+        self._extension_ids = ids
+        self.outgoing.extensions(ids.get(TRANSPORT_WIDE, 0), ids.get(ABS_SEND_TIME, 0))
 
     @property
     def stats_id(self) -> str:

@@ -23,7 +23,7 @@ from peer.rtc.transportwide import Arrivals
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Bandwidth", "Feedback", "RtcpReceiverInfo"]
+    from peer.rtc.rtp import ReceptionReport
 
 
 MAX_SSRCS: Final = 16
@@ -68,6 +68,11 @@ class Bandwidth:
             self._hear(ssrc)
         if self._timer is None:
             self._begin(out, ssrc)
+
+    def close(self) -> None:
+        """There is nobody any more to be told."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _hear(self, ssrc: int) -> None:
         self._newest = ssrc
@@ -130,3 +135,19 @@ class Feedback:
     def receiver_report(self, reports: list[RtcpReceiverInfo]) -> None:
         """RFC 3550 section 6.4.2; at most 31 blocks fit in one packet."""
         self._send(bytes(RtcpRrPacket(ssrc=self._ssrc, reports=reports[:31])))
+
+
+def report_block(
+    ssrc: int, said: ReceptionReport, sender_report: tuple[int, float] | None, now: float
+) -> RtcpReceiverInfo:
+    """What a receiver report says of one stream; `sender_report`: the last one's time (LSR), and when it came."""
+    last, at = sender_report or (0, now)
+    return RtcpReceiverInfo(
+        ssrc=ssrc,
+        fraction_lost=said.fraction_lost,
+        packets_lost=said.cumulative_lost,
+        highest_sequence=said.highest_sequence,
+        jitter=said.jitter,
+        lsr=last,
+        dlsr=min(int((now - at) * 65536), 0xFFFFFFFF) if last else 0,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
@@ -12,6 +12,10 @@ _PLAIN, _WITH_EXTENSIONS = 0x80, 0x90
 _ONE_BYTE, _TWO_BYTES = 0xBEDE, 0x1000
 _ABS_SEND_TIME_UNITS: Final = 1 << 18
 """A second, in the 24 bits of abs-send-time."""
+_FIRST: Final = 16
+"""Where the first extension begins."""
+NUMBER_AT: Final = 17
+"""Where the transport-wide number is, two bytes, in a packet that has room for one."""
 QUIETEST: Final = 127
 """Decibels below full scale: silence (RFC 6464 section 3)."""
 
@@ -24,21 +28,26 @@ class Format:
     clock_rate: int
     rtx_payload_type: int | None = None
     """None: what is lost is sent again as it was, and not as in RFC 4588."""
+    event_payload_type: int | None = field(default=None, kw_only=True)
+    """Of keys among sound (RFC 4733); None where the other side takes none."""
     mid: str = ""
     mid_id: int = 0
     abs_send_time_id: int = 0
     audio_level_id: int = 0
+    transport_wide_id: int = 0
 
 
 class HeaderWriter:
-    """Puts packets of one format together."""
+    """Puts packets of one format together. What `Stamp` writes comes first in them."""
 
     def __init__(self, sent_as: Format) -> None:
         mid = sent_as.mid.encode()
-        numbers = (sent_as.mid_id, sent_as.abs_send_time_id, sent_as.audio_level_id)
+        numbers = (sent_as.mid_id, sent_as.abs_send_time_id, sent_as.audio_level_id, sent_as.transport_wide_id)
         # RFC 8285 section 4.2: ids up to 14 and values of 1 to 16 bytes fit into the short form, which all understand.
         self._short = max(numbers) < 15 and len(mid) <= 16
         self._mid = self._element(sent_as.mid_id, mid) if mid else b""
+        # Where `Stamp` looks for it; in the long form, which nobody of those who know it needs, it is left out.
+        self._number = self._element(sent_as.transport_wide_id, bytes(2)) if self._short else b""
         self._abs_send_time_id = sent_as.abs_send_time_id
         self._level_id = sent_as.audio_level_id
 
@@ -49,10 +58,10 @@ class HeaderWriter:
 
         `level`: of the sound in it, in decibels below full scale; None where there is none.
         """
-        values = self._mid
+        values = self._number
         if self._abs_send_time_id:
-            sent = int(now * _ABS_SEND_TIME_UNITS) & 0xFFFFFF
-            values += self._element(self._abs_send_time_id, sent.to_bytes(3, "big"))
+            values += self._element(self._abs_send_time_id, _send_time(now))
+        values += self._mid
         if self._level_id and level is not None:
             values += self._element(self._level_id, bytes((min(max(level, 0), QUIETEST),)))
         second = payload_type | 0x80 if marker else payload_type
@@ -67,3 +76,28 @@ class HeaderWriter:
         if not number:
             return b""
         return (bytes((number << 4 | len(value) - 1,)) if self._short else bytes((number, len(value)))) + value
+
+
+class Stamp:
+    """Finds in packets of `HeaderWriter` what is known only when they leave. Ids are 0 for what was not agreed."""
+
+    def __init__(self, transport_wide_id: int, abs_send_time_id: int) -> None:
+        self._number = transport_wide_id << 4 | 1 if 0 < transport_wide_id < 15 else None
+        """The first byte of an element in the short form (RFC 8285 section 4.2) ..."""
+        self._time = abs_send_time_id << 4 | 2 if 0 < abs_send_time_id < 15 else None
+        """... and of the other one."""
+
+    def numbered(self, data: bytes) -> bool:
+        """Whether the packet has room for a transport-wide number, at NUMBER_AT."""
+        return data[_FIRST] == self._number and data[0] == _WITH_EXTENSIONS if len(data) > _FIRST + 2 else False
+
+    def timed(self, data: bytes, now: float) -> bytes:
+        """The packet, sent `now` and not when it was made, if it says when it was sent."""
+        at = _FIRST + 3 if self.numbered(data) else _FIRST
+        if self._time is None or len(data) < at + 4 or data[0] != _WITH_EXTENSIONS or data[at] != self._time:
+            return data
+        return data[: at + 1] + _send_time(now) + data[at + 4 :]
+
+
+def _send_time(now: float) -> bytes:
+    return (int(now * _ABS_SEND_TIME_UNITS) & 0xFFFFFF).to_bytes(3, "big")

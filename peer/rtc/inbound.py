@@ -12,9 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from peer.rtc.feedback import Bandwidth, Feedback, RtcpReceiverInfo
+from peer.rtc.feedback import Bandwidth, Feedback, report_block
 from peer.rtc.frames import Codec, EncodedFrame
 from peer.rtc.jitter import AssembledFrame, JitterBuffer
+from peer.rtc.keypresses import KeyPresses
 from peer.rtc.packet import NumberReader
 from peer.rtc.payload import depacketiser_for
 from peer.rtc.payload.opus import samples
@@ -69,6 +70,7 @@ class InboundRtp:
         bandwidth: Bandwidth | None = None,
     ) -> None:
         """`bandwidth`: of the path, shared with its other streams."""
+        self.keys = KeyPresses()
         self._kind = kind
         self._out = out
         self._clock = clock
@@ -118,6 +120,7 @@ class InboundRtp:
         sent, numbers = parameters.abs_send_time if self._kind == "video" else 0, parameters.transport_wide
         self._sent_at = NumberReader(sent, 3) if sent else None
         self._numbers = NumberReader(numbers, 2) if numbers else None
+        self.keys.configure(parameters.codecs)
         for each in parameters.codecs:
             if each.is_rtx:
                 self._rtx_of[each.payload_type] = each.apt
@@ -164,6 +167,10 @@ class InboundRtp:
             if repaired is None:
                 return None
             packet = repaired
+        elif packet.payload_type in self.keys.payload_types:
+            packet = self.keys.take(packet, now)
+            self._count(packet, now)
+            return packet if packet.ssrc == self._ssrc else None
         else:
             self._count(packet, now)
         codec = self._codecs.get(packet.payload_type)
@@ -307,7 +314,7 @@ class InboundRtp:
         statistics = self._received.get(packet.ssrc)
         if statistics is None:
             codec = self._codecs.get(packet.payload_type)
-            if codec is None:
+            if codec is None:  # nothing that we know, or a key before any sound
                 return
             if len(self._received) >= MAX_SSRCS:
                 self._forget(next(ssrc for ssrc in self._received if ssrc != self._ssrc))
@@ -327,21 +334,10 @@ class InboundRtp:
         self._report_later()
         self._tell_round_trip()
         now = time.monotonic()
-        blocks = []
-        for ssrc, statistics in self._received.items():
-            lost = statistics.report()
-            last, at = self._reports.get(ssrc, (0, now))
-            blocks.append(
-                RtcpReceiverInfo(
-                    ssrc=ssrc,
-                    fraction_lost=lost.fraction_lost,
-                    packets_lost=lost.cumulative_lost,
-                    highest_sequence=lost.highest_sequence,
-                    jitter=lost.jitter,
-                    lsr=last,
-                    dlsr=min(int((now - at) * 65536), 0xFFFFFFFF) if last else 0,
-                )
-            )
+        blocks = [
+            report_block(ssrc, statistics.report(), self._reports.get(ssrc), now)
+            for ssrc, statistics in self._received.items()
+        ]
         if blocks:
             self._out.receiver_report(blocks)
 
@@ -390,6 +386,7 @@ class InboundRtp:
 
     def close(self) -> None:
         self._closed, self._payload_type = True, -1
+        self.keys.close()
         self._clock.forget(self)
         self._keyframe_came()
         for timer in (self._timer, self._report_timer):

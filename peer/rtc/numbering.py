@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from peer.rtc.codecs import DEFAULT_IDS, RECEIVABLE, STATIC_TYPES, Codec, matches, rtx_after_its_codec
+from peer.rtc.codecs import DEFAULT_IDS, RECEIVABLE, STATIC_TYPES, Codec, in_order, matches
 from peer.rtc.sdp import SdpError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Numbers:
             if not each.is_rtx and not any(matches(each, main) for main in mains):
                 number = self._number(each)
                 mains += [] if number is None else [replace(each, payload_type=number)]
-        return rtx_after_its_codec([*mains, *self._retransmissions(own, mains)])
+        return in_order([*mains, *self._retransmissions(own, mains)])
 
     def extension(self, uri: str) -> int | None:
         """The id of a header extension, a free one if it has none yet; None when none is free."""

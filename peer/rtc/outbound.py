@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peer.rtc.header import HeaderWriter
@@ -27,6 +28,8 @@ AGAIN_GAP: Final = 0.02
 when the first answer could not be there yet."""
 AGAIN_FREE: Final = 50_000
 """Bytes that may be sent again within a second whatever was sent; otherwise as many as were sent within it."""
+PROBE_PACKETS: Final = 8
+"""Of these, the newest ones, probes are made."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,10 @@ class OutboundCounts:
     again: int = 0
     """Packets that were sent again, not among the others ..."""
     bytes_again: int = 0
+    """... and their payload."""
+    probes: int = 0
+    """Packets that were sent again unasked, to see what the path takes, not among the others ..."""
+    bytes_probes: int = 0
     """... and their payload."""
     frames: int = 0
     nacks: int = 0
@@ -105,9 +112,17 @@ class OutboundRtp:
         self._format: Format | None = None
         self._writer: HeaderWriter | None = None
         self._clock: MediaClock | None = None
+        self._sound_until: int | None = None
+        """Timestamp at which the sound that was sent ends."""
         self._round_trips = RoundTrips()
         self._history: OrderedDict[int, _Sent] = OrderedDict()
         """By sequence number, oldest first."""
+        self.again_limit: int | None = None
+        """Bytes that may be sent again within a second, whatever was sent; None while nothing is known of the path."""
+        self.sparing = False
+        """Whether only that is sent again without which the newest picture cannot be shown."""
+        self._needed = -1.0
+        """When the last keyframe was sent: before, nothing is needed for that."""
         self._allowance = _Allowance()
 
     def configure(self, sent_as: Format) -> None:
@@ -117,21 +132,33 @@ class OutboundRtp:
         self._format, self._writer = sent_as, HeaderWriter(sent_as)
 
     def frame(
-        self, payloads: Sequence[bytes], timestamp: int, now: float, *, taken: float, level: int | None = None
+        self,
+        payloads: Sequence[bytes],
+        timestamp: int,
+        now: float,
+        *,
+        taken: float,
+        level: int | None = None,
+        step: int = 0,
+        keyframe: bool = False,
     ) -> list[bytes]:
         """The packets of a frame, in order, to be sent now.
 
         `timestamp`: in units of the clock rate, from any origin; `taken`: when the frame was there, before it was
-        encoded, on the clock of `now`; `level`: of its sound, in decibels below full scale (RFC 6464).
+        encoded, on the clock of `now`; `level`: of its sound, in decibels below full scale (RFC 6464); `step`: of
+        sound, by how much each payload is later than the one before.
         """
         assert self._format is not None and self._clock is not None
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
         self._clock.note(timestamp, taken)
-        packets, last = [], len(payloads) - 1
+        if keyframe:
+            self._needed = now
+        packets, marked = [], self._marked(timestamp, step, len(payloads))
         payload_type, rtx_payload_type = self._format.payload_type, self._format.rtx_payload_type
         for index, payload in enumerate(payloads):
             number, self._number = self._number, (self._number + 1) & 0xFFFF
-            sent = _Sent(payload, payload_type, rtx_payload_type, index == last, timestamp, level, now)
+            sent = _Sent(payload, payload_type, rtx_payload_type, index == marked, timestamp, level, now)
+            timestamp = (timestamp + step) & 0xFFFFFFFF
             self._history[number] = sent
             packets.append(self._header(sent, number, now) + payload)
         size = sum(map(len, payloads))
@@ -141,6 +168,33 @@ class OutboundRtp:
         self._allowance.earn(size, now)
         self._forget(now)
         return packets
+
+    def _marked(self, timestamp: int, step: int, count: int) -> int:
+        """Which packet has the marker: the last of a picture, of sound the first after silence (RFC 3551 section 4.1).
+
+        That is -1 for none.
+        """
+        if not step:
+            return count - 1
+        expected, self._sound_until = self._sound_until, (timestamp + count * step) & 0xFFFFFFFF
+        return 0 if expected is None or (timestamp - expected) & 0xFFFFFFFF > step else -1
+
+    def event(self, payload: bytes, timestamp: int, now: float, *, marker: bool) -> bytes | None:
+        """One packet of a telephone event (RFC 4733), to be sent now; None where the other side takes none.
+
+        `timestamp`: from the same origin as those of frames.
+        """
+        payload_type = self._format.event_payload_type if self._format is not None else None
+        if payload_type is None:
+            return None
+        timestamp = (self._origin + timestamp) & 0xFFFFFFFF
+        number, self._number = self._number, (self._number + 1) & 0xFFFF
+        sent = self._history[number] = _Sent(payload, payload_type, None, marker, timestamp, None, now)
+        self.counts.packets += 1
+        self.counts.bytes += len(payload)
+        self._allowance.earn(len(payload), now)
+        self._forget(now)
+        return self._header(sent, number, now) + payload
 
     def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
         """Those of the packets that can be sent again, to be sent now.
@@ -155,12 +209,30 @@ class OutboundRtp:
             sent = self._history.get(number)
             if sent is None or (sent.again_at is not None and now - sent.again_at < gap):
                 continue
-            if not self._allowance.spend(len(sent.payload), now):
+            if self.sparing and sent.at < self._needed:
+                continue
+            if not self._allowance.spend(len(sent.payload), now, self.again_limit):
                 break
             sent.again_at = now
             self.counts.again += 1
             self.counts.bytes_again += len(sent.payload)
             packets.append(self._repeated(sent, number, now))
+        return packets
+
+    def probe(self, size: int, now: float) -> list[bytes]:
+        """Retransmissions that nobody asked for, of `size` bytes or little more, to be sent now.
+
+        Of the newest packets; none where there are no retransmissions as in RFC 4588: those a receiver can tell apart.
+        """
+        packets: list[bytes] = []
+        newest = list(islice(reversed(self._history.items()), PROBE_PACKETS)) if size > 0 else []
+        for number, sent in cycle(newest):
+            if size <= 0 or sent.rtx_payload_type is None:
+                break
+            self.counts.probes += 1
+            self.counts.bytes_probes += len(sent.payload)
+            packets.append(self._repeated(sent, number, now))
+            size -= len(packets[-1])
         return packets
 
     def report(self, now: float, wall: float) -> SenderInfo | None:
@@ -217,9 +289,10 @@ class _Allowance:
         self._add(size, now)
         self._new += size
 
-    def spend(self, size: int, now: float) -> bool:
+    def spend(self, size: int, now: float, limit: int | None) -> bool:
         self._drop(now)
-        if self._repeated + size > max(self._new, AGAIN_FREE):
+        allowed = max(self._new, AGAIN_FREE)
+        if self._repeated + size > (allowed if limit is None else min(allowed, limit)):
             return False
         self._add(-size, now)
         self._repeated += size

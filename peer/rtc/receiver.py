@@ -70,6 +70,8 @@ class RemoteTrack:
         self.height = 0
         self.on_media: Callable[[], None] = _nothing
         """Called with the first packet after the track began, or came back."""
+        self.on_key: Callable[[str, float], None] = _no_key
+        """Called with each key that the other side presses (RFC 4733), once it is released, and the seconds it took."""
         self._silent = True
         self._heard = heard
         self._sign_due = 0.0
@@ -255,6 +257,7 @@ class RemoteTrack:
         if layer and (single := self._streams_in.pop("", None)) is not None:
             single.close()  # it began before its layer was known
         stream = InboundRtp(self.kind, self._out, self._clock, emit if layer else self.emit, self._bandwidth)
+        stream.keys.on_key = lambda key, seconds: self.on_key(key, seconds)
         stream.configure(self._parameters)
         self._streams_in[layer] = stream
         return stream
@@ -329,4 +332,8 @@ class RemoteTrack:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _no_key(key: str, seconds: float) -> None:
     pass

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from peer.rtc.ice.candidate import Candidate
     from peer.rtc.ice.pairs import PairReport
-    from peer.rtc.ice.transport import IceTransport
     from peer.rtc.path import Path
     from peer.rtc.stats import InboundCounts
     from peer.rtc.transceiver import RtpReceiver, RtpSender
@@ -76,6 +75,8 @@ class OutboundRtpStreamStats(RTCOutboundRtpStreamStats):
     nackCount: int
     pliCount: int
     firCount: int
+    targetBitrate: int | None
+    """Bits per second that pictures are encoded with at most; None before anything is known of the path."""
 
 
 @dataclass
@@ -124,6 +125,8 @@ class IceCandidatePairStats(RTCStats):
     requestsReceived: int
     responsesSent: int
     responsesReceived: int
+    availableOutgoingBitrate: int | None
+    """Bits per second that the path takes, by our estimate; None where it is not in use, or nothing is known of it."""
     reason: str
 
 
@@ -139,8 +142,8 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
             ssrc=sender.media.ssrc,
             kind=sender.kind,
             transportId=transport_id,
-            packetsSent=counts.packets + counts.again,
-            bytesSent=counts.bytes + counts.bytes_again,
+            packetsSent=counts.packets + counts.again + counts.probes,
+            bytesSent=counts.bytes + counts.bytes_again + counts.bytes_probes,
             trackId=sender.track.id if sender.track is not None else "",
             codec=sender.codec,
             framesSent=counts.frames,
@@ -149,6 +152,7 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
             nackCount=counts.nacks,
             pliCount=counts.plis,
             firCount=counts.firs,
+            targetBitrate=sender.media.target,
         )
     )
     if counts.reported:
@@ -247,9 +251,9 @@ def transport(path: Path) -> RTCStatsReport:
     return report
 
 
-def candidates(ice: IceTransport) -> RTCStatsReport:
+def candidates(path: Path) -> RTCStatsReport:
     """The candidates of a path, and their pairs."""
-    report = RTCStatsReport()
+    report, ice = RTCStatsReport(), path.ice
     pairs = ice.pairs()
     local, remote = [*ice.candidates, *(p.local for p in pairs)], [*ice.remote_candidates, *(p.remote for p in pairs)]
     for kind, found in (("local", local), ("remote", remote)):
@@ -276,6 +280,7 @@ def candidates(ice: IceTransport) -> RTCStatsReport:
                 requestsReceived=pair.requests_received,
                 responsesSent=pair.responses_sent,
                 responsesReceived=pair.responses_received,
+                availableOutgoingBitrate=path.dtls.outgoing.estimate if pair.selected else None,
                 reason=pair.reason,
             )
         )

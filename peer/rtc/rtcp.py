@@ -50,3 +50,10 @@ def media_sources(packet: AnyRtcpPacket) -> list[int]:
     if isinstance(packet, (RtcpPsfbPacket, RtcpRtpfbPacket)):
         return [packet.media_ssrc]
     return []
+
+
+def estimated(packet: AnyRtcpPacket) -> int | None:
+    """Bits per second that a REMB says; None for any other packet. Raises ValueError for feedback that is no REMB."""
+    if isinstance(packet, RtcpPsfbPacket) and packet.fmt == _REMB:
+        return unpack_remb_fci(packet.fci)[0]
+    return None

@@ -208,3 +208,10 @@ class RunningTimestamps:
         self._source, self._clock_rate = source, clock_rate
         self._last = sent, now
         return sent & 0xFFFFFFFF
+
+    def at(self, clock_rate: int, now: float) -> int:
+        """The timestamp of something that is no frame of any source; it changes nothing of theirs."""
+        if self._last is None:
+            self._last = (0, now)
+        last, at = self._last
+        return (last + round((now - at) * clock_rate)) & 0xFFFFFFFF

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import (
-    RTCP_PSFB_APP,
     RTCP_PSFB_FIR,
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
@@ -26,22 +25,26 @@ from aiortc.rtp import (
     RtcpSenderInfo,
     RtcpSourceInfo,
     RtcpSrPacket,
-    unpack_remb_fci,
 )
 
 from peer.rtc.codecs import carries
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
+from peer.rtc.pacer import AGAIN, PICTURE, SOUND
+from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.rungs import KEYFRAME_GAP
 from peer.rtc.sender import FedTrack
 from peer.rtc.ticks import tick_after
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiortc import MediaStreamTrack, RTCRtpCodecParameters
     from aiortc.rtp import AnyRtcpPacket
 
     from peer.rtc.codecs import Codec
+    from peer.rtc.dtmf import EventPacket
     from peer.rtc.encoded import Encoded
     from peer.rtc.encoding import Encoding
     from peer.rtc.header import Format
@@ -67,8 +70,10 @@ class SendParameters(NamedTuple):
 class Outlet(Protocol):
     """The transport, as a sender needs it. Neither call raises or waits; without a path, what is sent is dropped."""
 
-    def send_rtp(self, data: bytes) -> None: ...
+    def send_rtp(self, data: bytes, urgency: int) -> None: ...
     def send_rtcp(self, data: bytes) -> None: ...
+    def told_loss(self, fraction: float) -> None: ...
+    def look_after(self) -> None: ...
     def add_sender(self, sender: MediaSender) -> None: ...
     def remove_sender(self, sender: MediaSender) -> None: ...
 
@@ -81,10 +86,13 @@ class MediaSender:
         self.stream: Final = OutboundRtp(ssrc, rtx_ssrc, random.Random())
         self.enabled = True
         """Whether frames of the track are sent, or taken and dropped; see `enable`."""
+        self.event_on = False
+        """Whether telephone events (`peer.rtc.dtmfsender`) go out in the place of the track's sound."""
         self.track: MediaStreamTrack | None = None
         self._fed: FedTrack | None = None
         """That one, where its frames come encoded."""
         self._outlet = outlet
+        self._urgency = SOUND if kind == "audio" else PICTURE
         self._parameters: SendParameters | None = None
         self._sent_as: Format | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -148,13 +156,13 @@ class MediaSender:
         if self._report_timer is not None:
             self._report_timer.cancel()
         self._run()
+        if track is not None:
+            track.stop()
         if self._pumps:
             await asyncio.wait(self._pumps)
         if self._parameters is not None:
             self._outlet.remove_sender(self)
             self._outlet.send_rtcp(bytes(RtcpByePacket(sources=[self.ssrc])))
-        if track is not None:
-            track.stop()
 
     # Frames
 
@@ -209,11 +217,56 @@ class MediaSender:
                 self._keyframe_at = taken
             self._put(encoded, parameters.sent_as)  # a frame of the codec before may have been on its way
 
+    def _send_as(self, sent_as: Format) -> None:
+        if sent_as != self._sent_as:
+            self._sent_as = sent_as
+            self.stream.configure(sent_as)
+
     def _takes_keyframe(self, now: float) -> bool:
         if not self._keyframe_wanted or now - self._keyframe_at < KEYFRAME_GAP:
             return False
         self._keyframe_wanted, self._keyframe_at = False, now
         return True
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a track whose frames are sent."""
+        return self.track is not None and self.enabled
+
+    @property
+    def target(self) -> int | None:
+        """Bits per second of payload that are encoded at most, as far as the path sets a limit."""
+        return self._limit
+
+    def limit(self, bitrate: int) -> None:
+        """The path takes so many bits per second of payload of this stream."""
+        self._limit = bitrate
+        for encoder in (self._encoding, self._fed):
+            if encoder is not None:
+                encoder.limit(bitrate)
+
+    # Telephone events
+
+    @property
+    def event_format(self) -> Format | None:
+        """What events are sent as, None where the other side takes none, or nothing is to be sent."""
+        if self._parameters is None or not self.enabled or self._stopped:
+            return None
+        agreed = [sent_as for _, sent_as in self._parameters.formats]
+        sent_as = self._sent_as if self._sent_as in agreed else self._parameters.sent_as
+        return sent_as if sent_as.event_payload_type is not None else None
+
+    def begin_event(self, sent_as: Format, now: float) -> int:
+        """An event begins, in the place of sound as long as `event_on`; returns its timestamp."""
+        self._send_as(sent_as)
+        return self._timestamps.at(sent_as.clock_rate, now)
+
+    def send_event(self, packets: Iterable[EventPacket], now: float) -> None:
+        """Packets of an event; they are dropped where nothing is to be sent any more."""
+        for payload, timestamp, marker in packets if self.event_format is not None else ():
+            data = self.stream.event(payload, timestamp, now, marker=marker)
+            if data is not None:
+                self._outlet.send_rtp(data, SOUND)
 
     # Frames that come encoded (peer.rtc.encoded.Taker)
 
@@ -242,14 +295,17 @@ class MediaSender:
     # To packets
 
     def _put(self, frame: Encoded, sent_as: Format) -> None:
-        if sent_as != self._sent_as:
-            self._sent_as = sent_as
-            self.stream.configure(sent_as)
         taken = self._taken = max(frame.taken, self._taken)  # a group of pictures may be sent once more
         timestamp = self._timestamps.take(frame.timeline, frame.timestamp, sent_as.clock_rate, taken)
+        if self.event_on:
+            return
+        self._send_as(sent_as)
         now = time.monotonic()
-        for packet in self.stream.frame(frame.payloads, timestamp, now, taken=taken, level=frame.level):
-            self._outlet.send_rtp(packet)
+        step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
+        for packet in self.stream.frame(
+            frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step, keyframe=frame.keyframe
+        ):
+            self._outlet.send_rtp(packet, self._urgency)
 
     # What the other side says, and what it is told
 
@@ -263,20 +319,17 @@ class MediaSender:
                     if each.ssrc == self.ssrc:
                         block = ReportBlock(each.fraction_lost, each.packets_lost, each.jitter, each.lsr, each.dlsr)
                         self.stream.reported(block, now)
+                        if self.kind == "video":
+                            self._outlet.told_loss(block.fraction_lost / 256)
             case RtcpRtpfbPacket(fmt=fmt) if fmt == RTCP_RTPFB_NACK:
                 for data in self.stream.again(packet.lost, time.monotonic()):
-                    self._outlet.send_rtp(data)
+                    self._outlet.send_rtp(data, AGAIN)
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_PLI:
                 counts.plis += 1
                 self.request_keyframe()
             case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_FIR:
                 counts.firs += 1
                 self.request_keyframe()
-            case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
-                self._limit, _ = unpack_remb_fci(packet.fci)
-                for encoder in (self._encoding, self._fed):
-                    if encoder is not None:
-                        encoder.limit(self._limit)
 
     def _report_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -285,6 +338,7 @@ class MediaSender:
 
     def _report(self) -> None:
         self._report_later()
+        self._outlet.look_after()
         assert self._parameters is not None
         said = self.stream.report(time.monotonic(), time.time())
         if said is None:

@@ -22,10 +22,14 @@ from peer.rtc.codecs import (
     CAPABILITIES,
     MID,
     RECEIVABLE,
+    TRANSPORT_FEEDBACK,
+    TRANSPORT_WIDE,
     Codec,
+    event_for,
     preferred,
     sendable,
 )
+from peer.rtc.dtmfsender import DtmfSender
 from peer.rtc.encoding import codec_parameters
 from peer.rtc.header import Format
 from peer.rtc.sending import MediaSender, SendParameters
@@ -62,6 +66,8 @@ class RtpSender:
         self._stopped = False
         self.media = MediaSender(record.kind, transport, record.ssrc, record.rtx_ssrc)
         """Frames to packets; what is counted of them."""
+        self.dtmf = DtmfSender(self.media) if record.kind == "audio" else None
+        """Presses keys among the sound (webrtc-pc section 7); None of pictures."""
 
     @property
     def kind(self) -> str:
@@ -110,9 +116,11 @@ class RtpSender:
             return
         encoded = sendable(codecs)  # the others we only receive, or send as a file has them
         self.media.enable(sdp.sends(self._record.current_direction or "inactive") and bool(encoded))
+        if self.dtmf is not None:
+            self.dtmf.agreed(sending=self.media.enabled)
         if not self.media.enabled:
             return
-        ordered = [encoded[0], *(each for each in codecs if not each.is_rtx and each != encoded[0])]
+        ordered = [encoded[0], *(each for each in codecs if each.is_main and each != encoded[0])]
         formats = tuple((each, _format(each, codecs, extensions, mid)) for each in ordered)
         parameters = SendParameters(codec_parameters(encoded[0]), formats[0][1], self._record.cname, formats)
         changed, self._parameters = parameters != self._parameters, parameters
@@ -128,6 +136,8 @@ class RtpSender:
     async def stop(self) -> None:
         """For good: RTCP BYE, the track is not asked for frames any more."""
         self._stopped = True
+        if self.dtmf is not None:
+            await self.dtmf.stop()
         await self.media.stop()
 
     def detach(self) -> None:
@@ -267,12 +277,15 @@ def _format(each: Codec, codecs: Sequence[Codec], extensions: Sequence[sdp.Exten
     """What one of the agreed codecs is sent as."""
     ids = {each.uri: each.id for each in extensions}
     again = next((rtx.payload_type for rtx in codecs if rtx.is_rtx and rtx.apt == each.payload_type), None)
+    event = event_for(codecs, each)
     return Format(
         each.payload_type,
         each.clock_rate,
         again,
+        event_payload_type=event.payload_type if event is not None else None,
         mid=mid,
         mid_id=ids.get(MID, 0),
         abs_send_time_id=ids.get(ABS_SEND_TIME, 0),
         audio_level_id=ids.get(AUDIO_LEVEL, 0),
+        transport_wide_id=ids.get(TRANSPORT_WIDE, 0) if TRANSPORT_FEEDBACK in each.feedback else 0,
     )

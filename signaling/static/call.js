@@ -6,6 +6,7 @@ const RESTART_AFTER = 2_000; // ms without a connection before another path is l
 const LOST_DEADLINE = 30_000; // ms without a connection after which the call is over
 const BYE_GRACE = 1_000; // ms in which a bye may still explain why the connection broke
 const GATHER_DEADLINE = 2_000; // ms for an answer that must carry all candidates: a dead STUN server costs no more than that
+const KEY_DURATION = 160; // ms
 const CHANNEL_BACKLOG = 1_000_000; // bytes; chat to a peer that does not read is dropped beyond this
 
 /** A new session id; not crypto.randomUUID, which plain http pages do not have. */
@@ -126,6 +127,14 @@ export class Call {
       const direction = this.media.wanted(kind) ? "sendrecv" : "recvonly";
       if (transceiver.direction !== direction) transceiver.direction = direction;
     }
+  }
+
+  /** Presses keys, as on a telephone (RFC 4733), after those that are still to be pressed; whether the other side takes any. */
+  press(keys) {
+    const dtmf = this.#transceiver("audio")?.sender.dtmf;
+    if (!dtmf?.canInsertDTMF) return false;
+    dtmf.insertDTMF(dtmf.toneBuffer + keys, KEY_DURATION);
+    return true;
   }
 
   /** Adds our screen as a second video, or takes it away again; the connection then negotiates by itself. */

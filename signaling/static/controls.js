@@ -25,7 +25,14 @@ export class Controls {
     find("side-open").onclick = () => this.#openSide(!document.body.classList.contains("side-shown"));
     find("side-close").onclick = () => this.#openSide(false);
     find("side").addEventListener("keydown", ({ key }) => key === "Escape" && this.#openSide(false));
+    addEventListener("keydown", (event) => this.#press(event));
     makeTabs([find("chat-tab"), find("log-tab")], { onSelect: () => this.#read() });
+  }
+
+  // Digits, * and # are keys of a telephone, unless something is being written.
+  #press({ key, target, repeat, ctrlKey, altKey, metaKey }) {
+    if (repeat || ctrlKey || altKey || metaKey || target.closest?.("input, textarea, select")) return;
+    if (/^[0-9*#]$/.test(key)) this.page.press(key);
   }
 
   #openSide(open) {

@@ -12,8 +12,8 @@
 //   log           [{ time (ISO 8601), who, what, level }], newest first
 //   notices       [sentence]
 // Do (the same as the buttons):
-//   call(name) hangUp(name) hangUpAll() send(text) -> receivers, mute(on) cameraOff(on), await shareScreen(true, false or a
-//   MediaStream to share instead of a screen), leave()
+//   call(name) hangUp(name) hangUpAll() send(text) -> receivers, press(keys) -> receivers, mute(on) cameraOff(on),
+//   await shareScreen(true, false or a MediaStream to share instead of a screen), leave()
 // Everything read is a copy: changing it changes nothing.
 
 function describeParticipant(participant, reading) {
@@ -67,6 +67,7 @@ export function publish(page) {
     hangUp: (name) => page.room.hangUp(key(name)),
     hangUpAll: () => page.room.hangUpAll(),
     send: (text) => page.write(text),
+    press: (keys) => page.press(keys),
     mute: (on = true) => page.media.setMuted(on),
     cameraOff: (on = true) => page.media.setCameraOff(on),
     shareScreen: (what = true) => page.share(what),

@@ -194,6 +194,13 @@ class Page {
     return receivers;
   }
 
+  /** Presses keys, as on a telephone, in every call; returns in how many. */
+  press(keys) {
+    const receivers = this.room.press(keys);
+    if (receivers) this.log.add("You", `pressed ${keys}`);
+    return receivers;
+  }
+
   /** `what`: true lets the user pick a screen, false ends sharing, a MediaStream is shared as it is. */
   async share(what) {
     try {

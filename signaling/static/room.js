@@ -265,6 +265,11 @@ export class Room {
     return [...this.participants.values()].filter(({ call }) => call?.live && call.write(text)).length;
   }
 
+  /** Presses keys in every call; returns in how many. */
+  press(keys) {
+    return [...this.participants.values()].filter(({ call }) => call?.live && call.press(keys)).length;
+  }
+
   updateTracks() {
     for (const { call } of this.participants.values()) call?.updateTracks();
   }

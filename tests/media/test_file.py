@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import wave
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,13 @@ def test_what_nobody_wants_is_not_decoded(webm: Path) -> None:
     number = read_number(item.content.to_ndarray(format="rgb24"))
     assert number == round(item.due * 25), "what refers to those before it is seen whole"
     assert item.due < READ_AHEAD, "and what is not due yet is not left out"
+
+
+def test_what_nobody_wants_at_all_ends_when_it_is_stopped(webm: Path) -> None:
+    asked = itertools.count()
+    nothing = Wanted(video=False, audio=False)
+    playing = Playing(Address(str(webm), "clip"), nothing, loop=True, stopped=lambda: next(asked) > 200)
+    assert list(playing.decode()) == []
 
 
 async def test_plays_in_real_time_and_ends(webm: Path) -> None:

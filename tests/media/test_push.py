@@ -213,3 +213,59 @@ async def test_drained_waits_for_the_slowest() -> None:
     async with asyncio.timeout(DEADLINE):
         await rest
     assert ears[0].read(2_400).all() and ears[0].ended, "what was pushed before the end is heard"
+
+
+async def test_pictures_are_drained_when_every_call_took_them() -> None:
+    source = PictureSource()
+    async with asyncio.timeout(DEADLINE):
+        await source.drained()  # nothing was pushed
+    source.push(solid((1, 1, 1)))
+    waiting = asyncio.create_task(source.drained())
+    await asyncio.sleep(0)
+    assert not waiting.done(), "nobody has seen it"
+    first, second = source.open(), source.open()
+    await first.next()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await second.next()
+    async with asyncio.timeout(DEADLINE):
+        await waiting
+    source.push(solid((2, 2, 2)))
+    gone = asyncio.create_task(source.drained())
+    await first.next()
+    second.close()
+    async with asyncio.timeout(DEADLINE):
+        await gone
+    source.push(solid((3, 3, 3)))
+    closed = asyncio.create_task(source.drained())
+    await asyncio.sleep(0)
+    assert not closed.done()
+    await source.close()
+    async with asyncio.timeout(DEADLINE):
+        await closed
+
+
+async def test_pushing_from_a_thread_drained_paces_it_to_what_is_taken() -> None:
+    source = PictureSource()
+    reader = source.open()
+
+    async def push() -> None:
+        for number in range(5):
+            await asyncio.to_thread(source.push, solid((10 * number,) * 3))
+            await source.drained()
+
+    async with asyncio.timeout(DEADLINE):
+        pushing = asyncio.create_task(push())
+        seen = [int((await reader.next()).array[0, 0, 0]) for _ in range(5)]
+        await pushing
+    assert seen == [0, 10, 20, 30, 40] and reader.dropped == 0
+    await source.close()
+
+
+async def test_the_time_of_a_picture_is_the_clocks_or_the_callers() -> None:
+    source = PictureSource(clock=lambda: 7.0)
+    reader = source.open()
+    source.push(solid((1, 1, 1)))
+    source.push(solid((2, 2, 2)), time=3.5)
+    assert [(await reader.next()).time for _ in range(2)] == [7.0, 3.5]
+    await source.close()

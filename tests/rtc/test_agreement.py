@@ -116,6 +116,26 @@ def test_codecs_are_taken_in_the_offerers_order_or_the_applications() -> None:
     assert agreement.codecs_taken(Transceiver("video", preferences=(h265,)), section) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "events"),
+    [("chromium-offer", ["telephone-event/48000"]), ("firefox-offer", ["telephone-event/8000"])],
+)
+def test_keys_are_taken_on_the_clock_of_the_first_codec(name: str, events: list[str]) -> None:
+    section = next(each for each in parse(FIXTURES[name]).media if each.kind == "audio")
+    taken = agreement.codecs_taken(Transceiver("audio"), section)
+    assert [each.rtpmap for each in taken][0] == "opus/48000/2"
+    assert [each.rtpmap for each in taken if each.is_event] == events
+
+
+def test_an_m_line_for_keys_alone_is_not_taken() -> None:
+    lines = [each.replace("111 opus/48000/2", "111 telephone-event/48000") for each in audio("0")]
+    assert agreement.usable(parse(text(lines))) == []
+    offer, answer = parse(text(audio("0", "a=rtpmap:112 telephone-event/48000"))), parse(text(lines))
+    assert agreement.usable(offer)
+    with pytest.raises(SdpError, match="without a codec"):
+        agreement.check_answer(offer, answer)
+
+
 def test_extensions_are_taken_as_the_other_side_sees_them() -> None:
     video = next(each for each in parse(FIXTURES["firefox-simulcast"]).media if each.kind == "video")
     assert agreement.extensions_taken(video) == [

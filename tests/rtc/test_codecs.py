@@ -8,13 +8,16 @@ import pytest
 
 from peer.rtc.codecs import (
     CAPABILITIES,
+    EVENTS,
     RECEIVABLE,
     Codec,
     agreed,
     carries,
     codec,
     common,
+    event_for,
     matches,
+    one_event,
     preferred,
     sendable,
 )
@@ -195,3 +198,27 @@ def test_what_is_only_received_comes_last_and_is_never_sent() -> None:
     assert numbers(sendable(taken)) == [96, 97]
     assert sendable(taken[:3]) == []
     assert sendable(RECEIVABLE["audio"]) == list(CAPABILITIES["audio"])
+
+
+def test_keys_go_along_with_sound_and_are_nothing_by_themselves() -> None:
+    opus, *_ = ours = RECEIVABLE["audio"]
+    fast, slow = EVENTS
+    assert [(each.rtpmap, each.fmtp) for each in ours[-2:]] == [
+        *(("telephone-event/48000", "0-15"), ("telephone-event/8000", "0-15"))
+    ]
+    assert common(ours, EVENTS) == [] == preferred(ours, EVENTS), "there has to be sound"
+    theirs = [codec("audio", "TELEPHONE-EVENT", 8000, 1, 101), codec("audio", "opus", 48000, 2, 111)]
+    assert [(each.payload_type, each.fmtp) for each in common(ours, theirs)][1] == (101, "0-15"), "the last of them"
+    assert agreed(ours, [*EVENTS]) == []
+    assert preferred(ours, [slow, opus]) == [opus, slow]
+    assert preferred(ours, [opus]) == [opus]
+
+
+def test_keys_are_sent_on_the_clock_of_the_sound_if_possible() -> None:
+    opus, g722, *_ = CAPABILITIES["audio"]
+    fast, slow = EVENTS
+    assert event_for([opus, slow, fast], opus) == fast and event_for([opus, fast, slow], g722) == slow
+    assert event_for([opus, slow], opus) == slow and event_for([opus], opus) is None
+    assert one_event([opus, g722, fast, slow]) == [opus, g722, fast]
+    assert one_event([g722, opus, fast, slow]) == [g722, opus, slow]
+    assert one_event([opus, slow]) == [opus, slow] and one_event([]) == []

@@ -260,6 +260,23 @@ async def test_statistics_of_a_call(pair: list[PeerConnection]) -> None:
     assert chosen.state == "succeeded" and chosen.bytesSent > 0
 
 
+async def test_what_arrives_is_told_to_who_sends_it(pair: list[PeerConnection]) -> None:
+    one, two = pair
+    one.addTrack(Tone())
+    arriving = coming(two, "track")
+    await connect(one, two)
+    await sound(await within(arriving))
+
+    async def estimate() -> int | None:
+        found = (await one.getStats()).values()
+        return next(each.availableOutgoingBitrate for each in found if each.type == "candidate-pair" and each.selected)
+
+    async with asyncio.timeout(10):
+        while await estimate() is None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    assert one.getSenders()[0].transport.outgoing.congestion.sent.in_flight < 10_000
+
+
 async def test_statistics_before_and_after(pair: list[PeerConnection]) -> None:
     one, _ = pair
     one.addTrack(Tone())

@@ -50,7 +50,9 @@ from peer.rtc.dtls import (
     data_on_its_way,
 )
 from peer.rtc.icepipe import IcePipe
+from peer.rtc.pacer import PICTURE
 from peer.rtc.rtcp import MAX_REPORTED
+from peer.rtc.transportwide import Arrivals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -94,6 +96,8 @@ class Stream:
 
 class Sender:
     """What `DtlsTransport` wants of a sender: its SSRC, and to be told what is said about it."""
+
+    kind, active = "audio", True
 
     def __init__(self, ssrc: int) -> None:
         self.ssrc = ssrc
@@ -422,6 +426,39 @@ def test_what_is_said_about_a_sender_reaches_it(data: bytes) -> None:
     assert len(right.told) == 1
 
 
+def test_an_estimate_counts_once_for_the_path() -> None:
+    one, far = keyed()
+    remb = bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [5])))
+    media(one, far.protect_rtcp(remb))
+    assert one.outgoing.estimate is None, "it is about none of ours"
+    one.add_sender(Sender(5))
+    media(one, far.protect_rtcp(remb))
+    assert one.outgoing.estimate == 100_000
+
+
+def test_transport_wide_feedback_is_taken_out_of_a_compound() -> None:
+    one, far = keyed()
+    sender = Sender(5)
+    one.add_sender(sender)
+    arrivals = Arrivals()
+    for _ in range(3):
+        arrivals.add(one.outgoing.congestion.leaves(1000, 1.0), 2.0)
+    (feedback,) = arrivals.take(1, 5, 3.0)
+    assert one.outgoing.congestion.sent.in_flight == 3000
+    media(one, far.protect_rtcp(bytes(RtcpRrPacket(ssrc=1, reports=[block(5)])) + feedback))
+    assert one.outgoing.congestion.sent.in_flight == 0 and one.outgoing.estimate is not None
+    assert [type(each) for each in sender.told] == [RtcpRrPacket]
+
+
+def test_feedback_that_cannot_be_read_harms_nothing() -> None:
+    one, far = keyed()
+    sender = Sender(5)
+    one.add_sender(sender)
+    broken = b"\x8f\xcd\x00\x04" + bytes(16)
+    media(one, far.protect_rtcp(bytes(RtcpRrPacket(ssrc=1, reports=[block(5)])) + broken))
+    assert len(sender.told) == 1
+
+
 def test_what_is_said_about_several_reaches_each_once() -> None:
     one, far = keyed()
     senders = [Sender(5), Sender(6)]
@@ -503,6 +540,55 @@ async def test_what_cannot_be_protected_is_dropped(pair: tuple[DtlsTransport, Dt
     for data in (rtp(payload=bytes(2000)), rtp()[:5], b"\x80\xc8" + bytes(2000)):
         first.send_rtp(data)
     assert len(first.pipe.ice.sent) == sent  # type: ignore[attr-defined]
+
+
+async def test_what_has_to_wait_leaves_soon(pair: tuple[DtlsTransport, DtlsTransport]) -> None:
+    first, second = pair
+    whole = asyncio.Event()
+
+    class Counting(Stream):
+        def rtp(self, packets: list[RtpPacket], layer: str) -> None:
+            super().rtp(packets, layer)
+            if len(self.packets) == 30:
+                whole.set()
+
+    stream = Counting()
+    second.router.add("0", stream, [0])
+    for number in range(30):
+        first.send_rtp(rtp(number, payload=bytes(1000)), PICTURE)
+    await passed(first)
+    assert 0 < len(stream.packets) < 20
+    await asyncio.wait_for(whole.wait(), 10)
+    assert [each.sequence_number for each in stream.packets] == list(range(30))
+
+
+@pytest.mark.parametrize("abandoned", [True, False])
+async def test_what_waits_goes_with_the_path(pair: tuple[DtlsTransport, DtlsTransport], abandoned: bool) -> None:
+    first, _ = pair
+    for number in range(100):
+        first.send_rtp(rtp(number, payload=bytes(1000)), PICTURE)
+    assert first.outgoing.waiting > 0
+    timer = vars(first)["_alarm"]
+    if abandoned:
+        first.abandon()
+        assert timer.cancelled()
+        first.send_rtp(rtp(100, payload=bytes(1000)), PICTURE)
+    else:
+        await first.stop()
+        await passed(first)
+        sent = first.packets_sent
+        async with asyncio.timeout(10):
+            while vars(first)["_alarm"] is not None:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
+        assert first.packets_sent == sent
+        assert first.outgoing.waiting == 0
+
+
+def test_the_path_is_looked_after_and_told_of_losses() -> None:
+    one, _ = transport()
+    one.look_after()
+    one.told_loss(0.5)
+    assert one.outgoing.estimate == 600_000
 
 
 async def test_the_statistics_count_what_went_through(pair: tuple[DtlsTransport, DtlsTransport]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peer.rtc.clock import ParticipantClock
+from peer.rtc.codecs import EVENTS
 from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
 from peer.rtc.jitter import JitterBuffer
 from peer.rtc.packet import RtpPacket
@@ -21,10 +24,12 @@ if TYPE_CHECKING:
 
     from aiortc.rtp import RtcpReceiverInfo
 
+    from peer.rtc.codecs import Codec
     from peer.rtc.frames import EncodedFrame, Kind
     from peer.rtc.transportwide import Arrivals
 
 PICTURES = pictures(4)
+EVENT = EVENTS[0]
 
 
 class Out:
@@ -80,7 +85,7 @@ async def video() -> Iterator[Receiving]:  # type: ignore[misc]
 @pytest.fixture
 async def audio() -> Iterator[Receiving]:  # type: ignore[misc]
     one = Receiving("audio")
-    one.stream.configure(ReceiveParameters([OPUS, PCMU]))
+    one.stream.configure(ReceiveParameters([OPUS, PCMU, EVENT]))
     yield one
     one.stream.close()
 
@@ -132,6 +137,78 @@ async def test_sound_that_is_lost_is_asked_for_too(audio: Receiving) -> None:
     assert await asyncio.wait_for(audio.out.asked.get(), 10) == (5, [1])
     audio.take(OPUS, 1, 960, data)
     assert [frame.timestamp for frame in audio.frames] == [0, 960, 1920]
+
+
+def key(event: int, duration: int, *, end: bool = False) -> bytes:
+    return struct.pack("!BBH", event, 0x8A if end else 10, duration)
+
+
+async def test_keys_among_sound_are_told_and_nothing_of_it_is_missing(audio: Receiving) -> None:
+    told: list[tuple[str, float]] = []
+    audio.stream.keys.on_key = lambda pressed, seconds: told.append((pressed, seconds))
+    (data,), began = opus(), time.monotonic()
+    number = itertools.count(65530)
+
+    def take(codec: Codec, timestamp: int, payload: bytes, at: int) -> None:
+        audio.take(codec, next(number), timestamp, payload, at=began + at / 48000)
+
+    for at in range(0, 9600, 960):
+        take(OPUS, at, data, at)
+    for at in range(960, 5760, 960):
+        take(EVENT, 9600, key(5, at), 9600 + at)
+    assert told == []
+    for at in range(4800, 7680, 960):
+        take(EVENT, 9600, key(5, 4800, end=True), 9600 + at + 960)
+        take(OPUS, 9600 + at, data, 9600 + at)
+    assert told == [("5", 0.1)]
+    assert [frame.timestamp for frame in audio.frames] == [*range(0, 9600, 960), 14400, 15360, 16320]
+    assert all(frame.complete_before for frame in audio.frames)
+    assert audio.out.asked.empty()
+    counts = audio.stream.counts()
+    assert (counts.packets, counts.lost, counts.frames) == (21, 0, 13)
+    assert counts.jitter < 0.005, "one timestamp for 100 ms says nothing about the network"
+    assert len(audio.stream.sources()) == 1
+
+
+async def test_a_packet_of_a_key_that_is_lost_is_asked_for_as_sound_is(audio: Receiving) -> None:
+    told: list[str] = []
+    audio.stream.keys.on_key = lambda pressed, _: told.append(pressed)
+    (data,) = opus()
+    audio.take(OPUS, 0, 0, data)
+    audio.take(EVENT, 1, 960, key(5, 960))
+    audio.take(EVENT, 3, 960, key(5, 2880, end=True))
+    audio.take(OPUS, 4, 3840, data)
+    assert told == ["5"]
+    assert await asyncio.wait_for(audio.out.asked.get(), 10) == (5, [2])
+    audio.take(EVENT, 2, 960, key(5, 1920))
+    assert told == ["5"] and [frame.timestamp for frame in audio.frames] == [0, 3840]
+    assert audio.stream.counts().lost == 0
+
+
+async def test_keys_before_any_sound(audio: Receiving) -> None:
+    told: list[str] = []
+    audio.stream.keys.on_key = lambda pressed, _: told.append(pressed)
+    audio.take(EVENT, 7, 960, key(5, 960, end=True))
+    assert told == ["5"] and audio.frames == []
+    (data,) = opus()
+    audio.take(OPUS, 8, 2880, data)
+    audio.take(EVENT, 1, 960, key(6, 960, end=True), ssrc=6)
+    audio.take(OPUS, 9, 3840, data)
+    assert told == ["5", "6"] and [frame.timestamp for frame in audio.frames] == [2880, 3840]
+    assert audio.out.asked.empty(), "numbers of another stream say nothing about this one"
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", bytes(1000), b"\x10\x8a\x03\x20", b"\xff" * 4])
+async def test_events_that_are_no_keys_do_no_harm(audio: Receiving, payload: bytes) -> None:
+    told: list[str] = []
+    audio.stream.keys.on_key = lambda pressed, _: told.append(pressed)
+    (data,) = opus()
+    audio.take(OPUS, 0, 0, data)
+    audio.take(EVENT, 1, 0xFFFFFFFF, payload)
+    audio.take(OPUS, 2, 1920, data)
+    audio.stream.close()
+    assert told == [] and [frame.timestamp for frame in audio.frames] == [0, 1920]
+    assert audio.frames[1].complete_before
 
 
 async def test_probes_and_retransmissions_of_nothing_are_dropped(video: Receiving) -> None:

@@ -10,7 +10,7 @@ from peer.rtc.frames import Codec
 from peer.rtc.payload import Chunk, FrameData, depacketiser_for
 from peer.rtc.payload.av1 import Av1Depacketiser
 from peer.rtc.payload.h264 import H264Depacketiser
-from peer.rtc.payload.opus import MAX_SAMPLES, AudioDepacketiser, samples
+from peer.rtc.payload.opus import MAX_SAMPLES, AudioDepacketiser, duration, samples
 from peer.rtc.payload.vp8 import Vp8Depacketiser
 from peer.rtc.payload.vp9 import Vp9Depacketiser
 
@@ -75,6 +75,12 @@ def test_an_opus_packet_that_is_cut_off_has_no_samples() -> None:
 @pytest.mark.parametrize(("name", "count"), [("PCMU", 160), ("PCMA", 160), ("G722", 320)])
 def test_a_byte_of_telephone_sound_is_a_sample_or_two(name: str, count: int) -> None:
     assert samples(Codec(name, 8000), bytes(160)) == count
+
+
+@pytest.mark.parametrize(("name", "units"), [("PCMU", 160), ("G722", 160), ("opus", 960)])
+def test_how_long_a_packet_is_on_the_clock_of_its_stream(name: str, units: int) -> None:
+    assert duration(name, bytes([0x08]) + bytes(159)) == units
+    assert duration(name, b"") == 0
 
 
 @given(st.binary(min_size=1, max_size=4))

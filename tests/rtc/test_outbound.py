@@ -13,6 +13,7 @@ from peer.rtc.outbound import AGAIN_FREE, AGAIN_GAP, HISTORY, MAX_HISTORY, Outbo
 from peer.rtc.packet import RtpPacket
 
 VIDEO = Format(96, 90000, 97, mid="1", mid_id=1, abs_send_time_id=3)
+SOUND = Format(111, 48000, event_payload_type=126)
 
 
 def stream(sent_as: Format | None = VIDEO, seed: int = 1) -> OutboundRtp:
@@ -47,6 +48,43 @@ def test_a_frame_is_packets_of_which_the_last_is_marked() -> None:
 def test_no_stream_begins_shortly_before_its_numbers_wrap(seed: int) -> None:
     (packet,) = send(stream(seed=seed), b"a")
     assert packet.sequence_number < 1 << 15
+
+
+def test_sound_is_marked_where_it_begins_after_silence() -> None:
+    """RFC 3551 section 4.1; what comes at once are packets one after the other, each with its own time."""
+    one = stream(SOUND)
+
+    def sent(timestamp: int, *payloads: bytes) -> list[tuple[int, int]]:
+        found = map(RtpPacket, one.frame(payloads, timestamp, 1.0, taken=1.0, step=960))
+        return [((each.timestamp - origin) & 0xFFFFFFFF, each.marker) for each in found]
+
+    (first,) = map(RtpPacket, one.frame([b"a"], 0, 1.0, taken=1.0, step=960))
+    origin = first.timestamp
+    assert first.marker == 1
+    assert sent(960, b"a", b"b", b"c") == [(960, 0), (1920, 0), (2880, 0)]
+    assert sent(4800, b"d") == [(4800, 0)], "one packet is missing: that is no silence"
+    assert sent(9600, b"e", b"f") == [(9600, 1), (10560, 0)]
+    assert sent(9000, b"g") == [(9000, 1)], "another source"
+
+
+def test_a_packet_of_a_key_is_one_of_the_stream() -> None:
+    one = stream(SOUND)
+    (sound,) = send(one, b"a", timestamp=0)
+    data = one.event(b"\x01\x0a\x03\xc0", 960, 1.02, marker=True)
+    assert data is not None
+    key = RtpPacket(data)
+    assert (key.payload_type, key.marker, key.payload) == (126, 1, b"\x01\x0a\x03\xc0")
+    assert key.sequence_number == sound.sequence_number + 1 and key.ssrc == sound.ssrc
+    assert (key.timestamp - sound.timestamp) & 0xFFFFFFFF == 960
+    assert (one.counts.packets, one.counts.bytes, one.counts.frames) == (2, 5, 1)
+    assert one.again([key.sequence_number], 1.1) == [data]
+    (after,) = send(one, b"b", timestamp=1920)
+    assert after.sequence_number == key.sequence_number + 1
+
+
+@pytest.mark.parametrize("sent_as", [None, Format(111, 48000)])
+def test_keys_are_not_sent_to_who_takes_none(sent_as: Format | None) -> None:
+    assert stream(sent_as).event(b"\x01\x0a\x03\xc0", 0, 1.0, marker=True) is None
 
 
 def test_a_lost_packet_goes_out_again_as_a_retransmission() -> None:
@@ -135,6 +173,46 @@ def test_a_little_may_always_be_sent_again() -> None:
     for turn in range(20):
         one.again(numbers, 1.0 + turn * 1.01 * AGAIN_GAP)
     assert one.counts.bytes_again == AGAIN_FREE
+
+
+def test_a_narrow_path_gets_less_again() -> None:
+    one = stream()
+    numbers = [packet.sequence_number for packet in send(one, *[bytes(1000)] * 100)]
+    one.again_limit = 12_000
+    assert len(one.again(numbers, 1.1)) == 12
+    assert one.again(numbers[50:], 1.5) == []
+    assert len(one.again(numbers, 2.2)) == 12
+    one.again_limit = 10**9
+    assert len(one.again(numbers, 3.0)) == 38, "as much as is allowed without a limit"
+
+
+def test_what_the_newest_picture_does_without_may_be_left_out() -> None:
+    one = stream()
+    (old,) = send(one, b"old", now=1.0)
+    (key,) = map(RtpPacket, one.frame([b"key"], 0, 1.1, taken=1.1, keyframe=True))
+    (new,) = send(one, b"new", now=1.2)
+    numbers = [packet.sequence_number for packet in (old, key, new)]
+    one.sparing = True
+    assert [RtpPacket(each).payload[2:] for each in one.again(numbers, 1.3)] == [b"key", b"new"]
+    one.sparing = False
+    assert [RtpPacket(each).payload[2:] for each in one.again(numbers, 1.4)] == [b"old", b"key", b"new"]
+
+
+def test_a_probe_is_made_of_the_newest_packets() -> None:
+    one = stream()
+    send(one, *[bytes([number]) * 500 for number in range(20)])
+    found = [RtpPacket(each) for each in one.probe(6000, 1.1)]
+    assert 11 <= len(found) <= 12 and {(each.ssrc, each.payload_type) for each in found} == {(6, 97)}
+    assert {each.payload[2] for each in found} == set(range(12, 20))
+    assert len({each.sequence_number for each in found}) == len(found)
+    assert (one.counts.probes, one.counts.bytes_probes, one.counts.again) == (len(found), 500 * len(found), 0)
+
+
+def test_there_is_no_probe_without_retransmissions_or_packets() -> None:
+    assert stream().probe(1000, 1.0) == []
+    one = stream(Format(0, 8000))
+    send(one, b"a")
+    assert one.probe(1000, 1.0) == one.probe(0, 1.0) == []
 
 
 def test_a_sender_report_tells_the_time_of_the_stream() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport
@@ -94,6 +95,11 @@ class Ice:
         self.candidates, self.remote_candidates = [HOST], [FAR, UNTRIED]
 
 
+def path(*pairs: PairReport) -> Any:
+    outgoing = SimpleNamespace(estimate=1_234_567)
+    return SimpleNamespace(ice=Ice(*pairs), dtls=SimpleNamespace(outgoing=outgoing))
+
+
 def pair(local: Candidate, remote: Candidate, **options: Any) -> PairReport:
     fields = {
         **{"local": local, "remote": remote, "state": "succeeded", "nominated": True, "selected": True},
@@ -106,8 +112,9 @@ def pair(local: Candidate, remote: Candidate, **options: Any) -> PairReport:
 
 
 def test_candidates_and_their_pairs() -> None:
-    ice = Ice(pair(HOST, FAR), pair(RELAY, FAR, state="failed", selected=False, round_trip_time=None))
-    found = report.candidates(ice)  # type: ignore[arg-type]
+    found = report.candidates(
+        path(pair(HOST, FAR), pair(RELAY, FAR, state="failed", selected=False, round_trip_time=None))
+    )
     kinds = [each.type for each in found.values()]
     assert sorted(kinds) == ["candidate-pair"] * 2 + ["local-candidate"] * 2 + ["remote-candidate"] * 2
     for key, each in found.items():
@@ -123,11 +130,12 @@ def test_candidates_and_their_pairs() -> None:
     counted = first.requestsSent, first.responsesReceived, first.requestsReceived, first.responsesSent
     assert counted == (5, 6, 7, 8)
     assert (second.state, second.selected, second.currentRoundTripTime) == ("failed", False, None)
+    assert (first.availableOutgoingBitrate, second.availableOutgoingBitrate) == (1_234_567, None)
     relay = found[second.localCandidateId]
     assert (relay.candidateType, relay.url, relay.relayProtocol) == ("relay", "turn:turn.example", "tls")
     assert (relay.relatedAddress, relay.relatedPort, relay.tcpType) == ("192.0.2.1", 50000, None)
 
 
 def test_candidates_without_pairs() -> None:
-    found = report.candidates(Ice())  # type: ignore[arg-type]
+    found = report.candidates(path())
     assert [each.tcpType for each in found.values()] == [None, None, "active"]

@@ -19,7 +19,7 @@ from aiortc.rtp import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peer.rtc.rtcp import media_sources
+from peer.rtc.rtcp import estimated, media_sources
 
 REPORT = RtcpReceiverInfo(ssrc=7, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=0, dlsr=0)
 
@@ -43,6 +43,13 @@ FIR = bytes([0, 0, 0, 7, 1, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0])
 )
 def test_what_it_is_about(packet: Any, ssrcs: list[int]) -> None:
     assert media_sources(packet) == ssrcs
+
+
+def test_what_it_estimates() -> None:
+    assert estimated(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(100_000, [7]))) == 100_000
+    assert estimated(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=7)) is None
+    with pytest.raises(ValueError, match="REMB"):
+        estimated(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=b"LNTF1234"))
 
 
 RTCP = st.builds(

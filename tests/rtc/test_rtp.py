@@ -149,6 +149,14 @@ def test_timestamps_of_sources_that_take_turns_go_on_as_time_does() -> None:
     assert timestamps.take("camera", 9000, 90000, 5.6) == 4000 + 45000 + 3000 + 1, "never the same twice"
 
 
+def test_what_is_no_frame_has_a_timestamp_too() -> None:
+    timestamps = RunningTimestamps()
+    assert timestamps.at(8000, 5.0) == 0 and timestamps.at(8000, 6.0) == 8000
+    assert timestamps.take("sound", 100, 8000, 7.0) == 16000, "it goes on from there"
+    assert timestamps.at(8000, 7.01) == 16080
+    assert timestamps.take("sound", 260, 8000, 7.03) == 16160, "as if nothing had been"
+
+
 def test_what_a_source_gives_once_more_follows_upon_the_last() -> None:
     timestamps = RunningTimestamps()
     assert timestamps.take("file", 90000, 90000, 5.0) == 90000
@@ -168,3 +176,4 @@ def test_timestamps_wrap() -> None:
     assert timestamps.take("one", 0xFFFFFFFF, 8000, 0.0) == 0xFFFFFFFF
     assert timestamps.take("two", 5, 8000, 1.0) == 7999
     assert timestamps.take("two", 6, 8000, 1.0) == 8000
+    assert timestamps.take("two", 0xFFFFFFFF - 7994, 8000, 2.0) == 0xFFFFFFFF and timestamps.at(8000, 2.001) == 7

@@ -20,12 +20,12 @@ from aiortc.rtp import (
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSrPacket,
-    pack_remb_fci,
 )
 from av import AudioFrame, VideoFrame
 
 from peer.rtc.encoding import level_of
 from peer.rtc.header import Format
+from peer.rtc.pacer import AGAIN, PICTURE, SOUND
 from peer.rtc.packet import RtpPacket
 from peer.rtc.sending import MediaSender, SendParameters
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PCMU = SendParameters(RTCRtpCodecParameters("audio/PCMU", 8000, 1, 0), Format(0, 8000), "name")
 VP8 = SendParameters(RTCRtpCodecParameters("video/VP8", 90000, None, 96), Format(96, 90000, 97), "name")
+G722 = SendParameters(RTCRtpCodecParameters("audio/G722", 8000, 1, 9), Format(9, 8000), "name")
 OPUS = SendParameters(RTCRtpCodecParameters("audio/opus", 48000, 2, 111), Format(111, 48000), "name")
 
 
@@ -43,12 +44,22 @@ class Line:
     def __init__(self) -> None:
         self.rtp: list[RtpPacket] = []
         self.rtcp: list[Any] = []
+        self.urgencies: list[int] = []
+        self.losses: list[float] = []
+        self.looked_after = 0
         self.senders: list[MediaSender] = []
         self._came = asyncio.Event()
 
-    def send_rtp(self, data: bytes) -> None:
+    def send_rtp(self, data: bytes, urgency: int) -> None:
         self.rtp.append(RtpPacket(data))
+        self.urgencies.append(urgency)
         self._came.set()
+
+    def told_loss(self, fraction: float) -> None:
+        self.losses.append(fraction)
+
+    def look_after(self) -> None:
+        self.looked_after += 1
 
     def send_rtcp(self, data: bytes) -> None:
         self.rtcp += RtcpPacket.parse(data)
@@ -129,6 +140,7 @@ async def test_frames_are_sent_once_it_is_agreed_as_what() -> None:
         first, second = line.rtp[:2]
         assert (first.payload_type, first.ssrc, len(first.payload)) == (0, 5, 160)
         assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 160
+        assert set(line.urgencies) == {SOUND}
     assert [type(each) for each in line.rtcp] == [RtcpByePacket]
 
 
@@ -246,6 +258,23 @@ async def test_who_never_began_says_no_goodbye() -> None:
     assert line.rtcp == []
 
 
+@pytest.mark.parametrize(("parameters", "step"), [(OPUS, 960), (PCMU, 160), (G722, 160)])
+async def test_each_packet_of_a_long_frame_of_sound_has_its_own_time(parameters: SendParameters, step: int) -> None:
+    async with sending("audio") as (sender, line):
+        sender.configure(parameters)
+        track = Pictures()
+        track.kind = "audio"
+        sender.replace_track(track)
+        for number in range(3):
+            sound = AudioFrame.from_ndarray(np.zeros((1, 2 * 2880), np.int16), "s16", "stereo")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, 2880 * number, fractions.Fraction(1, 48000)
+            track.out.put_nowait(sound)
+        await line.until(lambda: len(line.rtp) >= 8)
+        times = [packet.timestamp for packet in line.rtp]
+        assert {(after - before) & 0xFFFFFFFF for before, after in zip(times, times[1:], strict=False)} == {step}
+        assert [packet.marker for packet in line.rtp] == [1] + [0] * (len(line.rtp) - 1)
+
+
 @pytest.mark.parametrize("lacking", ["pts", "time_base"])
 async def test_a_picture_without_a_time_says_what_to_do(lacking: str, caplog: pytest.LogCaptureFixture) -> None:
     async with sending("video") as (sender, _):
@@ -326,21 +355,25 @@ async def test_lost_packets_are_sent_again_at_once() -> None:
         sender.take_rtcp(nack)
         assert len(line.rtp) == 2
         assert line.rtp[1].repaired(96, 5).payload == line.rtp[0].payload
+        assert line.urgencies == [PICTURE, AGAIN]
 
 
-async def test_an_estimate_is_what_the_encoder_keeps_to() -> None:
+async def test_its_share_of_the_path_is_what_the_encoder_keeps_to() -> None:
     async with sending("video") as (sender, line):
         sender.configure(VP8)
-        remb = RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=pack_remb_fci(300_000, [5]))
-        sender.take_rtcp(remb)
+        assert sender.target is None
+        sender.limit(300_000)
         track = Pictures()
+        assert not sender.active
         sender.replace_track(track)
         track.let_out()
         await line.until(lambda: len(line.rtp) == 1)
-        sender.take_rtcp(remb)
-        assert vars(vars(sender)["_encoding"])["_encoder"].bitrate == 300_000
-        with pytest.raises(ValueError, match="REMB"):
-            sender.take_rtcp(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=b"LNTF1234"))
+        encoder = vars(vars(sender)["_encoding"])["_encoder"]
+        assert (encoder.bitrate, sender.target, sender.active) == (300_000, 300_000, True)
+        sender.limit(200_000)
+        assert (encoder.bitrate, sender.target) == (200_000, 200_000)
+        sender.enabled = False
+        assert not sender.active
 
 
 @pytest.mark.virtual_time
@@ -367,6 +400,8 @@ async def test_reports_are_sent_and_answered() -> None:
         counts = sender.stream.counts
         assert (counts.lost, counts.fraction_lost) == (3, 0.5)
         assert counts.round_trip_time is not None
+        assert line.losses == [0.5]
+        assert line.looked_after >= len(reports), "so often does the transport see that the other side fell silent"
 
 
 async def test_a_track_that_ends_by_itself_is_no_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -31,7 +31,7 @@ async def test_all_get_the_same_packets_of_one_encoder() -> None:
         await taker.more(5)
     common = takers[1].frames[:4]
     assert [frame for frame in takers[0].frames if frame in common] == common
-    assert set(np.diff([frame.timestamp for frame in common])) == {SAMPLES}
+    assert all(step % SAMPLES == 0 for step in np.diff([frame.timestamp for frame in common])), "on the beat"
     assert all(frame.timeline is GRID and frame.level is not None for frame in common)
     for each in subscriptions:
         each.close()

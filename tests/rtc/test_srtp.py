@@ -1,4 +1,4 @@
-"""What is opened here is what pylibsrtp opens, and what it refuses is refused."""
+"""What is made and opened here is what pylibsrtp makes and opens, and what it refuses is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from aiortc.rtcdtlstransport import SRTP_PROFILES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.rtc.srtp import MAX_PACKET, handle, unprotect
+from peer.rtc.header import NUMBER_AT
+from peer.rtc.srtp import MAX_PACKET, MAX_SENT, handle, protect, unprotect
 
 PACKET = struct.pack("!BBHII", 0x80, 96, 1, 2, 3)
 
@@ -30,6 +31,32 @@ def test_packets_come_out_as_they_went_in(profile: object, size: int) -> None:
     ours = session(profile, pylibsrtp.Policy.SSRC_ANY_INBOUND)
     opened = unprotect(handle(ours), protected)
     assert type(opened) is bytes and opened == sent
+
+
+@pytest.mark.parametrize("profile", SRTP_PROFILES)
+@pytest.mark.parametrize("size", [0, 1, 160, MAX_SENT - 12])
+def test_packets_are_made_as_pylibsrtp_makes_them(profile: object, size: int) -> None:
+    sent = (PACKET + bytes(range(256)) * 8)[: 12 + size]
+    ours, theirs = (session(profile, pylibsrtp.Policy.SSRC_ANY_OUTBOUND) for _ in range(2))
+    made = protect(handle(ours), sent, None)
+    assert type(made) is bytes and made == theirs.protect(sent)
+
+
+@pytest.mark.parametrize("number", [0, 258, 65535])
+def test_the_number_is_written_into_it(number: int) -> None:
+    sent = PACKET + bytes(40)
+    ours = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+    theirs = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_INBOUND)
+    opened = theirs.unprotect(protect(handle(ours), sent, number))
+    assert opened == sent[:NUMBER_AT] + number.to_bytes(2, "big") + sent[NUMBER_AT + 2 :]
+
+
+def test_what_cannot_be_sent_is_refused() -> None:
+    ours = session(SRTP_PROFILES[0], pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+    with pytest.raises(ValueError, match="larger"):
+        protect(handle(ours), bytes(MAX_SENT + 1), None)
+    with pytest.raises(pylibsrtp.Error):
+        protect(handle(ours), PACKET[:5], None)
 
 
 def test_replays_and_forgeries_are_refused() -> None:

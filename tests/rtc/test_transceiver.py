@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from aiortc import RTCCertificate, RTCRtpCodecCapability, RTCRtpReceiver
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 from av import AudioFrame
 
-from peer.rtc.codecs import CAPABILITIES, MID, Codec
+from peer.rtc.codecs import CAPABILITIES, MID, TRANSPORT_FEEDBACK, TRANSPORT_WIDE, Codec
 from peer.rtc.dtls import DtlsTransport
 from peer.rtc.effects import Transceiver
 from peer.rtc.packet import RtpPacket
@@ -71,7 +72,7 @@ class Transport(DtlsTransport):
         self.sent: asyncio.Queue[RtpPacket] = asyncio.Queue()
         self.byes: list[bytes] = []
 
-    def send_rtp(self, data: bytes) -> None:
+    def send_rtp(self, data: bytes, urgency: int = 0) -> None:
         self.sent.put_nowait(RtpPacket(data))
 
     def send_rtcp(self, data: bytes) -> None:
@@ -123,6 +124,17 @@ async def test_what_was_agreed_is_sent(made: Made) -> None:
     assert (packet.ssrc, packet.payload_type, packet.extension(1)) == (5, 0, b"0")
     assert (made.sender.codec, made.sender.kind, made.sender.transport) == ("PCMU", "audio", made.transport)
     assert any(each.type == "outbound-rtp" for each in (await made.sender.getStats()).values())
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_packets_have_room_for_a_number_where_arrivals_are_told(told: bool) -> None:
+    one = Made()
+    one.sender.replaceTrack(Quiet())
+    opus = replace(PCMU, feedback=(TRANSPORT_FEEDBACK,) if told else ())
+    one.sender.configure([opus], [*EXTENSIONS, Extension(5, TRANSPORT_WIDE)], "0")
+    packet = await one.transport.packet()
+    assert (packet.extension(5), packet.extension(1)) == (b"\0\0" if told else None, b"0")
+    await one.close()
 
 
 async def test_the_same_agreement_once_more_changes_nothing(made: Made) -> None:
@@ -341,7 +353,21 @@ def test_what_can_only_be_received_can_be_preferred() -> None:
     shell.transceiver.setCodecPreferences([known["video/AV1"], known["video/VP9"], known["video/rtx"]])
     names = [each.name for each in shell.record.preferences]
     assert names == ["AV1", "rtx", "VP9", "rtx"]
-    assert RtpReceiver.getCapabilities("audio") == RTCRtpReceiver.getCapabilities("audio")
+
+
+def test_sound_as_aiortc_has_it_and_keys_can_be_received() -> None:
+    found, known = RtpReceiver.getCapabilities("audio"), RTCRtpReceiver.getCapabilities("audio")
+    assert found is not None and known is not None
+    more = found.codecs[len(known.codecs) :]
+    assert found.codecs[: len(known.codecs)] == known.codecs
+    assert [(each.mimeType, each.clockRate) for each in more] == [
+        *(("audio/telephone-event", 48000), ("audio/telephone-event", 8000))
+    ]
+    shell = Shell("audio")
+    shell.transceiver.setCodecPreferences([more[1], *(each for each in known.codecs if each.mimeType == "audio/PCMU")])
+    assert [each.name for each in shell.record.preferences] == ["PCMU", "telephone-event"], "never first"
+    shell.transceiver.setCodecPreferences(more)
+    assert shell.record.preferences == (), "they are nothing by themselves"
 
 
 def test_codecs_as_aiortc_writes_them() -> None:

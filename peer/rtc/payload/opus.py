@@ -36,6 +36,15 @@ def samples(codec: Codec, data: bytes) -> int:
     name = codec.name.upper()
     if name != "OPUS":
         return 2 * len(data) if name == "G722" else len(data)
+    return _opus_samples(data)
+
+
+def duration(name: str, data: bytes) -> int:
+    """Units of the RTP clock in one frame of the codec of that name; G722 counts half of its samples (RFC 3551)."""
+    return _opus_samples(data) if name.upper() == "OPUS" and data else len(data)
+
+
+def _opus_samples(data: bytes) -> int:
     configuration, frames = data[0] >> 3, data[0] & 0x03
     if configuration < 12:  # SILK
         size = (480, 960, 1920, 2880)[configuration & 0x03]
