@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from peer.botfile import Left
 from peer.errors import Error, retryable
 from peer.goodbye import told
 from peer.swarm.attended import LOOK, Attended
@@ -167,7 +168,7 @@ class Bot:
 
     async def _perform(self, script: Script, room: Room) -> None:
         """Run the script, and look at the calls that it makes."""
-        running = asyncio.ensure_future(script(room))
+        running = asyncio.ensure_future(_performed(script, room))
         async with asyncio.TaskGroup() as tasks:
             try:
                 while not running.done():
@@ -190,6 +191,15 @@ class Bot:
     def _decoded(self, seconds: float) -> None:
         self._age.add(seconds)
         self.latencies.append(seconds)
+
+
+async def _performed(script: Script, room: Room) -> None:
+    """Run it; its `sys.exit` ends this bot only, and well where it says that nothing is wrong."""
+    try:
+        await script(room)
+    except SystemExit as left:
+        if left.code:
+            raise Left(left.code) from None
 
 
 def _words(attended: Attended, ended: events.Ended) -> str:

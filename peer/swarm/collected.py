@@ -20,13 +20,15 @@ MAX_POINTS: Final = 600
 """Points of the course; when there are more, each two become one."""
 MAX_CRASHES: Final = 50
 """Crashes that are told of, of each process."""
+STALE: Final = 5.0
+"""Seconds after which what a process told last is no more what flows."""
 
 
 class Point(Struct, kw_only=True, rename="camel"):
     """The swarm at one time."""
 
     at: float
-    """Seconds since the beginning; what is below is of the time since the point before."""
+    """Seconds since the beginning; what flows is as the processes told last."""
     begun: int
     """Bots that began by then, like the next three."""
     joined: int
@@ -60,6 +62,51 @@ class Crash:
     """Whether another took its place."""
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of all bots of a process."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    frames: int = 0
+    packets: int = 0
+    lost: int = 0
+
+    @classmethod
+    def of(cls, bots: Sequence[Figures]) -> Totals:
+        return cls(
+            sum(bot.bytes_in for bot in bots),
+            sum(bot.bytes_out for bot in bots),
+            sum(bot.frames for bot in bots),
+            sum(bot.packets for bot in bots),
+            sum(bot.lost for bot in bots),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The same in a second, by the process's own clock: its reports and the points of the course are not in step."""
+
+    bytes_in: float = 0.0
+    bytes_out: float = 0.0
+    frames: float = 0.0
+    packets: float = 0.0
+    lost: float = 0.0
+
+    @classmethod
+    def between(cls, before: Totals, now: Totals, seconds: float) -> Flow:
+        if seconds <= 0:
+            return cls()
+        return cls(
+            # Never less than nothing: packets that were thought lost may come after all.
+            max(0, now.bytes_in - before.bytes_in) / seconds,
+            max(0, now.bytes_out - before.bytes_out) / seconds,
+            max(0, now.frames - before.frames) / seconds,
+            max(0, now.packets - before.packets) / seconds,
+            max(0, now.lost - before.lost) / seconds,
+        )
+
+
 @dataclass(slots=True)
 class OfProcess:
     """What one process told of itself."""
@@ -82,15 +129,11 @@ class OfProcess:
     crashes: list[Crash] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     """Lags since the last point of the course."""
-
-
-@dataclass(slots=True)
-class _Totals:
-    bytes_in: int = 0
-    bytes_out: int = 0
-    frames: int = 0
-    packets: int = 0
-    lost: int = 0
+    totals: Totals = Totals()
+    flow: Flow = Flow()
+    """As it told last ..."""
+    told_at: float = 0.0
+    """... at this time."""
 
 
 class Collected:
@@ -105,8 +148,6 @@ class Collected:
         self.points: list[Point] = []
         self._every, self._tick = 1, 0
         self._recent = Histogram()
-        self._before = _Totals()
-        self._before_at = 0.0
 
     @property
     def complete_at(self) -> float:
@@ -127,6 +168,9 @@ class Collected:
             self.latency.add(latency)
             self._recent.add(latency)
         of.cores = report.cpu / report.seconds if report.seconds > 0 else 0.0
+        totals = Totals.of(report.bots)
+        of.flow = Flow.between(of.totals, totals, report.seconds)
+        of.totals, of.told_at = totals, at
         if steady and not report.last:  # the last one is of a moment
             of.cpu += report.cpu
             of.seconds += report.seconds
@@ -139,7 +183,7 @@ class Collected:
         of = self.processes[process]
         if len(of.crashes) < MAX_CRASHES:
             of.crashes.append(Crash(round(at, 2), text[:MAX_ERROR], again))
-        of.cores = 0.0
+        of.cores, of.totals, of.flow = 0.0, Totals(), Flow()
         seats = [seat for seat in self.seats if seat.process == process]
         for seat in seats:
             figures = self.bots[seat.number]
@@ -169,39 +213,27 @@ class Collected:
 
     def tick(self, at: float, machine: float | None = None) -> None:
         """Once a second: note how it is. `machine`: part of the machine's cores that were busy since the last time."""
-        now, before = self._totals(), self._before
-        seconds = max(0.001, at - self._before_at)
-        packets, lost = now.packets - before.packets, max(0, now.lost - before.lost)
+        flows = [process.flow for process in self.processes if at - process.told_at < STALE]
+        packets, lost = sum(flow.packets for flow in flows), sum(flow.lost for flow in flows)
         point = Point(
             at=round(at, 2),
             begun=len(self.bots) - self.count("waiting"),
             joined=self.count("joined", "calling", "in call"),
             in_call=self.count("in call"),
             failed=self.count("failed", "crashed"),
-            # Less than before are the bots of a process that ended.
-            bitrate_in=max(0.0, (now.bytes_in - before.bytes_in) * 8 / seconds),
-            bitrate_out=max(0.0, (now.bytes_out - before.bytes_out) * 8 / seconds),
-            fps=max(0.0, (now.frames - before.frames) / seconds),
+            bitrate_in=sum(flow.bytes_in for flow in flows) * 8,
+            bitrate_out=sum(flow.bytes_out for flow in flows) * 8,
+            fps=sum(flow.frames for flow in flows),
             loss=lost / (packets + lost) if packets > 0 else 0.0,
             lag=max((Histogram(process.recent).percentile(0.99) or 0.0 for process in self.processes), default=0.0),
             cpu=sum(process.cores for process in self.processes),
             machine=machine,
             latency=self._recent.percentile(0.95),
         )
-        self._before, self._before_at = now, at
         self._recent = Histogram()
         for process in self.processes:
             process.recent.clear()
         self._add(point)
-
-    def _totals(self) -> _Totals:
-        return _Totals(
-            sum(bot.bytes_in for bot in self.bots),
-            sum(bot.bytes_out for bot in self.bots),
-            sum(bot.frames for bot in self.bots),
-            sum(bot.packets for bot in self.bots),
-            sum(bot.lost for bot in self.bots),
-        )
 
     def _add(self, point: Point) -> None:
         self._tick += 1

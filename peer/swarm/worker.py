@@ -199,7 +199,7 @@ def _script(path: str) -> Script:
         return load(path).main
     except Error:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # argparse leaves, for example
         raise UsageError(f"{path} fails as it is loaded: {told(error)}; correct it") from error
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from peer.channel import MemoryHub
 from peer.media.pattern import TestPictures
@@ -16,8 +19,6 @@ from tests.rooms import PATIENCE, SMALL, rooms, soon
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    import pytest
 
     from peer.room import Room
 
@@ -147,3 +148,14 @@ async def test_a_script_that_fails() -> None:
     one = Bot(seat(0), RoomEntry(MemoryHub().connect), timeout=PATIENCE, script=main)
     await soon(one.run())
     assert (one.figures.state, one.figures.error) == ("failed", "KeyError: 'mood'")
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "done"), (None, "done"), (3, "failed"), ("no luck", "failed")])
+async def test_a_script_that_leaves(code: int | str | None, state: str) -> None:
+    async def main(room: Room) -> None:
+        sys.exit(code)
+
+    one = Bot(seat(0, expects=0), RoomEntry(MemoryHub().connect), timeout=PATIENCE, script=main)
+    await soon(one.run())
+    assert one.figures.state == state
+    assert (one.figures.error == "") == (state == "done")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peer.swarm.collected import MAX_POINTS, Collected
+from peer.swarm.collected import MAX_POINTS, STALE, Collected, Flow, Totals
 from peer.swarm.figures import Figures
 from peer.swarm.plan import Plan, seats
 from tests.swarm.samples import URL, bot, collected, told
@@ -68,9 +68,27 @@ def test_a_process_that_ends_takes_its_bots_with_it() -> None:
     assert found.trouble(lost[0]) == "ended by SIGKILL"
     (crash,) = found.processes[1].crashes
     assert (crash.at, crash.again) == (12.35, True)
-    found.take(1, told(bot(2), bot(3, frames=0, bytes_in=0, packets=0)), 20.0)
-    found.tick(20.0)
-    assert found.trouble(lost[0]) == "" and found.points[-1].bitrate_in == 0.0, "less than before is not below nothing"
+    assert found.processes[1].flow == Flow()
+    found.take(1, told(bot(2, bytes_in=1000), bot(3, bytes_in=0)), 20.0)
+    assert found.trouble(lost[0]) == "" and found.processes[1].flow.bytes_in == 1000, "they began at nothing again"
+
+
+def test_what_flows_is_never_less_than_nothing() -> None:
+    assert Flow.between(Totals(lost=5), Totals(lost=3, frames=30), 2.0) == Flow(frames=15)
+
+
+def test_reports_that_are_out_of_step_with_the_course() -> None:
+    """A point between two reports of a process is no dip."""
+    found = Collected(seats(of(processes=2)), 2)
+    for second in (1, 2, 3):
+        found.take(0, told(bot(0, frames=30 * second), bot(1, frames=0)), second)
+        found.tick(second + 0.1)
+        found.take(1, told(bot(2, frames=30 * second), bot(3, frames=0)), second + 0.2)
+    assert [point.fps for point in found.points] == [30, 60, 60]
+    found.tick(3.1 + STALE)
+    assert found.points[-1].fps == 30
+    found.tick(3.5 + STALE)
+    assert found.points[-1].fps == 0, "what flows to a process that says nothing, nobody knows"
 
 
 @pytest.mark.parametrize(
