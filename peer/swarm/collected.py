@@ -113,11 +113,11 @@ class OfProcess:
 
     number: int
     ramp_lags: Histogram = field(default_factory=Histogram)
-    """By how much its event loop was late while bots were beginning, in seconds."""
+    """By how much its event loop was late while bots were beginning and connecting, in seconds."""
     lags: Histogram = field(default_factory=Histogram)
     """... and after."""
     cpu: float = 0.0
-    """Seconds of processor time, since all bots had begun."""
+    """Seconds of processor time, since then."""
     seconds: float = 0.0
     """Of what."""
     cores: float = 0.0
@@ -139,9 +139,11 @@ class OfProcess:
 class Collected:
     """One swarm. Times are seconds since its beginning."""
 
-    def __init__(self, seats: Sequence[Seat], processes: int, *, script: bool = False) -> None:
+    def __init__(self, seats: Sequence[Seat], processes: int, *, script: bool = False, settle: float = 0.0) -> None:
+        """`settle`: seconds after the last bot began from which on processes are judged by what they do."""
         self.seats = seats
         self.script = script
+        self._settle = settle
         self.bots = [Figures(number=seat.number) for seat in seats]
         self.processes = [OfProcess(number) for number in range(processes)]
         self.latency = Histogram()
@@ -154,13 +156,18 @@ class Collected:
         """When the last bot is to have begun."""
         return self.seats[-1].at if self.seats else 0.0
 
+    @property
+    def settled_at(self) -> float:
+        """When the swarm is at work."""
+        return self.complete_at + self._settle
+
     def take(self, process: int, report: Report, at: float) -> None:
         """A process tells."""
         of = self.processes[process]
         for figures in report.bots:
             if 0 <= figures.number < len(self.bots):
                 self.bots[figures.number] = figures
-        steady = at > self.complete_at
+        steady = at > self.settled_at
         for lag in report.lags:
             (of.lags if steady else of.ramp_lags).add(lag)
         of.recent += report.lags

@@ -21,8 +21,8 @@ DISTRIBUTIONS: Final = (
     ("first_frame", "First frame"),
     ("rtt", "Round-trip time"),
     ("jitter", "Jitter"),
-    ("fps", "Frames per second"),
-    ("bitrate_in", "Received per bot"),
+    ("fps", "Frames per second in a call"),
+    ("bitrate_in", "Received in a call"),
     ("loss", "Packets lost"),
     ("freeze_ratio", "Time frozen"),
 )
@@ -97,7 +97,7 @@ def _tiles(report: SwarmReport) -> str:
         ("loss", "mean", "of the packets lost"),
         ("freeze_ratio", "mean", "of the time frozen"),
         ("latency", "p95", "latency (p95)"),
-        ("bitrate_in", "mean", "received per bot"),
+        ("bitrate_in", "mean", "received in a call"),
     ):
         if (one := metrics.get(name)) is not None and (value := getattr(one, statistic)) is not None:
             tiles.append((shown(value, one.unit), words, False))

@@ -70,12 +70,23 @@ METRICS: Final = (
     Metric(
         LATENCY, "seconds", "from a test picture's making to its decoding, of the bots that decode", lambda b: b.latency
     ),
-    Metric("fps", "per second", "frames of video received", lambda bot: _seen(bot, _per(bot.frames, bot.watched))),
     Metric(
-        "bitrate_in", "bits per second", "media received", lambda bot: _called(bot, _per(bot.bytes_in * 8, bot.seconds))
+        "fps",
+        "per second",
+        "frames of video received in each call",
+        lambda bot: _seen(bot, _per(bot.frames, bot.watched)),
     ),
     Metric(
-        "bitrate_out", "bits per second", "media sent", lambda bot: _called(bot, _per(bot.bytes_out * 8, bot.seconds))
+        "bitrate_in",
+        "bits per second",
+        "media received in each call",
+        lambda bot: _called(bot, _per(bot.bytes_in * 8, bot.seconds)),
+    ),
+    Metric(
+        "bitrate_out",
+        "bits per second",
+        "media sent in each call",
+        lambda bot: _called(bot, _per(bot.bytes_out * 8, bot.seconds)),
     ),
 )
 BY_NAME: Final = {metric.name: metric for metric in METRICS}

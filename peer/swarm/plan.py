@@ -21,6 +21,8 @@ MAX_PROCESSES: Final = 256
 CALLS: Final = ("pairs", "mesh", "none")
 """Whom bots call: the second of each pair is called by the first; everybody calls those of the room who are before it;
 nobody."""
+SETTLE: Final = 2.0
+"""Seconds after the last bot began in which calls still come about, at most; what comes then is the swarm at work."""
 RAMP: Final = 10.0
 """Bots that begin in a second."""
 
@@ -54,6 +56,11 @@ class Plan:
     """The swarm fails if one of them is true."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
+
+    @property
+    def settle(self) -> float:
+        """Seconds after the last bot began that still belong to the beginning."""
+        return min(SETTLE, self.seconds / 4)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""

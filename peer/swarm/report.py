@@ -112,7 +112,7 @@ class Saturation(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class MachineReport(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The machine, from when all bots had begun."""
+    """The machine, once the swarm was at work."""
 
     cores: Count
     busy: float | None
@@ -135,11 +135,11 @@ class ProcessReport(Struct, frozen=True, kw_only=True, rename="camel"):
     number: Count
     bots: Count
     cpu: float | None
-    """Cores that it used, from when all bots had begun."""
+    """Cores that it used, once the swarm was at work."""
     memory: Count
     """Bytes, at most."""
     lag_p50: float | None
-    """By how much its event loop was late, from when all bots had begun."""
+    """By how much its event loop was late, once the swarm was at work."""
     lag_p99: float | None
     lag_max: float | None
     ramp_lag_p99: float | None
@@ -301,7 +301,7 @@ def _metrics(collected: Collected) -> dict[str, Spread]:
         for metric in METRICS
     }
     worst = max(collected.processes, key=lambda one: one.lags.percentile(0.99) or 0.0)
-    about = "by how much the event loop of the process that was worst was late, from when all bots had begun"
+    about = "by how much the event loop of the process that was worst was late, once the swarm was at work"
     return found | {"lag": _spread(spread(worst.lags), "seconds", about)}
 
 

@@ -46,7 +46,7 @@ class Swarm:
         self.plan = plan
         everybody = seats(plan)
         processes = 1 + max(seat.process for seat in everybody)
-        self.collected = Collected(everybody, processes, script=plan.script is not None)
+        self.collected = Collected(everybody, processes, script=plan.script is not None, settle=plan.settle)
         self.began: float | None = None
         """When the first bot began (monotonic); None before."""
         self.pids: dict[int, int] = {}
@@ -57,7 +57,7 @@ class Swarm:
         """Processes that can begin."""
         self._ending = False
         self._readings: list[Reading] = []
-        """At the beginning, when all bots had begun, and at the end."""
+        """At the beginning, when the swarm was at work, and at the end."""
         self._started = time.time()
 
     @property
@@ -108,8 +108,9 @@ class Swarm:
     async def _time(self) -> None:
         await self._ready.wait()
         await asyncio.sleep(self.collected.complete_at - self.seconds)
-        self._readings.append(Reading.now())
         logger.info("all %d bots have begun; %g s from now on", self.plan.bots, self.plan.seconds)
+        await asyncio.sleep(self.collected.settled_at - self.seconds)
+        self._readings.append(Reading.now())
         await asyncio.sleep(self.collected.complete_at + self.plan.seconds - self.seconds)
 
     async def _tick(self) -> None:

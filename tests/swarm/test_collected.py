@@ -26,11 +26,11 @@ def test_the_newest_figures_of_each_bot_count() -> None:
 
 
 def test_the_ramp_is_kept_apart() -> None:
-    found = Collected(seats(of(ramp=1.0)), 1)
-    assert found.complete_at == 3.0
-    found.take(0, told(bot(0), lags=(0.5,)), 2.0)
-    found.take(0, told(bot(0), lags=(0.1,)), 4.0)
-    found.take(0, told(bot(0), lags=(), last=True), 4.1)
+    found = Collected(seats(of(ramp=1.0)), 1, settle=2.0)
+    assert (found.complete_at, found.settled_at) == (3.0, 5.0)
+    found.take(0, told(bot(0), lags=(0.5,)), 4.0)
+    found.take(0, told(bot(0), lags=(0.1,)), 6.0)
+    found.take(0, told(bot(0), lags=(), last=True), 6.1)
     (process,) = found.processes
     assert (process.ramp_lags.max, process.lags.max) == (0.5, 0.1)
     assert (process.cpu, process.seconds) == (0.5, 1.0), "the last one is of a moment"

@@ -69,6 +69,10 @@ def test_a_share_of_bots() -> None:
             share_of(text, 200)
 
 
+def test_calls_come_about_for_two_seconds_at_most() -> None:
+    assert (plan(seconds=60.0).settle, plan(seconds=1.0).settle) == (2.0, 0.25)
+
+
 def test_names() -> None:
     assert (bot_name(0, 10), bot_name(999, 1000), bot_name(0, 1000)) == ("bot-001", "bot-1000", "bot-0001")
     assert (room_name("lab", 0, 1), room_name("lab", 0, 2), room_name("lab", 99, 100)) == ("lab", "lab-01", "lab-100")

@@ -59,7 +59,7 @@ def all_in_call(swarm: Swarm) -> bool:
 
 
 async def test_it_runs_for_its_time_and_reports(server: Server) -> None:
-    found = await asyncio.wait_for(Swarm(plan(server, seconds=2.5, processes=2, rooms=2, decode="4")).run(), 40)
+    found = await asyncio.wait_for(Swarm(plan(server, seconds=1.5, processes=2, rooms=2, decode="4")).run(), 40)
     assert decode(encode(found)) == found, "as the schema has it"
     assert (found.totals.begun, found.totals.connected, found.totals.failed, found.totals.crashes) == (4, 4, 0, 0)
     assert [bot.process for bot in found.bots] == [0, 0, 1, 1]
@@ -70,6 +70,7 @@ async def test_it_runs_for_its_time_and_reports(server: Server) -> None:
     assert all(one.cpu and one.memory and one.encoded for one in found.processes)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_one_reports_what_there_is_and_leaves_no_process(server: Server) -> None:
     swarm = Swarm(plan(server, processes=2))
     running = asyncio.create_task(swarm.run())
@@ -84,6 +85,7 @@ async def test_a_cancelled_one_reports_what_there_is_and_leaves_no_process(serve
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 async def test_one_that_is_stuck_is_killed(server: Server) -> None:
     swarm = Swarm(plan(server, bots=2))
     running = asyncio.create_task(swarm.run())
@@ -94,6 +96,7 @@ async def test_one_that_is_stuck_is_killed(server: Server) -> None:
     assert found.interrupted and found.totals.connected == 2, "what it told before counts"
 
 
+@pytest.mark.slow
 async def test_another_takes_the_place_of_a_process_that_ends(server: Server) -> None:
     swarm = Swarm(plan(server, processes=2))
     running = asyncio.create_task(swarm.run())
@@ -108,6 +111,7 @@ async def test_another_takes_the_place_of_a_process_that_ends(server: Server) ->
     assert (found.totals.crashes, found.totals.failed) == (1, 0)
 
 
+@pytest.mark.slow
 async def test_when_nobody_takes_its_place_its_bots_failed_and_it_ends(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +125,7 @@ async def test_when_nobody_takes_its_place_its_bots_failed_and_it_ends(
     assert found.troubles[0].text.startswith("ended ") and found.bots[0].state == "crashed"
 
 
+@pytest.mark.slow
 async def test_everybody_calls_one_and_only_receives(server: Server) -> None:
     async with peer.join(server.url, room="lab", name="alice", video=SMALL) as alice:
         swarm = Swarm(plan(server, to="alice", receive_only=True, bots=3))
