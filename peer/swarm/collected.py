@@ -20,6 +20,8 @@ MAX_POINTS: Final = 600
 """Points of the course; when there are more, each two become one."""
 MAX_CRASHES: Final = 50
 """Crashes that are told of, of each process."""
+TELL: Final = 1.0
+"""Seconds between two reports of a process."""
 STALE: Final = 5.0
 """Seconds after which what a process told last is no more what flows."""
 
@@ -232,7 +234,7 @@ class Collected:
             bitrate_out=sum(flow.bytes_out for flow in flows) * 8,
             fps=sum(flow.frames for flow in flows),
             loss=lost / (packets + lost) if packets > 0 else 0.0,
-            lag=max((Histogram(process.recent).percentile(0.99) or 0.0 for process in self.processes), default=0.0),
+            lag=max((_lag(process, at) for process in self.processes), default=0.0),
             cpu=sum(process.cores for process in self.processes),
             machine=machine,
             latency=self._recent.percentile(0.95),
@@ -250,6 +252,12 @@ class Collected:
         if len(self.points) > MAX_POINTS:
             self.points = [_merged(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
             self._every *= 2
+
+
+def _lag(process: OfProcess, at: float) -> float:
+    """By how much its loop was late since the last point (p99); one that told nothing is late with that, at least."""
+    found = Histogram(process.recent).percentile(0.99)
+    return max(0.0, at - process.told_at - TELL) if found is None else found
 
 
 def _merged(one: Point, other: Point) -> Point:

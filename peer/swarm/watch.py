@@ -15,6 +15,12 @@ MAX_LAGS: Final = 1000
 """Readings that may wait to be told."""
 
 
+def readings(late: float) -> list[float]:
+    """What every look would have found while the loop was late: a loop that stands still is looked at seldom, and would
+    seem the better the worse it is."""
+    return [max(0.0, late - missed * INTERVAL) for missed in range(1 + max(0, int(late / INTERVAL)))]
+
+
 class LoopWatch:
     """Measures by how much the event loop is late."""
 
@@ -27,8 +33,8 @@ class LoopWatch:
         while True:
             due = time.monotonic() + INTERVAL
             await asyncio.sleep(INTERVAL)
-            if len(self.lags) < MAX_LAGS:
-                self.lags.append(max(0.0, time.monotonic() - due))
+            self.lags += readings(time.monotonic() - due)
+            del self.lags[MAX_LAGS:]
 
     def take(self) -> tuple[tuple[float, ...], float, float]:
         """Since the last time: by how much the loop was late, seconds of processor time, seconds that passed."""

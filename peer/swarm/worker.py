@@ -24,6 +24,7 @@ from peer.errors import Error
 from peer.goodbye import told
 from peer.media import open_media
 from peer.swarm.bot import Bot
+from peer.swarm.collected import TELL
 from peer.swarm.entry import RoomEntry
 from peer.swarm.watch import EncoderWatch, LoopWatch, resident
 from peer.swarm.wire import Go, Ready, Refused, Report, Stop, Work, command, line
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from peer.swarm.bot import Script
     from peer.swarm.wire import Command, News
 
-TELL: Final = 1.0
-"""Seconds between two reports."""
 WAITING: Final = 8
 """Reports that may wait for a reader that is busy; of those that come then, what they said of the process is lost."""
 GRACE: Final = 1.0

@@ -91,6 +91,15 @@ def test_reports_that_are_out_of_step_with_the_course() -> None:
     assert found.points[-1].fps == 0, "what flows to a process that says nothing, nobody knows"
 
 
+def test_a_process_that_tells_nothing_is_late() -> None:
+    found = Collected(seats(of()), 1)
+    found.tick(1.0)
+    found.take(0, told(bot(0), lags=(0.003,)), 1.5)
+    for at in (2.0, 3.0, 4.0):
+        found.tick(at)
+    assert [point.lag for point in found.points] == [0.0, 0.003, 0.5, 1.5]
+
+
 @pytest.mark.parametrize(
     ("figures", "plan", "trouble"),
     [
