@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import bot, call, demo, devices, doctor, output, record, repair, serve, verify
+from peer.cli import bot, call, demo, devices, doctor, output, record, repair, serve, swarm, verify
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -29,6 +29,7 @@ app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("record")(record.record)
 app.command("bot")(bot.bot)
+app.command("swarm")(swarm.swarm)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)

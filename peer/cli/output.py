@@ -98,6 +98,11 @@ def print_recordings(reports: Sequence[CallReport]) -> None:
             console.print(f"{report.who}: {_file(file)}", markup=False, highlight=False, soft_wrap=True)
 
 
+def print_table(table: Table) -> None:
+    """Any table, in the colours and the width that standard output has."""
+    _console().print(table)
+
+
 def print_devices(devices: Sequence[Device]) -> None:
     """The table of devices: kind, what to type, what its maker calls it."""
     from rich.table import Table

@@ -49,11 +49,13 @@ except SystemExit as ended:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
     assert shown.splitlines()[-1] == "code 0"
     assert re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE) == [
-        *("demo", "serve", "call", "record", "bot", "devices", "doctor", "verify", "repair")
+        *("demo", "serve", "call", "record", "bot", "swarm", "devices", "doctor", "verify", "repair")
     ]
 
 
-@pytest.mark.parametrize("verb", ["demo", "serve", "call", "record", "bot", "devices", "doctor", "verify", "repair"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "serve", "call", "record", "bot", "swarm", "devices", "doctor", "verify", "repair"]
+)
 def test_every_verb_has_the_common_flags(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
