@@ -35,16 +35,16 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._dead: set[int] = set()
         self._bases: list[HostBase] = []
-        send = HostBase.send
+        send = HostBase.send_all
         wire = self
 
-        def through(base: HostBase, data: bytes, address: tuple[str, int]) -> None:
+        def through(base: HostBase, packets: list[bytes], address: tuple[str, int]) -> None:
             if base not in wire._bases:
                 wire._bases.append(base)
             if id(base) not in wire._dead:
-                send(base, data, address)
+                send(base, packets, address)
 
-        monkeypatch.setattr(HostBase, "send", through)
+        monkeypatch.setattr(HostBase, "send_all", through)
 
     def cut(self) -> None:
         """Every socket that there is now goes deaf and dumb for good; new ones work."""
@@ -150,7 +150,7 @@ async def test_another_connection_may_take_as_long_as_silence_may() -> None:
 
 
 async def test_a_path_that_cannot_be_repaired_ends_the_call(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HostBase, "send", lambda base, data, address: None)  # before anything is sent at all
+    monkeypatch.setattr(HostBase, "send_all", lambda base, packets, address: None)  # before anything is sent at all
     quick = IceSettings(connect_timeout=0.3)
     async with rooms("alice", "bob", network=quick) as (alice, bob):
         rings = bob.rings()
@@ -170,7 +170,7 @@ async def test_silence_for_good_is_the_end_with_a_reason(wire: Wire, monkeypatch
     short = IceSettings(disconnected_after=1.3, lost_after=1.8, connect_timeout=2)  # a restart's, too
     async with rooms("alice", "bob", network=short) as (alice, bob):
         calling, answered = await connect(alice, bob)
-        monkeypatch.setattr(HostBase, "send", lambda base, data, address: None)
+        monkeypatch.setattr(HostBase, "send_all", lambda base, packets, address: None)
         for call in (calling, answered):
             ended = await soon(call.ended())
             assert ended.reason == "lost"
