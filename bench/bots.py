@@ -25,8 +25,8 @@ import psutil
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.contrib.media import MediaBlackhole, MediaPlayer, MediaRelay
-from harness import NotHere, Report, arguments, percentile, progress, show_measured
-from recorders import LAG_EVERY, cpu_seconds, resident_bytes
+from harness import NotHere, Report, arguments, progress, show_measured
+from recorders import cpu_seconds, lags, p99, resident_bytes
 from senders import Deaf
 from sending import file
 
@@ -153,17 +153,9 @@ async def _serve(pipe: Connection, kind: type[Ours | Stock], clip: str) -> None:
     bots: Bots = kind(clip)
     while True:
         name, *values = await asyncio.to_thread(pipe.recv)
-        pipe.send(await (_lag(*values) if name == "lag" else getattr(bots, name)()))
+        pipe.send(p99(await lags(*values)) if name == "lag" else await getattr(bots, name)())
         if name == "close":
             return
-
-
-async def _lag(seconds: float) -> float:
-    lags, end = [], time.perf_counter() + seconds
-    while (now := time.perf_counter()) < end:
-        await asyncio.sleep(LAG_EVERY)
-        lags.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
-    return percentile(lags, 0.99)
 
 
 @contextlib.contextmanager

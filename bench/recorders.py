@@ -129,19 +129,20 @@ async def _serve(pipe: Connection, kind: type[Ours | Stock], folder: Path, suffi
     while True:
         name, *values = await asyncio.to_thread(pipe.recv)
         if name == "lag":
-            pipe.send(await _lag(*values))
+            pipe.send(await lags(*values))
             continue
         pipe.send(await getattr(recorder, name)(*values))
         if name == "close":
             break
 
 
-async def _lag(seconds: float) -> list[float]:
-    lags, end = [], time.perf_counter() + seconds
+async def lags(seconds: float) -> list[float]:
+    """Seconds by which this event loop is late, looked at for so long."""
+    found, end = [], time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
         await asyncio.sleep(LAG_EVERY)
-        lags.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
-    return lags
+        found.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
+    return found
 
 
 class PythonRecording:

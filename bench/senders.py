@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer, MediaRelay
-from recorders import LAG_EVERY
+from recorders import lags
 
 from peer.link import Link, Observer, Options
 from peer.mainloop import run as run_to_end
@@ -180,17 +179,9 @@ async def _serve(pipe: Connection, kind: type[Ours | Stock], clip: Path, codec: 
     while True:
         name, *values = await asyncio.to_thread(pipe.recv)
         if name == "lag":
-            pipe.send(await _lag(*values))
+            pipe.send(await lags(*values))
             continue
         with contextlib.suppress(ConnectionError):
             pipe.send(await getattr(sender, name)(*values))
         if name == "close":
             return
-
-
-async def _lag(seconds: float) -> list[float]:
-    lags, end = [], time.perf_counter() + seconds
-    while (now := time.perf_counter()) < end:
-        await asyncio.sleep(LAG_EVERY)
-        lags.append(max(0.0, time.perf_counter() - now - LAG_EVERY))
-    return lags

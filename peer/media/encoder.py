@@ -24,6 +24,8 @@ PRESETS: Final = (
     "slower",
     "veryslow",
 )
+CPU_USED: Final = tuple(map(str, range(17)))
+"""What libvpx takes for one."""
 FPS: Final = 30
 """That an encoder shares its bits out for; fewer pictures in a second get more each."""
 START_BITRATE: Final = 800_000
@@ -97,7 +99,7 @@ class EncoderSettings:
             raise UsageError(f"fps={self.fps:g} cannot be; give 0 to 240 pictures per second")
         if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
             raise UsageError(f"size={self.size} cannot be; give width and height, 16 to 8192 pixels each")
-        if self.preset is not None and self.preset not in PRESETS and not self.preset.isdecimal():
+        if self.preset is not None and self.preset not in (*PRESETS, *CPU_USED):
             raise UsageError(f"preset={self.preset!r} is unknown; use one of {', '.join(PRESETS)}, or 0 to 16 for VP8")
 
     @property
@@ -171,7 +173,7 @@ class VideoEncoder:
         else:
             context.qmin, context.qmax = 2, 56
             context.options = {**_LIBVPX, **dict.fromkeys(("minrate", "maxrate", "bufsize"), str(bitrate))}
-            if preset is not None and preset.isdecimal():
+            if preset in CPU_USED:
                 context.options |= {"cpu-used": f"-{preset}"}
         self._context, self._made_for = context, made_for
 

@@ -73,6 +73,11 @@ class FedTrack(MediaStreamTrack):
         if self._subscription is not None:
             self._subscription.request_keyframe()
 
+    @property
+    def giving(self) -> bool:
+        """Whether there is a source whose frames are wanted."""
+        return self._subscription is not None and not self._muted()
+
     def hold(self, held: bool) -> None:
         """Give nothing for a while; the source goes on."""
         self._held = held

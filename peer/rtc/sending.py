@@ -230,8 +230,8 @@ class MediaSender:
 
     @property
     def active(self) -> bool:
-        """Whether there is a track whose frames are sent."""
-        return self.track is not None and self.enabled
+        """Whether there are frames to be sent: a track may have nothing to show."""
+        return self.track is not None and self.enabled and (self._fed is None or self._fed.giving)
 
     @property
     def target(self) -> int | None:
