@@ -147,9 +147,15 @@ class Chromium(Browser):
         if self._driver is not None:
             # Selenium keeps the connection; its annotation says that this may be a URL, which it never is here.
             await self._run(self._driver.command_executor.close)  # type: ignore[union-attr]
-        if self._service is not None:
-            await self._run(self._service.stop)
-        await asyncio.to_thread(self._thread.shutdown)
+        try:
+            if self._service is not None:
+                await self._run(self._service.stop)
+        except OSError:  # the driver was gone before it had answered
+            if self._service is not None and self._service.process is not None:
+                self._service.process.kill()
+                await asyncio.to_thread(self._service.process.wait, 10)
+        finally:
+            await asyncio.to_thread(self._thread.shutdown)
 
     def _root_pid(self) -> int | None:
         return self._service.process.pid if self._service and self._service.process else None

@@ -98,7 +98,9 @@ async def test_who_hangs_up_on_the_recorder_is_left_alone(
         assert not (await participant(alice, "recorder"))["recording"]
         await sees(alice, "bob")
         result = await ended(command)
-    assert sorted(report["name"] for report in result["calls"]) == ["alice", "bob", "bob"]
+    # On a busy machine the recorder calls a page while that one calls it, and one of the two does not come about.
+    came_about = [report for report in result["calls"] if report["state"] != "failed"]
+    assert sorted(report["name"] for report in came_about) == ["alice", "bob", "bob"], result["calls"]
 
 
 async def test_how_a_recorder_looks_to_those_who_are_recorded(
