@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import Report, arguments, progress, show_measured
 from recorders import cpu_seconds, p99, resident_bytes
-from senders import SENDERS, Deaf, Process
+from senders import BITRATE, SENDERS, Deaf, Process
 from sending import FPS, HEIGHT, WIDTH, file
 
 from peer.link import Link, Options
@@ -25,7 +25,6 @@ from signaling.messages import SessionDescription
 
 SETTLE = 4.0
 """Seconds of sending before the measurement."""
-BITRATE = 1_500_000
 MOST = {"aiortc, encoded for each": 2}
 """Receivers that a sender can have on this machine at all."""
 COLUMNS = {

@@ -7,9 +7,11 @@ import contextlib
 import multiprocessing
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer, MediaRelay
 from recorders import lags
+from sending import AUDIO_CLOCK, FPS, PACKET_SECONDS, VIDEO_CLOCK, Encoded
+from sending import clip as made
 
 from peer.link import Link, Observer, Options
 from peer.mainloop import run as run_to_end
@@ -22,6 +24,9 @@ from signaling.messages import SessionDescription
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
+
+
+BITRATE = 1_500_000
 
 
 class Sender(Protocol):
@@ -100,20 +105,24 @@ class Deaf(Observer):
 
 
 class Stock:
-    """aiortc with its MediaPlayer, of which a MediaRelay gives each call its share."""
+    """aiortc, which packs the same packets for each call."""
 
-    decode = False
-
-    def __init__(self, clip: Path, codec: str) -> None:
-        self._player = MediaPlayer(str(clip), loop=True, decode=self.decode)
-        self._relay = MediaRelay()
+    def __init__(self, clip: Path, codec: Any) -> None:
         self._codec = codec
+        self._clip = made(codec, BITRATE)
         self._connections: list[RTCPeerConnection] = []
+
+    def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
+        """Sound and pictures of another call."""
+        return (
+            Encoded("audio", self._clip.sound, PACKET_SECONDS, AUDIO_CLOCK),
+            Encoded("video", self._clip.pictures, 1 / FPS, VIDEO_CLOCK),
+        )
 
     async def offer(self) -> str:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        pc.addTrack(self._relay.subscribe(self._player.audio))
-        pc.addTrack(self._relay.subscribe(self._player.video))
+        for track in self.tracks():
+            pc.addTrack(track)
         codecs = RTCRtpSender.getCapabilities("video").codecs
         pc.getTransceivers()[1].setCodecPreferences([c for c in codecs if c.mimeType.endswith((self._codec, "rtx"))])
         await pc.setLocalDescription(await pc.createOffer())
@@ -135,15 +144,20 @@ class Stock:
 
 
 class StockEncoding(Stock):
-    """The same, decoded, and encoded again for each call."""
+    """aiortc with its MediaPlayer, of which a MediaRelay gives each call its share, to be encoded there."""
 
-    decode = True
+    def __init__(self, clip: Path, codec: Any) -> None:
+        super().__init__(clip, codec)
+        self._player, self._relay = MediaPlayer(str(clip), loop=True), MediaRelay()
+
+    def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
+        return self._relay.subscribe(self._player.audio), self._relay.subscribe(self._player.video)
 
 
 SENDERS: dict[str, type[Ours | Stock]] = {
     "ours, as the file has it": Ours,
     "ours, encoded once": OursEncoding,
-    "aiortc, as the file has it": Stock,
+    "aiortc, encoded before": Stock,
     "aiortc, encoded for each": StockEncoding,
 }
 

@@ -46,6 +46,7 @@ class Trend:
     _MOST_DELTAS: Final = 60
     _OVERUSE_TIME: Final = 0.010
     _FAR: Final = 15.0
+    _FLAT: Final = 0.2
 
     def __init__(self) -> None:
         self.usage: Usage = "normal"
@@ -54,6 +55,8 @@ class Trend:
         self._points: deque[tuple[float, float]] = deque(maxlen=self._WINDOW)
         self._delay = self._smoothed = 0.0
         self._count = 0
+        self._around, self._level = 0.0, 0
+        """A delay, and how many points in a row lie within _FLAT milliseconds of it."""
         self._slope = 0.0
         self._threshold = 12.5
         self._over_for = 0.0
@@ -66,7 +69,11 @@ class Trend:
         self._delay += 1000 * variation
         self._smoothed = self._SMOOTHING * self._smoothed + (1 - self._SMOOTHING) * self._delay
         self._points.append((1000 * now, self._smoothed))
-        slope = _slope(self._points) if len(self._points) == self._WINDOW else 0.0
+        self._level += 1
+        if abs(self._smoothed - self._around) > self._FLAT:
+            self._around, self._level = self._smoothed, 0
+        flat = self._level >= self._WINDOW  # as nearly always: a slope that means nothing need not be worked out
+        slope = _slope(self._points) if len(self._points) == self._WINDOW and not flat else 0.0
         self._judge(slope, interval, now)
 
     def _judge(self, slope: float, interval: float, now: float) -> None:
