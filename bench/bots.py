@@ -21,14 +21,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import av
 import psutil
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection
-from aiortc.contrib.media import MediaBlackhole, MediaPlayer, MediaRelay
+from aiortc.contrib.media import MediaBlackhole
 from harness import NotHere, Report, arguments, progress, show_measured
 from recorders import cpu_seconds, lags, p99, resident_bytes
 from senders import Deaf
-from sending import file
+from sending import AUDIO_CLOCK, PACKET_SECONDS, VIDEO_CLOCK, Encoded, file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.browser
 
@@ -99,19 +100,21 @@ class Ours:
 
 
 class Stock:
-    """aiortc, with one MediaPlayer for all, and a MediaBlackhole for each."""
+    """aiortc, with the packets of the clip in memory, and a MediaBlackhole for each."""
 
     def __init__(self, clip: str) -> None:
-        self._player = MediaPlayer(clip, loop=True, decode=False)
-        self._relay = MediaRelay()
+        with av.open(clip) as container:
+            packets = [(each.stream.type, bytes(each)) for each in container.demux() if each.size]
+        self._sound = [data for kind, data in packets if kind == "audio"]
+        self._pictures = [data for kind, data in packets if kind == "video"]
         self._connections: list[RTCPeerConnection] = []
         self._counted: list[Any] = []
 
     async def pair(self) -> None:
         one, other = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
         for pc in (one, other):
-            pc.addTrack(self._relay.subscribe(self._player.audio))
-            pc.addTrack(self._relay.subscribe(self._player.video))
+            pc.addTrack(Encoded("audio", self._sound, PACKET_SECONDS, AUDIO_CLOCK))
+            pc.addTrack(Encoded("video", self._pictures, 1 / FPS, VIDEO_CLOCK))
             pc.on("track", self._received)
         await one.setLocalDescription(await one.createOffer())
         await other.setRemoteDescription(one.localDescription)

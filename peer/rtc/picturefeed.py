@@ -88,6 +88,7 @@ class PictureSubscription:
 
     def close(self) -> None:
         self._feed.leave(self)
+        self.home = self.on = self.via = None  # a frame may be on its way here
 
     # For the rungs
 

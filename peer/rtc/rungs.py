@@ -5,6 +5,8 @@ Who comes onto a rung does so with a keyframe: the last one, with what came afte
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from peer.media.encoder import VideoEncoder
@@ -12,11 +14,15 @@ from peer.rtc.encoded import LIVE, Encoded
 from peer.rtc.payload.packetise import packetiser_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from peer.media.encoder import EncoderSettings
     from peer.media.picture import Picture
     from peer.rtc.codecs import Codec
     from peer.rtc.picturefeed import PictureSubscription
 
+AT_ONCE: Final = 8
+"""Takers that are given a frame in one turn of the loop."""
 KEYFRAME_GAP: Final = 0.25
 """Seconds from one keyframe that was asked for to the next: who asks meanwhile gets that one."""
 MAX_GROUP: Final = 200_000
@@ -35,6 +41,9 @@ class Rung:
         self._group: list[Encoded] = []
         """The last keyframe, and what came after it; empty when that is too much."""
         self._size = 0
+        self._waiting: deque[tuple[Encoded, Sequence[PictureSubscription]]] = deque()
+        """Frames that some have to be given yet; they are given within a turn of the loop for each, so they are few."""
+        self._giving = False
 
     @property
     def group_age(self) -> float:
@@ -46,9 +55,24 @@ class Rung:
         return self._group if self._group and now - self._group[0].taken <= self.group_age else []
 
     def deliver(self, frame: Encoded) -> None:
-        """A frame, to all who can decode it."""
+        """A frame, to all who can decode it: to a few in each turn of the loop, which has other things to do, too."""
         self._keep(frame)
-        for each in tuple(self.takers):
+        takers = tuple(self.takers)
+        if len(takers) <= AT_ONCE and not self._waiting:
+            self._give(frame, takers)
+            return
+        self._waiting += [(frame, takers[at : at + AT_ONCE]) for at in range(0, len(takers), AT_ONCE)]
+        if not self._giving:
+            self._give_next()
+
+    def _give_next(self) -> None:
+        self._give(*self._waiting.popleft())
+        self._giving = bool(self._waiting)
+        if self._giving:
+            asyncio.get_running_loop().call_soon(self._give_next)
+
+    def _give(self, frame: Encoded, takers: Sequence[PictureSubscription]) -> None:
+        for each in takers:
             if each.arrives(self, keyframe=frame.keyframe):
                 each.taker.take(frame)
 

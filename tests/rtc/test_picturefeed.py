@@ -12,7 +12,7 @@ from peer.media.encoder import EncoderSettings
 from peer.media.file import FileSource
 from peer.media.pattern import TestPictures as Pattern
 from peer.media.push import PictureSource
-from peer.rtc import picturefeed
+from peer.rtc import picturefeed, rungs
 from peer.rtc.feed import feed_of, feeds
 from peer.rtc.picturefeed import PictureFeed
 from tests.rtc.eager import Eager, clip, decoded
@@ -76,6 +76,23 @@ async def test_all_get_the_same_frames_of_one_encoder(moving: Stage) -> None:
     assert [frame.keyframe for frame in first] == [True, False, False, False, False]
     assert moving.feed.encodes <= len(takers[0].frames) + 1
     assert len(decoded("VP8", first)) == 5
+
+
+async def test_many_are_given_a_frame_a_few_at_a_time(pushed: Stage) -> None:
+    takers = [pushed.join() for _ in range(3 * rungs.AT_ONCE + 1)]
+    push(pushed)
+    first, last = takers[0][0], takers[-1]
+    await first.more()
+    assert last[0].frames == [], "the loop has other things to do, too"
+    gone = takers[-2]
+    gone[1].close()
+    await last[0].more()
+    assert all(taker.frames == first.frames for taker, _ in takers[:-2])
+    assert gone[0].frames == [], "who is gone gets nothing"
+    for _ in range(2):
+        push(pushed)
+        await last[0].more()
+    assert last[0].frames == first.frames
 
 
 async def test_timestamps_are_those_of_the_source(pushed: Stage) -> None:

@@ -39,6 +39,8 @@ QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
+MAX_PASS: Final = 200
+"""Of all sockets, after which the loop has its turn: each takes some 20 microseconds to be handled."""
 OLD: Final = 2.0
 """Seconds that a datagram may have been in its socket; what seems older came after the clock was set."""
 MAX_ERRORS: Final = 1000
@@ -242,6 +244,8 @@ class _Reader:
         self._transports: dict[int, DatagramTransport] = {}
         self._last = 0.0
         self._pause = PAUSE
+        self._more = False
+        """Whether sockets were left unread."""
         self._max_pause = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         try:
@@ -294,7 +298,8 @@ class _Reader:
         if media:
             longer = media >= MANY
             self._pause = min(self._pause * GROWTH, self._max_pause) if longer else max(self._pause / GROWTH, PAUSE)
-            self._timer = self.loop.call_at(self._next(self.loop.time()), self._again)
+            at = self.loop.time()
+            self._timer = self.loop.call_at(at if self._more else self._next(at), self._again)
         else:
             self.loop.add_reader(self._epoll.fileno(), self._ready)
 
@@ -306,7 +311,11 @@ class _Reader:
     def _read(self) -> int:
         """How many packets of media came."""
         media, ahead = 0, time.monotonic() - time.time()
+        self._more = False
         for descriptor, _ in self._epoll.poll(0):
+            if media > MAX_PASS:
+                self._more = True
+                break
             transport = self._transports.get(descriptor)
             if transport is None:  # reading another closed it
                 continue
