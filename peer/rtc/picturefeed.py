@@ -36,9 +36,15 @@ AGAIN: Final = 1.1
 """... and how much it has to take to get the file as it is again."""
 NARROW: Final = 1.0
 """Seconds for which a path has to be too narrow for a file ..."""
-LATE: Final = 0.05
+LATE: Final = 0.015
 """... and seconds that the file may be late: a process that has too much to do takes every path for a narrow one, and
 encoding is the last thing that it has the time for."""
+JUDGED: Final = 20
+"""Pictures encoded, after each of which it is looked at how many were dropped meanwhile ..."""
+TOO_MANY: Final = 0.5
+"""... and how many, for one that is encoded, are too many ..."""
+OVERLOADED: Final = 10.0
+"""... so that for some seconds a file is sent as it is, however narrow paths seem."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
 START: Final = 0.5
@@ -121,6 +127,9 @@ class PictureFeed(Feed[PictureSubscription]):
         self._reader: PictureReader | None = None
         self._last: Picture | None = None
         self._timestamp = -1
+        self._overloaded_until = float("-inf")
+        self._judged = (0, 0)
+        """Pictures that were encoded, and those that were dropped, when that was looked at last."""
         self._soon: asyncio.TimerHandle | None = None
         self.encodes = 0
         """Pictures that went into encoders."""
@@ -188,6 +197,8 @@ class PictureFeed(Feed[PictureSubscription]):
             return False
         now, passing = time.monotonic(), self._passing
         if now - each.since < BENEFIT:
+            return True
+        if now < self._overloaded_until:
             return True
         if each.home is not self._file:
             return each.bitrate >= passing.bitrate * AGAIN
@@ -294,16 +305,28 @@ class PictureFeed(Feed[PictureSubscription]):
 
     async def _encode_all(self) -> None:
         reader = self._reader = self._source.open()
+        self._judged = (self.encodes, 0)
         try:
             while True:
                 picture, at = await self._next(reader)
                 if not self._skipped(at):
                     await self._encode(picture, at)
+                    self._judge(reader.dropped)
         except Error as error:
             self._ended(error)
         finally:
             self._reader = self._last = None
             reader.close()
+
+    def _judge(self, dropped: int) -> None:
+        """Whether encoding is more than this machine has the time for."""
+        encodes, before = self._judged
+        if self.encodes - encodes < JUDGED:
+            return
+        self._judged = self.encodes, dropped
+        if dropped - before > JUDGED * TOO_MANY:
+            self._overloaded_until = time.monotonic() + OVERLOADED
+            self.reconsider_soon()
 
     async def _next(self, reader: PictureReader) -> tuple[Picture, float]:
         """The next picture and when it was taken; the last one again, now, when none has come for a while."""

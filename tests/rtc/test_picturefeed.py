@@ -315,3 +315,23 @@ async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
     await taker.more(10)
     assert subscription.on is stage.feed._file and stage.feed.encodes == 0
     await stage.close()
+
+
+async def test_who_cannot_keep_up_with_encoding_sends_the_file_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
+    monkeypatch.setattr(picturefeed, "NARROW", 0.0)
+    monkeypatch.setattr(picturefeed, "JUDGED", 2)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=100)
+    stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
+    taker, subscription = stage.join()
+    await taker.more(3)
+    subscription.limit(1000)
+    await taker.until(lambda: isinstance(subscription.on, rungs.EncoderRung))
+    for reader in stage.source.readers.all:
+        reader.dropped = 1000
+    await taker.until(lambda: subscription.on is stage.feed._file)
+    await taker.more(3)
+    assert stage.feed._rungs == []
+    await stage.close()
