@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import time
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
+import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.contrib.media import MediaPlayer, MediaRelay
+from av import VideoFrame
 from recorders import lags
 from sending import AUDIO_CLOCK, FPS, PACKET_SECONDS, VIDEO_CLOCK, Encoded
 from sending import clip as made
@@ -143,15 +146,37 @@ class Stock:
         await asyncio.gather(*(pc.close() for pc in self._connections))
 
 
+class Pictures(MediaStreamTrack):
+    """Gives pictures over and over, in real time."""
+
+    kind = "video"
+
+    def __init__(self, pictures: list[VideoFrame]) -> None:
+        super().__init__()
+        self._pictures = pictures
+        self._start: float | None = None
+        self._count = 0
+
+    async def recv(self) -> VideoFrame:
+        self._start = self._start or time.monotonic()
+        await asyncio.sleep(max(0.0, self._start + self._count / FPS - time.monotonic()))
+        picture = self._pictures[self._count % len(self._pictures)]
+        picture.pts, picture.time_base = round(self._count * VIDEO_CLOCK / FPS), Fraction(1, VIDEO_CLOCK)
+        self._count += 1
+        return picture
+
+
 class StockEncoding(Stock):
-    """aiortc with its MediaPlayer, of which a MediaRelay gives each call its share, to be encoded there."""
+    """aiortc, which encodes the same pictures for each call; they are decoded beforehand."""
 
     def __init__(self, clip: Path, codec: Any) -> None:
         super().__init__(clip, codec)
-        self._player, self._relay = MediaPlayer(str(clip), loop=True), MediaRelay()
+        with av.open(str(clip)) as container:
+            self._pictures = list(container.decode(video=0))
 
     def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
-        return self._relay.subscribe(self._player.audio), self._relay.subscribe(self._player.video)
+        sound, _ = super().tracks()
+        return sound, Pictures(self._pictures)
 
 
 SENDERS: dict[str, type[Ours | Stock]] = {
