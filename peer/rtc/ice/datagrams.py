@@ -105,13 +105,11 @@ class DatagramTransport:
 
     def sendto_all(self, packets: list[bytes], addr: Any) -> None:
         """The same of several: those of one size, and a smaller one after them, in one call, where the system can."""
-        for run in runs(packets) if self._segments else ():
-            if len(run) < 2 or self._waiting or self._closed or not self._sent_together(run, addr):
+        for run in runs(packets) if self._segments else [packets]:
+            together = self._segments and len(run) > 1 and not self._waiting and not self._closed
+            if not (together and self._sent_together(run, addr)):
                 for data in run:
                     self.sendto(data, addr)
-        if not self._segments:
-            for data in packets:
-                self.sendto(data, addr)
 
     def _sent_together(self, run: list[bytes], addr: Any) -> bool:
         """One message that the kernel, or the network card, cuts up (UDP_SEGMENT); False when nothing was sent."""

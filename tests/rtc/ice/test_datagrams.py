@@ -13,6 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.rtc.ice import datagrams
 from peer.rtc.ice.datagrams import (
@@ -20,10 +22,12 @@ from peer.rtc.ice.datagrams import (
     MAX_BATCH,
     MAX_ERRORS,
     MAX_PAUSE,
+    MAX_RUN,
     PAUSE,
     Datagram,
     DatagramTransport,
     open_datagrams,
+    runs,
 )
 
 if TYPE_CHECKING:
@@ -347,3 +351,72 @@ async def test_a_socket_that_cannot_be_watched_leaves_nothing_behind() -> None:
         sender.sendto(b"1", address)
         await receiver.until(lambda: receiver.came == [b"1"])
     receiver.transport.abort()
+
+
+# Several in one call
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4), max_size=100))
+def test_runs_are_of_one_size_but_for_their_last(packets: list[bytes]) -> None:
+    found = runs(packets)
+    assert [data for run in found for data in run] == packets
+    for run in found:
+        sizes = [len(data) for data in run]
+        assert set(sizes[:-1]) <= {sizes[0]} and sizes[-1] <= sizes[0] and len(run) <= MAX_RUN
+    for run, after in zip(found, found[1:], strict=False):
+        assert len(run) == MAX_RUN or len(run[-1]) < len(run[0]) or len(after[0]) > len(run[0])
+
+
+async def test_packets_of_a_picture_arrive_one_by_one_and_in_order() -> None:
+    sender, _ = await opened()
+    receiver, address = await opened()
+    packets = [bytes([0x80, number]) + bytes(1000) for number in range(2 * MAX_RUN + 3)]
+    packets += [b"\x80a little less", b"\x80larger again" * 3]
+    sender.transport.sendto_all(packets, address)
+    await receiver.until(lambda: len(receiver.came) == len(packets))
+    assert receiver.came == packets and sender.errors == []
+    for each in (sender, receiver):
+        each.transport.abort()
+
+
+class Refusing:
+    """A socket that takes no several datagrams."""
+
+    def __init__(self, sock: socket.socket, error: OSError) -> None:
+        self.sock, self.error = sock, error
+        self.asked = 0
+
+    def sendmsg(self, *_: Any) -> int:
+        self.asked += 1
+        raise self.error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="UDP_SEGMENT is Linux's")
+@pytest.mark.parametrize(("error", "asked"), [(OSError(errno.EINVAL, "no"), 1), (BlockingIOError(), 2)])
+async def test_where_that_cannot_be_they_are_sent_one_by_one(error: OSError, asked: int) -> None:
+    sender, _ = await opened()
+    receiver, address = await opened()
+    refusing = sender.transport._sock = Refusing(sender.transport._sock, error)
+    for _ in range(2):
+        sender.transport.sendto_all([b"\x801", b"\x802", b"\x803"], address)
+    await receiver.until(lambda: len(receiver.came) == 6)
+    assert receiver.came == [b"\x801", b"\x802", b"\x803"] * 2 and sender.errors == []
+    assert refusing.asked == asked
+    for each in (sender, receiver):
+        each.transport.abort()
+
+
+async def test_of_many_packets_some_are_left_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "MAX_PASS", 10)
+    receivers = [await opened() for _ in range(4)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(5):
+            for _, address in receivers:
+                for number in range(20):
+                    sender.sendto(bytes([0x80, number]), address)
+    for receiver, _ in receivers:
+        await receiver.until(lambda receiver=receiver: len(receiver.came) == 100)  # type: ignore[misc]
+        receiver.transport.abort()
