@@ -156,7 +156,7 @@ class Bot:
         try:
             while not running.done():
                 if self._plan.reload and edited is None:
-                    edited = asyncio.ensure_future(self._file.edited(self._unreadable))
+                    edited = asyncio.create_task(self._file.edited(self._unreadable))
                 waited: list[asyncio.Future[Any]] = [running, self._left, *([edited] if edited else [])]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 if self._left.done():
@@ -175,8 +175,8 @@ class Bot:
     def _begin(self, room: Room) -> asyncio.Task[None]:
         main = self._script.main if self._script.on_call is None else answering(lambda: self._over_call)
         if self._plan.reload and self._plan.restart == "never":
-            return asyncio.ensure_future(self._until_edited(main, room))
-        return asyncio.ensure_future(_contained(main, room))
+            return asyncio.create_task(self._until_edited(main, room))
+        return asyncio.create_task(_contained(main, room))
 
     async def _until_edited(self, main: Main, room: Room) -> None:
         """Run it; what it raises is told, and that it is over is no end: somebody is about to change it."""

@@ -115,7 +115,7 @@ def _audio(container: InputContainer) -> EncodedStream | None:
 def _video(container: InputContainer) -> EncodedStream | None:
     """Its first pictures are looked at: whether they come in the order in which they are shown, and upright."""
     for stream in container.streams.video[:1]:
-        name = _VIDEO.get(stream.codec_context.name.removeprefix("lib").removesuffix("-vp8").removesuffix("-vp9"))
+        name = _VIDEO.get(stream.codec_context.name)
         if name is None or stream.codec_context.has_b_frames:
             return None
         begin = _Beginning()

@@ -315,7 +315,8 @@ class PictureFeed(Feed[PictureSubscription]):
         except Error as error:
             self._ended(error)
         finally:
-            self._reader = self._last = None
+            if self._reader is reader:  # otherwise another has begun before this one was done
+                self._reader = self._last = None
             reader.close()
 
     def _judge(self, dropped: int) -> None:

@@ -42,8 +42,8 @@ class Rung:
         """The last keyframe, and what came after it; empty when that is too much."""
         self._size = 0
         self._waiting: deque[tuple[Encoded, Sequence[PictureSubscription]]] = deque()
-        """Frames that some have to be given yet; they are given within a turn of the loop for each, so they are few."""
-        self._giving = False
+        """The newest frame, and those who have to be given it yet."""
+        self._next: asyncio.Handle | None = None
 
     @property
     def group_age(self) -> float:
@@ -55,21 +55,24 @@ class Rung:
         return self._group if self._group and now - self._group[0].taken <= self.group_age else []
 
     def deliver(self, frame: Encoded) -> None:
-        """A frame, to all who can decode it: to a few in each turn of the loop, which has other things to do, too."""
+        """A frame, to all who can decode it: to a few in each turn of the loop, which has other things to do, too.
+
+        Who has not been given the frame before by now, as the loop is late, is given it first: they do not pile up.
+        """
+        while self._waiting:
+            self._give(*self._waiting.popleft())
         self._keep(frame)
         takers = tuple(self.takers)
-        if len(takers) <= AT_ONCE and not self._waiting:
-            self._give(frame, takers)
-            return
         self._waiting += [(frame, takers[at : at + AT_ONCE]) for at in range(0, len(takers), AT_ONCE)]
-        if not self._giving:
+        if self._next is None:
             self._give_next()
 
     def _give_next(self) -> None:
-        self._give(*self._waiting.popleft())
-        self._giving = bool(self._waiting)
-        if self._giving:
-            asyncio.get_running_loop().call_soon(self._give_next)
+        self._next = None
+        if self._waiting:
+            self._give(*self._waiting.popleft())
+        if self._waiting:
+            self._next = asyncio.get_running_loop().call_soon(self._give_next)
 
     def _give(self, frame: Encoded, takers: Sequence[PictureSubscription]) -> None:
         for each in takers:

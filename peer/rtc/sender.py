@@ -250,7 +250,19 @@ class OutboundSound(FedTrack):
             self._playing = asyncio.get_running_loop().create_task(self._encode(self._taker), name="encode playback")
 
     async def _encode(self, taker: Taker) -> None:
-        encoder, ticks = SoundEncoder(taker.preferred), Ticks()
+        try:
+            await self._encode_all(SoundEncoder(taker.preferred), taker)
+        except Exception as error:  # it would be heard of by nobody, and whoever awaits the playback would wait on
+            logger.warning("what is played cannot be encoded: %r", error)
+            if self._playback is not None:
+                self.play(None)
+        finally:
+            if self._playing is asyncio.current_task():
+                self._playing = None
+                self._handed_on.set()
+
+    async def _encode_all(self, encoder: SoundEncoder, taker: Taker) -> None:
+        ticks = Ticks()
         while (playback := self._playback) is not None:
             tick = await ticks.next()
             if playback is self._playback:
@@ -259,4 +271,3 @@ class OutboundSound(FedTrack):
                 if encoded is not None and not playback.stopped and not self._held:
                     taker.take(encoded)
                 self._handed_on.set()
-        self._playing = None

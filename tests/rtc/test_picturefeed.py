@@ -105,19 +105,38 @@ async def test_timestamps_are_those_of_the_source(pushed: Stage) -> None:
     assert found == sorted(set(found))
 
 
-async def test_who_joins_is_served_at_once(pushed: Stage) -> None:
-    """With what was sent a moment ago, or with a keyframe that is made of the last picture."""
+async def test_who_joins_soon_after_a_keyframe_gets_what_was_sent(pushed: Stage) -> None:
     first, _ = pushed.join()
     push(pushed)
     await first.keyframe()
     early, _ = pushed.join()
     assert early.frames == first.frames and early.frames[0].keyframe
-    await asyncio.sleep(picturefeed.PROMPT + 0.3)
+
+
+async def test_who_joins_later_gets_the_last_picture_once_more(pushed: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a keyframe, and without waiting until it would be sent again anyway."""
+    monkeypatch.setattr(picturefeed, "REPEAT", 1000.0)
+    monkeypatch.setattr(rungs, "KEYFRAME_GAP", 0.0)
+    first, _ = pushed.join()
+    push(pushed)
+    await first.keyframe()
     late, _ = pushed.join()
     assert late.frames == []
-    async with asyncio.timeout(picturefeed.REPEAT * 0.8):
-        keyframe = await late.keyframe()
-    assert keyframe in first.frames and keyframe in early.frames, "it is one for all"
+    keyframe = await late.keyframe()
+    assert keyframe in first.frames, "it is one for all"
+
+
+async def test_what_some_were_not_given_yet_does_not_pile_up(pushed: Stage) -> None:
+    takers = [pushed.join()[0] for _ in range(3 * rungs.AT_ONCE)]
+    push(pushed)
+    await takers[0].more()
+    (rung,) = pushed.feed._rungs
+    frame = takers[0].frames[0]
+    for count in range(2, 10):  # faster than the loop has its turns
+        rung.deliver(frame)
+        assert len(takers[-1].frames) == count - 1 and len(rung._waiting) <= len(takers) / rungs.AT_ONCE
+    await takers[-1].until(lambda: len(takers[-1].frames) == 9)
+    assert all(len(taker.frames) == 9 for taker in takers)
 
 
 async def test_keyframes_that_several_ask_for_are_one(moving: Stage) -> None:

@@ -128,6 +128,37 @@ async def test_sound_goes_on_behind_a_playback() -> None:
     await own.close()
 
 
+async def test_a_playback_that_cannot_be_read_ends_and_the_next_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+    track, taker = OutboundSound(), Eager("PCMU")
+    track.feed(taker)
+
+    class Playing:
+        stopped = False
+
+        def __init__(self, samples: int) -> None:
+            self.samples = samples
+
+        def read(self, samples: int) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+            if not self.samples:
+                raise ValueError("nothing there")
+            return np.full((samples, 1), 9000, np.int16)
+
+        def close(self) -> None:
+            self.stopped = True
+
+    broken, sound = Playing(0), Playing(960)
+    track.play(broken)  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        while not broken.stopped:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
+        await track.handed_on()
+    assert "nothing there" in caplog.text
+    await asyncio.sleep(0)
+    track.play(sound)  # type: ignore[arg-type]
+    await taker.more(2)
+    track.stop()
+
+
 async def test_it_is_for_senders_of_ours_only() -> None:
     from aiortc.mediastreams import MediaStreamError
 
