@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 8
 """Takers that are given a frame in one turn of the loop."""
+BEHIND: Final = 8
+"""Frames, a quarter of a second of them, that may wait to be given to all: so a keyframe for many holds up nothing."""
 KEYFRAME_GAP: Final = 0.25
 """Seconds from one keyframe that was asked for to the next: who asks meanwhile gets that one."""
 MAX_GROUP: Final = 200_000
@@ -42,7 +44,7 @@ class Rung:
         """The last keyframe, and what came after it; empty when that is too much."""
         self._size = 0
         self._waiting: deque[tuple[Encoded, Sequence[PictureSubscription]]] = deque()
-        """The newest frame, and those who have to be given it yet."""
+        """The newest frames, and those who have to be given them yet."""
         self._next: asyncio.Handle | None = None
 
     @property
@@ -57,12 +59,12 @@ class Rung:
     def deliver(self, frame: Encoded) -> None:
         """A frame, to all who can decode it: to a few in each turn of the loop, which has other things to do, too.
 
-        Who has not been given the frame before by now, as the loop is late, is given it first: they do not pile up.
+        Where the loop is so late that BEHIND frames wait, the oldest are given at once: they do not pile up.
         """
-        while self._waiting:
-            self._give(*self._waiting.popleft())
         self._keep(frame)
         takers = tuple(self.takers)
+        while len(self._waiting) * AT_ONCE > BEHIND * len(takers):
+            self._give(*self._waiting.popleft())
         self._waiting += [(frame, takers[at : at + AT_ONCE]) for at in range(0, len(takers), AT_ONCE)]
         if self._next is None:
             self._give_next()
