@@ -72,6 +72,8 @@ class Connect(Protocol):
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
         """Join; `before` is a channel of ours that broke, whose place may be taken over.
 
+        A channel with the very `welcome` of `before` goes on with its place: same id, and nothing was missed.
+
         Raises:
             SignalingError: refused: name taken, room full, ...
             Unreachable: no answer.

@@ -98,6 +98,24 @@ class MemberLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberAway(Event):
+    """Somebody lost the connection to the signaling server, `lost` or `silent`; `MemberBack` or `MemberLeft` follows.
+    Calls go on."""
+
+    name: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberBack(Event):
+    """Somebody who was away is back in the same place."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemberMessage(Event):
     """An application message that a member sent over the signaling server, outside any call."""
 

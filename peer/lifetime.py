@@ -20,6 +20,8 @@ from peer.taker import Broadcast, Taker
 from signaling.messages import ByeFrom, ByeTo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peer.link import Options
     from peer.remote import Remote
 
@@ -35,6 +37,9 @@ BYE_TIMEOUT = 1.0
 """Seconds that a goodbye may take to be handed to a signaling server that does not read."""
 LEFT_GRACE = 3.0
 """Seconds of silence after which the call with somebody who left the room is over."""
+AWAY_GRACE = 8.0
+"""The same for somebody whose connection to the signaling server broke, as that of a program that was killed does: one
+that lives is back before."""
 
 
 class CallLife(Negotiating):
@@ -49,6 +54,7 @@ class CallLife(Negotiating):
             future.add_done_callback(_retrieved)
         self._cleaned: asyncio.Task[None] | None = None
         self._outgoing = False
+        self._away = False
         self._events: Broadcast[happened.Event] = Broadcast()
 
     @abstractmethod
@@ -137,7 +143,19 @@ class CallLife(Negotiating):
         if not self.open:
             self._fail(CallLost(f"{self.name} left before the call came about; call again when it is back"), "left")
         elif not self._ended.done():
-            self._room.spawn(self._watch_left(self.remote.member), "watch a member who left")
+            gone = self.remote.member
+            watch = self._watch_silence(LEFT_GRACE, lambda: self.remote.member == gone)
+            self._room.spawn(watch, "watch a member who left")
+
+    def presence_changed(self, event: happened.MemberAway | happened.MemberBack) -> None:
+        """The other side lost its connection to the server, or is back.
+
+        One of which nothing was heard may have lost its network: the path decides. A connection that broke may be the
+        end of its program.
+        """
+        self._away = isinstance(event, happened.MemberAway)
+        if isinstance(event, happened.MemberAway) and event.reason == "lost" and self.open:
+            self._room.spawn(self._watch_silence(AWAY_GRACE, lambda: self._away), "watch a member who is away")
 
     # The connection tells (peer.link.Observer)
 
@@ -247,14 +265,14 @@ class CallLife(Negotiating):
         await asyncio.wait([self._ended], timeout=BYE_GRACE)
         self._fail(CallLost(f"{self.name} closed the connection"), "left", by=self.name)
 
-    async def _watch_left(self, gone: str) -> None:
-        """Until it is over, or the other side is back in the room, under another id.
+    async def _watch_silence(self, grace: float, gone: Callable[[], bool]) -> None:
+        """Until it is over, or the other side is back in the room.
 
-        Only silence since it left counts: one whose path broke joins again over a new connection, which takes a while.
+        Only silence since now counts: one whose path broke comes back over a new connection, which takes a while.
         """
         since = time.monotonic()
-        while not self._ended.done() and self.remote.member == gone:
-            if min(self._connection.silence, time.monotonic() - since) > LEFT_GRACE:
+        while not self._ended.done() and gone():
+            if min(self._connection.silence, time.monotonic() - since) > grace:
                 self._fail(CallLost(f"{self.name} left"), "left", by=self.name)
                 return
             await asyncio.wait([self._ended], timeout=0.5)

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from peer.errors import Error, NotHere, Unreachable
-from signaling.messages import Joined, Left, Member
+from peer.events import MemberAway, MemberBack
+from signaling.messages import Away, Back, Joined, Left, Member
 
 if TYPE_CHECKING:
     from peer.channel import Connect, SignalingChannel
@@ -31,13 +32,15 @@ class Listener(Protocol):
 
     def member_joined(self, member: Member) -> None: ...
     def member_left(self, member: Member, reason: str) -> None: ...
+    def presence_changed(self, event: MemberAway | MemberBack) -> None: ...
     def message_received(self, message: ServerMessage) -> None: ...
     def signaling_lost(self, text: str) -> None: ...
-    def signaling_restored(self, seconds: float) -> None: ...
+    def signaling_restored(self, seconds: float, *, complete: bool) -> None: ...
 
 
 class Membership:
-    """One place in one room. When the server goes away it is joined again, under the same name, until it works."""
+    """One place in one room. When the server goes away the place is resumed; where that cannot be, the room is joined
+    again, under the same name; until it works."""
 
     def __init__(self, connect: Connect, channel: SignalingChannel, listener: Listener) -> None:
         self._connect = connect
@@ -49,6 +52,7 @@ class Membership:
         self.members: dict[str, Member] = {member.id: member for member in welcome.members}
         self._hurry = asyncio.Event()
         self._hurried = -HURRY_AGAIN
+        self._unsent = False  # something could not be sent since the server is away
 
     @property
     def ice_servers(self) -> list[IceServer]:
@@ -70,7 +74,11 @@ class Membership:
     async def send(self, message: ClientMessage) -> None:
         """Raises Unreachable while the server is away."""
         logger.debug("> %s", type(message).__name__)
-        await self._channel.send(message)
+        try:
+            await self._channel.send(message)
+        except Unreachable:
+            self._unsent = True
+            raise
 
     async def send_if_possible(self, message: ClientMessage) -> None:
         """Like `send`; never raises."""
@@ -114,6 +122,10 @@ class Membership:
         elif isinstance(message, Left):
             self.members.pop(message.member.id, None)
             self._listener.member_left(message.member, message.reason)
+        elif isinstance(message, Away):
+            self._listener.presence_changed(MemberAway(message.member.name, message.member.id, message.reason))
+        elif isinstance(message, Back):
+            self._listener.presence_changed(MemberBack(message.member.name, message.member.id))
         else:
             self._listener.message_received(message)
 
@@ -121,7 +133,9 @@ class Membership:
         lost, delay = time.monotonic(), RETRY_FIRST
         logger.warning("%s; calls that run go on", error)
         self._listener.signaling_lost(str(error))
+        self._channel.abort()  # no goodbye: the place is to be kept
         await self._channel.close()
+        before = self._channel
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):
@@ -130,12 +144,15 @@ class Membership:
             delay = min(delay * 2, RETRY_LAST)
             try:
                 async with asyncio.timeout(ATTEMPT):
-                    self._channel = await self._connect(self.room, self.own.name, self._channel)
+                    self._channel = await self._connect(self.room, self.own.name, before)
                 break
             except (Error, TimeoutError) as failure:
                 logger.debug("not back yet: %s", failure)
-        self._compare()
-        self._listener.signaling_restored(time.monotonic() - lost)
+        resumed = self._channel.welcome is before.welcome
+        complete, self._unsent = resumed and not self._unsent, False
+        if not resumed:
+            self._compare()
+        self._listener.signaling_restored(time.monotonic() - lost, complete=complete)
 
     def _compare(self) -> None:
         """Everybody has a new id after the server was away: who is back counts as joined, who is not as silent."""

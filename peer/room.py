@@ -94,8 +94,8 @@ class Room:
         return [*self._options.ice_servers, *self._membership.ice_servers]
 
     def events(self, *, aside: bool = False) -> Taker[happened.Event]:
-        """Who comes and goes, calls that begin and end, messages, the signaling server's absences. `aside`: for who
-        watches a program from outside; what comes before that takes events still waits for it."""
+        """Who comes and goes, calls, messages, the signaling server's absences. `aside`: for who watches a program from
+        outside; what comes before that takes events still waits for it."""
         return self._events.take(aside=aside)
 
     async def wait_for(self, name: str, *, timeout: float | None = None) -> None:
@@ -179,9 +179,8 @@ class Room:
         """
         from peer.recording import Options, Recorder
 
-        recorder = directory
-        if not isinstance(recorder, Recorder):
-            recorder = Recorder(recorder, room=self.room, options=Options(format=format, segment=segment))
+        made = Options(format=format, segment=segment)
+        recorder = directory if isinstance(directory, Recorder) else Recorder(directory, room=self.room, options=made)
         self._recorders.add(recorder, only, self.calls)
         if everyone:
             self.spawn(Attending(self, only=only, grace=GRACE).run(recorder.closing), "record everyone")
@@ -319,8 +318,13 @@ class Room:
     def signaling_lost(self, text: str) -> None:
         self._events.put(happened.SignalingLost(text))
 
-    def signaling_restored(self, seconds: float) -> None:
-        for call in self.calls:
+    def presence_changed(self, event: happened.MemberAway | happened.MemberBack) -> None:
+        self._events.put(event)
+        for call in [call for call in self._board.calls.values() if call.remote.member == event.id]:
+            call.presence_changed(event)
+
+    def signaling_restored(self, seconds: float, *, complete: bool) -> None:
+        for call in () if complete else self.calls:
             call.resume()
         self._events.put(happened.SignalingRestored(seconds))
 
@@ -336,8 +340,8 @@ class Room:
     def new_call(self, remote: Remote, session: str) -> Call:
         from peer.link import Options
 
-        settings = self._options.network or IceSettings()
-        settings = replace(settings, servers=(*self.ice_servers, *settings.servers))
+        network = self._options.network or IceSettings()
+        settings = replace(network, servers=(*self.ice_servers, *network.servers))
         if self._options.connect_timeout is not None:
             settings = replace(settings, connect_timeout=self._options.connect_timeout)
         call = Call(self, remote, session, Options(settings), self._shelf)
@@ -352,8 +356,8 @@ class Room:
         self._rings.put(Ring(self, call))
 
     def busy(self, offer: DescriptionFrom) -> None:
-        busy = ByeTo(offer.sender, offer.session, "busy", "too many calls at once")
-        self.spawn(self._membership.send_if_possible(busy), "busy")
+        bye = ByeTo(offer.sender, offer.session, "busy", "too many calls at once")
+        self.spawn(self._membership.send_if_possible(bye), "busy")
 
     async def _expire(self, call: Call) -> None:
         try:
@@ -369,8 +373,6 @@ class Room:
         if call is not None and message.code == "unknown-target" and not call.open:
             call.member_left("left")
 
-    # Inside: the end
-
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
@@ -379,9 +381,7 @@ class Room:
         except TimeoutError:
             logger.warning("not every call closed in time")
         await self._recorders.close()
-        rest = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
+        rest = [task for task in self._tasks if task is not asyncio.current_task() and task.cancel()]
         if rest:
             await asyncio.wait(rest, timeout=1)
         await self._membership.close()

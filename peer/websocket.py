@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+import msgspec
 
+from peer.continuity import Continuity
 from peer.errors import SignalingError, Unreachable, UsageError
 from signaling.messages import (
     MAX_RELAYED_BYTES,
@@ -20,6 +22,7 @@ from signaling.messages import (
     Join,
     Leave,
     ProtocolError,
+    Resumed,
     Welcome,
     encode,
     parse_server,
@@ -44,9 +47,10 @@ class WebSocketConnect:
         self._timeout = timeout
 
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
-        secret = before.secret if isinstance(before, WebSocketChannel) else secrets.token_urlsafe(24)
+        previous = before if isinstance(before, WebSocketChannel) else None
+        secret = previous.secret if previous is not None else secrets.token_urlsafe(24)
         try:
-            join = encode(Join(room, name, VERSION, secret=secret))
+            join = encode(Join(room, name, VERSION, secret=secret, resume=True))
         except ValueError as error:
             raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         async with contextlib.AsyncExitStack() as stack:
@@ -58,6 +62,9 @@ class WebSocketConnect:
                             self._endpoint, heartbeat=HEARTBEAT, max_msg_size=MAX_RELAYED_BYTES, timeout=_CLOSING
                         )
                     )
+                    if previous is not None and await _resumed(opened, previous):
+                        stack.pop_all()
+                        return WebSocketChannel(session, opened, previous.welcome, secret, previous.continuity)
                     await opened.send_str(join)
                     welcome = _parse(await opened.receive())
             except TimeoutError as error:
@@ -77,14 +84,24 @@ class WebSocketConnect:
 
 
 class WebSocketChannel:
-    """One joined WebSocket."""
+    """One WebSocket that has joined, or resumed the place of another one: then it has that one's `continuity`."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, opened: aiohttp.ClientWebSocketResponse, welcome: Welcome, secret: str
+        self,
+        session: aiohttp.ClientSession,
+        opened: aiohttp.ClientWebSocketResponse,
+        welcome: Welcome,
+        secret: str,
+        continuity: Continuity | None = None,
     ) -> None:
         self.welcome = welcome
         self.secret = secret
         """What the server lets us take our own place over with."""
+        if continuity is None and welcome.grace is not None:
+            continuity = Continuity(welcome.room, welcome.id, secret)
+            continuity.fresh(welcome)
+        self.continuity = continuity
+        """None: the server lets nobody come back to its place."""
         self._session = session
         self._socket = opened
 
@@ -93,17 +110,34 @@ class WebSocketChannel:
             text = encode(message)
         except ProtocolError as error:
             raise UsageError(str(error)) from error
+        if self._socket.closed:
+            raise _gone()
+        if self.continuity is not None:
+            text = self.continuity.numbered(text)
         try:
             await self._socket.send_str(text)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise Unreachable("the signaling server is gone; it is tried again") from error
+            if self.continuity is None:
+                raise _gone() from error  # else it is kept, and sent again over the next connection
 
     async def receive(self) -> ServerMessage:
-        try:
-            message = await self._socket.receive()
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
-            raise Unreachable("the signaling server is gone; it is tried again") from error
-        return _parse(message)
+        while True:
+            try:
+                frame = await self._socket.receive()
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
+                raise _gone() from error
+            message = _parse(frame)
+            if self.continuity is None:
+                return message
+            if self.continuity.fresh(message):
+                await self._acknowledge(self.continuity)
+                return msgspec.structs.replace(message, n=None)  # of the wire, and of no use to anybody further up
+
+    async def _acknowledge(self, continuity: Continuity) -> None:
+        due = continuity.due()
+        if due is not None:
+            with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
+                await self._socket.send_str(encode(due))
 
     def abort(self) -> None:
         sock = self._socket.get_extra_info("socket")
@@ -151,6 +185,27 @@ def _parse(message: aiohttp.WSMessage) -> ServerMessage:
         return parse_server(message.data)
     except ProtocolError as error:
         raise SignalingError(f"the signaling server sent what cannot be read: {error}", str(error.code)) from error
+
+
+async def _resumed(opened: aiohttp.ClientWebSocketResponse, before: WebSocketChannel) -> bool:
+    """Whether the place of `before` goes on over another socket; what the server did not take is sent again then."""
+    if before.continuity is None:
+        return False
+    await opened.send_str(encode(before.continuity.resume()))
+    answer = _parse(await opened.receive())
+    if not isinstance(answer, Resumed):
+        return False  # refused: there is no such place any more, or too much was missed
+    again = before.continuity.resumed(answer.got)
+    if again is None:
+        before.continuity = None
+        raise Unreachable("more was sent while the signaling server was gone than is kept; it is joined anew")
+    for text in again:
+        await opened.send_str(text)
+    return True
+
+
+def _gone() -> Unreachable:
+    return Unreachable("the signaling server is gone; it is tried again")
 
 
 def _cause(error: BaseException) -> str:

@@ -29,6 +29,7 @@ class Code(StrEnum):
     NO_ANSWER = "no-answer"
     REJECTED = "rejected"
     REPLACED = "replaced"
+    CANNOT_RESUME = "cannot-resume"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
     SHUTTING_DOWN = "shutting-down"
@@ -62,6 +63,7 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
+    Code.CANNOT_RESUME: Effect(410, None, "the place is gone, or more was missed than is kept; join"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),

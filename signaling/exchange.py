@@ -19,12 +19,12 @@ from signaling.messages import (
     ByeReason,
     DescriptionFrom,
     Left,
-    ServerMessage,
     SessionDescription,
     check_label,
 )
 
 if TYPE_CHECKING:
+    from signaling.delivery import Delivery
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -49,9 +49,9 @@ class Guest:
         self.session = secrets.token_hex(16)
         self.answer: asyncio.Future[SessionDescription] = asyncio.get_running_loop().create_future()
 
-    def deliver(self, message: ServerMessage) -> None:
+    def deliver(self, delivery: Delivery) -> None:
         """Takes the answer or the bye of this session; candidates are in the answer, so others are dropped."""
-        match message:
+        match delivery.message:
             case DescriptionFrom(session=self.session, description=SessionDescription(type="answer") as answer):
                 if not self.answer.done():
                     self.answer.set_result(answer)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from signaling.codes import Code, ProtocolError
 from signaling.rate import RateLimit, Verdict
-from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Rooms
+from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Keep, Rooms
 
 if TYPE_CHECKING:
-    from signaling.messages import ByeFrom, DescriptionFrom, Join, Member, ServerMessage
+    from signaling.messages import ByeFrom, DescriptionFrom, Join, Member, Resume
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Recipient(Protocol):
     """Somebody who can be told something and sent away: a connection or a pending exchange. Neither call waits."""
 
-    def deliver(self, message: ServerMessage) -> None:
+    def deliver(self, delivery: Delivery) -> None:
         """Takes a message for sending."""
 
     def drop(self, error: ProtocolError) -> None:
@@ -33,12 +33,15 @@ class Hub:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.rooms = Rooms(settings.limits.room_size, settings.ice_servers)
+        limits = settings.limits
+        keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes)
+        self.rooms = Rooms(limits.room_size, settings.ice_servers, keep)
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
         self._connections: set[Recipient] = set()
         self._draining = False
         self._idle = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
 
     def connect(self, connection: Recipient) -> None:
         """Counts a connection in. Raises ProtocolError: shutting-down, server-full."""
@@ -57,8 +60,7 @@ class Hub:
         deliveries = self.rooms.join(new_id, join)
         self._recipients[new_id] = connection
         limits = self.settings.limits
-        now = asyncio.get_running_loop().time()
-        self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, now)
+        self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, _now())
         logger.info("%s joined room %r as %r", new_id, join.room, join.name)
         self._deliver(deliveries)
         return new_id
@@ -73,6 +75,33 @@ class Hub:
         if recipient is not None:
             recipient.drop(ProtocolError(Code.REPLACED, "You joined again over another connection; use that one."))
 
+    def resume(self, connection: Recipient, resume: Resume) -> str:
+        """A member is back over another connection; returns its id. Raises ProtocolError: cannot-resume."""
+        deliveries = self.rooms.resume(resume)
+        before = self._recipients.get(resume.id)
+        self._recipients[resume.id] = connection
+        if before is not None:  # not noticed yet to be dead
+            before.drop(ProtocolError(Code.REPLACED, "You resumed over another connection; use that one."))
+        logger.info("%s is back", resume.id)
+        self._deliver(deliveries)
+        return resume.id
+
+    def lose(self, connection: Recipient, member_id: str, reason: str) -> None:
+        """The connection of a member is lost without a goodbye: it may be back, if it asked for that."""
+        if self._recipients.get(member_id) is not connection:
+            return  # it is back already
+        del self._recipients[member_id]
+        logger.info("%s lost its connection: %s", member_id, reason)
+        self._deliver(self.rooms.suspend(member_id, reason, _now()))
+        if not self.rooms.has(member_id):
+            self._calls.pop(member_id, None)
+        self._await_expiry()
+
+    def part(self, connection: Recipient, member_id: str, reason: str) -> None:
+        """Takes a participant out whose connection ends for good, unless it is back over another one."""
+        if self._recipients.get(member_id) is connection:
+            self.leave(member_id, reason)
+
     def leave(self, member_id: str, reason: str) -> None:
         """Takes a participant out and tells the others why."""
         self._recipients.pop(member_id, None)
@@ -81,8 +110,12 @@ class Hub:
         self._deliver(self.rooms.leave(member_id, reason))
 
     def relay(self, member_id: str, message: Addressed) -> None:
-        """Passes a message on. Raises ProtocolError (unknown-target)."""
-        self._deliver(self.rooms.relay(member_id, message))
+        """Passes a message on, or tells its sender that there is no such target."""
+        try:
+            deliveries = self.rooms.relay(member_id, message)
+        except ProtocolError as error:
+            deliveries = self.rooms.refuse(member_id, error)
+        self._deliver(deliveries)
 
     def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
         """Lets a caller over HTTP in; returns its id and whom it calls.
@@ -91,7 +124,7 @@ class Hub:
         """
         self._refuse_if(full=self.rooms.guest_count >= self.settings.limits.exchanges)
         host = self.rooms.find(room, name)
-        if host is not None and self._calls[host.id].judge(asyncio.get_running_loop().time()) is not Verdict.TAKE:
+        if host is not None and self._calls[host.id].judge(_now()) is not Verdict.TAKE:
             raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
         host = self.rooms.admit_guest(guest_id, room, name)
@@ -108,6 +141,10 @@ class Hub:
         self._recipients.pop(guest_id, None)
         self._note_idle()
 
+    def acknowledge(self, member_id: str, got: int) -> None:
+        """A member got everything up to the number `got`."""
+        self.rooms.acknowledge(member_id, got)
+
     async def drain(self, timeout: float) -> None:
         """Lets nobody in any more, tells everybody `shutting-down`, and waits until all are gone or `timeout` s."""
         self._draining = True
@@ -120,6 +157,8 @@ class Hub:
                 await self._idle.wait()
         except TimeoutError:
             logger.warning("%d connections did not end in %.1f s", len(self._connections), timeout)
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     def _refuse_if(self, *, full: bool) -> None:
         if self._draining:
@@ -135,4 +174,19 @@ class Hub:
         for delivery in deliveries:
             recipient = self._recipients.get(delivery.to)
             if recipient is not None:
-                recipient.deliver(delivery.message)
+                recipient.deliver(delivery)
+
+    def _await_expiry(self) -> None:
+        due = self.rooms.next_expiry
+        if self._expiry is None and due is not None and not self._draining:
+            self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self._deliver(self.rooms.expire(_now()))
+        self._calls = {one: calls for one, calls in self._calls.items() if self.rooms.has(one)}
+        self._await_expiry()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -7,20 +7,24 @@ the server passes on. JSON keeps the spelling of W3C (`sdpMid`, `iceServers`); P
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from signaling.bounds import MAX_DEPTH, MAX_LABEL, check_depth, check_label
 from signaling.codes import Code, ProtocolError
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
 
 __all__ = [
+    "ACK_EVERY",
     "MAX_DEPTH",
     "MAX_LABEL",
     "MAX_MESSAGE_BYTES",
     "MAX_RELAYED_BYTES",
     "VERSION",
+    "Ack",
+    "Away",
+    "Back",
     "BadIceServer",
     "ByeFrom",
     "ByeReason",
@@ -42,9 +46,12 @@ __all__ = [
     "MessageFrom",
     "MessageTo",
     "ProtocolError",
+    "Resume",
+    "Resumed",
     "ServerMessage",
     "SessionDescription",
     "Welcome",
+    "check_label",
     "encode",
     "parse_client",
     "parse_ice_server",
@@ -54,9 +61,8 @@ __all__ = [
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 128 * 1024  # of UTF-8, from a client
 MAX_RELAYED_BYTES: Final = 1024 * 1024  # of UTF-8, from the server: JSON numbers may grow when they are written anew
-MAX_LABEL: Final = 64  # characters of a room, a name, an id, a session
 MAX_TEXT: Final = 500  # characters of the text of a bye
-MAX_DEPTH: Final = 64  # of arrays and objects inside each other in the data of a message
+ACK_EVERY: Final = 32  # numbered messages after which the one who takes them says so
 
 ByeReason: TypeAlias = Literal[
     "hung-up", "declined", "busy", "cancelled", "no-answer", "failed", "lost", "left", "error"
@@ -64,8 +70,6 @@ ByeReason: TypeAlias = Literal[
 
 _Label = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LABEL)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-# Control characters, line separators and the marks that turn the direction of writing: a name is shown to people.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -94,8 +98,13 @@ class IceCandidate(msgspec.Struct, frozen=True):
     username_fragment: str | None = msgspec.field(default=None, name="usernameFragment")
 
 
-class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """Base of every message: one JSON object, whose field `type` says which."""
+class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
+    """Base of every message: one JSON object, whose field `type` says which.
+
+    `n`: its number in its direction of one membership, from 1 on; None in a membership that cannot be resumed.
+    """
+
+    n: _Count | None = None
 
 
 # Client -> server
@@ -105,6 +114,7 @@ class Join(Message, frozen=True, tag="join"):
     """The first message of a connection. `room` and `name`: 1 to 64 characters, no control characters.
 
     `secret`: made up by the client; who joins again under the same name with the same one takes its own place over.
+    `resume`: with it the client may also come back to the same place, see `Resume`.
     """
 
     room: _Label
@@ -112,10 +122,27 @@ class Join(Message, frozen=True, tag="join"):
     version: int
     polite: bool = False
     secret: _Label | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         check_label("room", self.room)
         check_label("name", self.name)
+
+
+class Resume(Message, frozen=True, tag="resume"):
+    """In the place of `Join`: the member `id` is back over another connection. `got`: the last number it got."""
+
+    room: _Label
+    id: _Label
+    secret: _Label
+    got: _Count
+    version: int
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    """Of either side: everything up to the number `got` has come."""
+
+    got: _Count
 
 
 class Leave(Message, frozen=True, tag="leave"):
@@ -164,7 +191,10 @@ class MessageTo(Message, frozen=True, tag="message"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """Answers `join`: the own id, the other members, the ICE servers to use."""
+    """Answers `join`: the own id, the other members, the ICE servers to use.
+
+    `grace`: seconds in which the place can be resumed after its connection is lost; None: it cannot be.
+    """
 
     version: int
     id: str
@@ -172,6 +202,13 @@ class Welcome(Message, frozen=True, tag="welcome"):
     name: str
     members: list[Member]
     ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+    grace: float | None = None
+
+
+class Resumed(Message, frozen=True, tag="resumed"):
+    """Answers `resume`: what came meanwhile follows. `got`: the last number of the client that the server took."""
+
+    got: int
 
 
 class Joined(Message, frozen=True, tag="joined"):
@@ -185,6 +222,19 @@ class Left(Message, frozen=True, tag="left"):
 
     member: Member
     reason: str
+
+
+class Away(Message, frozen=True, tag="away"):
+    """A member lost its connection and may come back to its place; `back` or `left` follows. `reason`: as of `Left`."""
+
+    member: Member
+    reason: str
+
+
+class Back(Message, frozen=True, tag="back"):
+    """A member that was away resumed its place."""
+
+    member: Member
 
 
 class DescriptionFrom(Message, frozen=True, tag="description"):
@@ -236,10 +286,9 @@ class ErrorMessage(Message, frozen=True, tag="error"):
     session: str | None = None
 
 
-ClientMessage: TypeAlias = Join | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo
-ServerMessage: TypeAlias = (
-    Welcome | Joined | Left | DescriptionFrom | CandidateFrom | ByeFrom | MessageFrom | ErrorMessage
-)
+ClientMessage: TypeAlias = Join | Resume | Ack | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo
+_Relayed: TypeAlias = DescriptionFrom | CandidateFrom | ByeFrom | MessageFrom
+ServerMessage: TypeAlias = Welcome | Resumed | Ack | Joined | Left | Away | Back | _Relayed | ErrorMessage
 
 
 class _Envelope(msgspec.Struct):
@@ -264,10 +313,10 @@ def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Cl
         message: ClientMessage = _decode(_client_decoder, raw)
     except ProtocolError as error:
         raise _explained(error, raw) from error
-    if isinstance(message, Join) and message.version != VERSION:
+    if isinstance(message, Join | Resume) and message.version != VERSION:
         raise _unsupported(message.version)
     if isinstance(message, MessageTo):
-        _check_depth(raw, message.data)
+        check_depth(raw, message.data)
     return message
 
 
@@ -285,14 +334,6 @@ def encode(message: ClientMessage | ServerMessage) -> str:
         raise ProtocolError(
             Code.BAD_MESSAGE, f"The data cannot be written as JSON ({error}); send plain values."
         ) from error
-
-
-def check_label(field: str, value: str) -> None:
-    """Raises ValueError if `value` cannot be the name of a room or a participant."""
-    if not 1 <= len(value) <= MAX_LABEL:
-        raise ValueError(f"`{field}` has {len(value)} characters, use 1 to {MAX_LABEL}")
-    if value != value.strip() or _UNPRINTABLE.search(value):
-        raise ValueError(f"`{field}` has control characters or outer spaces, leave them out")
 
 
 def _to_bytes(data: str | bytes, max_bytes: int) -> bytes:
@@ -326,7 +367,7 @@ def _explained(error: ProtocolError, raw: bytes) -> ProtocolError:
         envelope = _envelope_decoder.decode(raw)
     except (ValueError, RecursionError):
         return error
-    if envelope.type == "join" and type(envelope.version) is int and envelope.version != VERSION:
+    if envelope.type in ("join", "resume") and type(envelope.version) is int and envelope.version != VERSION:
         return _unsupported(envelope.version)
     error.to = _short(envelope.to)
     error.session = _short(envelope.session)
@@ -342,22 +383,3 @@ def _unsupported(version: int) -> ProtocolError:
 
 def _short(value: object) -> str | None:
     return value if isinstance(value, str) and 1 <= len(value) <= MAX_LABEL else None
-
-
-def _check_depth(raw: bytes, data: Any) -> None:
-    """Readers in other languages give up early (many at 64), so the sender learns it, not the receiver."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
-        return
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    text = f"The data of the message is nested deeper than {MAX_DEPTH}; send flatter data."
-    raise ProtocolError(Code.BAD_MESSAGE, text)

@@ -33,6 +33,9 @@ class Limits:
     join_timeout: float = 10.0
     answer_timeout: float = 20.0
     close_timeout: float = 1.0
+    grace: float = 30.0  # for a member that lost its connection to resume its place
+    missed_messages: int = 256  # kept for each member that has not acknowledged them
+    missed_bytes: int = 256 * 1024
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from signaling.codes import Code, ProtocolError, effect
-from signaling.messages import ErrorMessage, Join, Leave, ServerMessage, encode, parse_client
+from signaling.messages import Ack, ErrorMessage, Join, Leave, Resume, encode, parse_client
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from signaling.delivery import Delivery
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,14 @@ _READ_FACTOR: Final = 4
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a connection ends: the reason the others are told, and the error that its client is told."""
+    """Why a connection ends: the reason the others are told, and the error that its client is told.
+
+    `lost`: without a goodbye of either side, so the client may be back.
+    """
 
     reason: str
     error: ProtocolError | None = None
+    lost: bool = False
 
 
 async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketResponse:
@@ -80,25 +85,30 @@ class Connection:
         """Serves the client until one side ends it; never raises for anything the client did."""
         tasks = [asyncio.create_task(self._owned(work)) for work in (self._read(), self._write(), self._beat())]
         late = self._loop.call_later(self._limits.join_timeout, self._check_joined)
-        ending = Ending("lost")
+        ending = Ending("lost", lost=True)
         try:
             ending = await self._ended
         finally:
             late.cancel()
             if self._id is not None:
-                self._hub.leave(self._id, ending.reason)
+                end = self._hub.lose if ending.lost else self._hub.part
+                end(self, self._id, ending.reason)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._say_goodbye(ending)
 
-    def deliver(self, message: ServerMessage) -> None:
+    def deliver(self, delivery: Delivery) -> None:
         """Puts a message into the outbox; one that overflows ends the connection."""
-        self._put(WSMsgType.TEXT, encode(message).encode())
+        self._put(WSMsgType.TEXT, delivery.frame)
 
     def drop(self, error: ProtocolError) -> None:
         """Ends the connection with an error."""
         self._end(Ending(error.code.value, error))
+
+    def _tell(self, error: ProtocolError) -> None:
+        """What this connection refuses by itself has no number: it is of no use over another one."""
+        self._put(WSMsgType.TEXT, _error_frame(error))
 
     def _end(self, ending: Ending) -> None:
         if not self._ended.done():
@@ -119,7 +129,7 @@ class Connection:
         try:
             await work
         except ConnectionError:
-            self._end(Ending("lost"))
+            self._end(Ending("lost", lost=True))
         except Exception:
             logger.exception("a connection ends on a mistake of the server")
             self.drop(ProtocolError(Code.INTERNAL_ERROR, "The server made a mistake; join again and report it."))
@@ -136,7 +146,7 @@ class Connection:
             self._heard = False
             self._put(WSMsgType.PING, b"")
             await asyncio.sleep(self._limits.heartbeat)
-        self._end(Ending("silent"))
+        self._end(Ending("silent", lost=True))
 
     async def _read(self) -> None:
         while not self._ended.done():
@@ -159,7 +169,7 @@ class Connection:
         if verdict is Verdict.CLOSE:
             self.drop(error)
         elif verdict is Verdict.DROP_AND_SAY:
-            self.deliver(_error_message(error))
+            self._tell(error)
         return False
 
     def _take(self, frame: WSMessage) -> None:
@@ -172,7 +182,7 @@ class Connection:
                 self._handle(frame.data)
             except ProtocolError as error:
                 if effect(error.code).close_code is None:
-                    self.deliver(_error_message(error))
+                    self._tell(error)
                 else:
                     self.drop(error)
 
@@ -182,13 +192,22 @@ class Connection:
         if isinstance(message, Leave):
             self._end(Ending("left"))
         elif isinstance(message, Join):
-            if self._id is not None:
-                raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
+            self._must_be_new()
             self._id = self._hub.join(self, message)
+        elif isinstance(message, Resume):
+            self._must_be_new()
+            self._id = self._hub.resume(self, message)
+        elif isinstance(message, Ack):
+            if self._id is not None:
+                self._hub.acknowledge(self._id, message.got)
         elif self._id is None:
             raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=message.to)
         else:
             self._hub.relay(self._id, message)
+
+    def _must_be_new(self) -> None:
+        if self._id is not None:
+            raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
 
     async def _say_goodbye(self, ending: Ending) -> None:
         """What still waits, the error and the close frame, as far as the client takes them in `close_timeout`."""
@@ -202,17 +221,17 @@ class Connection:
                     while len(self._outbox):
                         kind, payload = self._outbox.pop()
                         await self._ws.send_frame(payload, kind)
-                await self._ws.send_frame(encode(_error_message(ending.error)).encode(), WSMsgType.TEXT)
+                await self._ws.send_frame(_error_frame(ending.error), WSMsgType.TEXT)
                 close_code = effect(code).close_code or WSCloseCode.INTERNAL_ERROR
                 await self._ws.close(code=close_code, message=code.value.encode())
         except (TimeoutError, ConnectionError):
             pass  # it is gone, or does not read: the transport is closed without it
 
 
-def _error_message(error: ProtocolError) -> ErrorMessage:
-    return ErrorMessage(error.code.value, error.message, error.to, error.session)
+def _error_frame(error: ProtocolError) -> bytes:
+    return encode(ErrorMessage(error.code.value, error.message, error.to, error.session)).encode()
 
 
 def _broken(frame: WSMessage) -> Ending:
     too_large = isinstance(frame.data, WebSocketError) and frame.data.code == WSCloseCode.MESSAGE_TOO_BIG
-    return Ending(Code.TOO_LARGE.value if too_large else "lost")
+    return Ending(Code.TOO_LARGE.value) if too_large else Ending("lost", lost=True)

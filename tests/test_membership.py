@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from peer.channel import SignalingChannel
+    from peer.events import MemberAway, MemberBack
     from signaling.messages import ServerMessage
 
 
@@ -43,8 +44,11 @@ class Listener:
     def signaling_lost(self, text: str) -> None:
         self.told.put_nowait(("lost",))
 
-    def signaling_restored(self, seconds: float) -> None:
-        self.told.put_nowait(("restored",))
+    def presence_changed(self, event: MemberAway | MemberBack) -> None:
+        self.told.put_nowait((type(event).__name__, event.name))
+
+    def signaling_restored(self, seconds: float, *, complete: bool) -> None:
+        self.told.put_nowait(("restored", "complete") if complete else ("restored",))
 
     async def next(self) -> tuple[Any, ...]:
         told: tuple[Any, ...] = await soon(self.told.get())

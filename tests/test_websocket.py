@@ -10,14 +10,17 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
+from peer.continuity import UNACKNOWLEDGED
 from peer.errors import SignalingError, Unreachable, UsageError
-from peer.websocket import WebSocketConnect, endpoint
+from peer.websocket import WebSocketChannel, WebSocketConnect, endpoint
 from signaling.app import Limits, Server, Settings
-from signaling.messages import ErrorMessage, Joined, Member, MessageTo, Welcome, encode
+from signaling.messages import Away, Back, ErrorMessage, Joined, Member, MessageFrom, MessageTo, Welcome, encode
 from tests.rooms import soon
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from signaling.messages import ServerMessage
 
 WELCOME = encode(Welcome(1, "id", "lab", "alice", [Member("b", "bob")], []))
 
@@ -178,23 +181,103 @@ async def test_a_join_that_is_cancelled_leaves_nothing() -> None:
             await joining
 
 
-async def test_a_client_whose_network_changed_takes_its_place_over() -> None:
-    async with Server(Settings(port=0)) as signaling:
+@contextlib.asynccontextmanager
+async def two(
+    *, limits: Limits | None = None
+) -> AsyncIterator[tuple[WebSocketConnect, WebSocketChannel, WebSocketChannel]]:
+    """A server, and alice and bob in a room of it; alice has heard of bob."""
+    async with Server(Settings(port=0, limits=limits or Limits())) as signaling:
         connect = WebSocketConnect(signaling.url)
-        first = await connect("lab", "alice")
-        other = await connect("lab", "bob")
+        channels = [await connect("lab", name) for name in ("alice", "bob")]
+        alice, bob = (channel for channel in channels if isinstance(channel, WebSocketChannel))
+        assert isinstance(await soon(alice.receive()), Joined)
+        try:
+            yield connect, alice, bob
+        finally:
+            for channel in channels:
+                await channel.close()
+
+
+async def lose(channel: WebSocketChannel) -> None:
+    channel.abort()
+    with pytest.raises(Unreachable):
+        await soon(channel.receive())
+    await channel.close()
+
+
+def data_of(message: ServerMessage) -> object:
+    assert isinstance(message, MessageFrom), message
+    return message.data
+
+
+async def test_a_client_that_lost_its_connection_comes_back_to_its_place() -> None:
+    async with two() as (connect, alice, bob):
         with pytest.raises(SignalingError):
             await connect("lab", "alice")  # somebody else of that name
-        assert isinstance(await soon(first.receive()), Joined)
-        first.abort()
-        with pytest.raises(Unreachable):
-            await soon(first.receive())
-        second = await connect("lab", "alice", first)
-        told = [await soon(other.receive()) for _ in range(2)]
+        await lose(alice)
+        assert isinstance(await soon(bob.receive()), Away)
+        for number in range(100):
+            await bob.send(MessageTo(alice.welcome.id, number))
+        back = await connect("lab", "alice", alice)
+        assert back.welcome is alice.welcome
+        assert [data_of(await soon(back.receive())) for _ in range(100)] == list(range(100))
+        assert isinstance(await soon(bob.receive()), Back)
+        for number in range(100):
+            await back.send(MessageTo(bob.welcome.id, number))
+        assert [data_of(await soon(bob.receive())) for _ in range(100)] == list(range(100))
+        await back.close()
+
+
+async def test_what_the_server_did_not_take_is_sent_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with two() as (connect, alice, bob):
+        await alice.send(MessageTo(bob.welcome.id, 1))
+        assert data_of(await soon(bob.receive())) == 1
+
+        async def swallow(text: str) -> None:
+            pass  # as into the buffer of a socket whose network is gone
+
+        monkeypatch.setattr(alice._socket, "send_str", swallow)
+        for number in (2, 3):
+            await alice.send(MessageTo(bob.welcome.id, number))
+        monkeypatch.undo()
+        await lose(alice)
+        assert isinstance(await soon(bob.receive()), Away)
+        back = await connect("lab", "alice", alice)
+        await back.send(MessageTo(bob.welcome.id, 4))
+        assert isinstance(await soon(bob.receive()), Back)
+        assert [data_of(await soon(bob.receive())) for _ in range(3)] == [2, 3, 4]
+        await back.close()
+
+
+async def test_who_missed_more_than_is_kept_joins_anew_and_takes_its_old_place_over() -> None:
+    async with two(limits=Limits(missed_messages=5)) as (connect, alice, bob):
+        await lose(alice)
+        assert isinstance(await soon(bob.receive()), Away)
+        for number in range(6):
+            await bob.send(MessageTo(alice.welcome.id, number))
+        back = await connect("lab", "alice", alice)
+        assert back.welcome.id != alice.welcome.id
+        told = [await soon(bob.receive()) for _ in range(2)]
         assert [type(message).__name__ for message in told] == ["Left", "Joined"]
-        assert second.welcome.id != first.welcome.id
-        for channel in (first, second, other):
-            await channel.close()
+        await back.close()
+
+
+async def test_more_unacknowledged_than_a_client_keeps_is_a_join_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with two() as (connect, alice, bob):
+
+        async def swallow(text: str) -> None:
+            pass
+
+        monkeypatch.setattr(alice._socket, "send_str", swallow)
+        for number in range(UNACKNOWLEDGED + 1):
+            await alice.send(MessageTo(bob.welcome.id, number))
+        monkeypatch.undo()
+        await lose(alice)
+        with pytest.raises(Unreachable, match="joined anew"):
+            await connect("lab", "alice", alice)
+        back = await connect("lab", "alice", alice)
+        assert back.welcome.id != alice.welcome.id
+        await back.close()
 
 
 async def test_a_dead_connection_is_told_that_it_was_replaced() -> None:

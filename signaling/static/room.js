@@ -1,15 +1,17 @@
 // Who is here and who is in a call with us: members of the room, one call with each at most. No DOM.
-// A call is kept under the participant's *name*: ids are new after each join, names last.
+// A call is kept under the participant's *name*: ids are new after each join (not after a resume), names last.
 
 import { Call } from "./call.js";
 import { endedSentence } from "./words.js";
 
 const REMEMBERED_SESSIONS = 200; // ended ones, whose late messages are dropped
+const AWAY_GRACE = 8000; // ms of silence after which one whose connection to the server broke counts as gone
 const GONE_SHOWN = 6; // participants who left, still shown with how their call ended
 
 class Participant {
   id = null; // of the server, new with each join; null: not in the room now
   polite = false;
+  brokenAt = null; // since when its connection to the server is broken, and it may be back
   call = null; // the present call, or the last one
   constructor(key, name) {
     this.key = key;
@@ -51,8 +53,11 @@ export class Room {
   receive(message) {
     switch (message.type) {
       case "welcome": return this.#welcome(message);
+      case "resumed": return message.complete || this.#resumeCalls();
       case "joined": return this.#joined(message.member);
       case "left": return this.#left(message);
+      case "away": return this.#away(message);
+      case "back": return this.#back(message.member);
       case "description": return this.#description(message);
       case "candidate": return this.#callOf(message)?.candidate(message.candidate);
       case "bye": return this.#bye(message);
@@ -78,16 +83,35 @@ export class Room {
     this.#on.change();
   }
 
+  // What calls had to say while the server was away may be missing.
+  #resumeCalls() {
+    for (const { inCall, call } of this.participants.values()) if (inCall) call.resume();
+  }
+
   #joined(member) {
     if (!this.participants.get(member.name)?.inCall) this.#on.log(member.name, "joined the room");
     this.#arrived(member);
     this.#on.change();
   }
 
+  // Of whom nothing is heard any more may have lost its network: the path decides. A connection that broke may be the end
+  // of its page.
+  #away({ member, reason }) {
+    const participant = this.participants.get(member.name);
+    if (participant && reason === "lost") participant.brokenAt = performance.now();
+    this.#on.log(member.name, "lost the connection to the server");
+  }
+
+  #back({ name }) {
+    const participant = this.participants.get(name);
+    if (participant) participant.brokenAt = null;
+    this.#on.log(name, "is back");
+  }
+
   #arrived({ id, name, polite }) {
     const participant = this.participants.get(name) ?? new Participant(name, name);
     this.participants.set(name, participant);
-    Object.assign(participant, { id, polite });
+    Object.assign(participant, { id, polite, brokenAt: null });
     if (participant.inCall) participant.call.resume();
     return participant;
   }
@@ -108,10 +132,11 @@ export class Room {
     this.#on.change();
   }
 
-  /** To be called once a second: a participant who left the room and sends nothing any more is gone. */
+  /** To be called once a second: a participant who left the room, or broke off, and sends nothing any more is gone. */
   reap(silent) {
     for (const participant of this.participants.values()) {
-      if (!participant.inCall || participant.inRoom || participant.silent) continue;
+      const broken = participant.brokenAt !== null && performance.now() - participant.brokenAt > AWAY_GRACE;
+      if (!participant.inCall || (participant.inRoom && !broken) || participant.silent) continue;
       if (participant.call.state === "disconnected" || silent(participant)) {
         participant.call.end({ by: participant.name, reason: "left" });
       }

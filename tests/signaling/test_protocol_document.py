@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signaling.app import Limits
-from signaling.messages import encode, parse_client, parse_server
+from signaling.messages import ACK_EVERY, encode, parse_client, parse_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 SENT = [line[2:] for line in TEXT.splitlines() if line.startswith("> {")]
@@ -40,6 +40,9 @@ def test_the_limits_are_the_defaults() -> None:
         f"| {limits.outbox_messages} messages, {limits.outbox_bytes // 1024 // 1024} MiB |",
         f"| {limits.join_timeout:g} s; {limits.answer_timeout:g} s |",
         f"| a ping every {limits.heartbeat:g} s, lost after at most {2 * limits.heartbeat:g} s |",
+        f"| {limits.grace:g} s; {limits.missed_messages} messages, {limits.missed_bytes // 1024} KiB |",
+        f"up to {limits.missed_messages} messages and {limits.missed_bytes // 1024} KiB for each member",
+        f"after every {ACK_EVERY} messages",
         f"| {limits.close_timeout:g} s, then the connection is cut |",
     ):
         assert row in TEXT

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from signaling import messages as m
 from signaling.codes import Code, ProtocolError
-from signaling.rooms import Delivery, Rooms
+from signaling.rooms import Delivery, Keep, Rooms
 
 OFFER = m.SessionDescription("offer", "v=0")
 
@@ -130,6 +130,115 @@ def test_a_guest_needs_somebody_to_call(room: str, name: str) -> None:
     rooms = rooms_with("a")
     assert refused(rooms.admit_guest, "http-1", room, name).code is Code.UNKNOWN_TARGET
     assert rooms.guest_count == 0
+
+
+# Coming back; as a whole it is in test_coming_back.py
+
+
+def resumable(*names: str, keep: Keep | None = None) -> Rooms:
+    rooms = Rooms(10, keep=keep)
+    for name in names:
+        rooms.join(name.upper(), m.Join("lab", name, 1, secret=f"secret of {name}", resume=True))
+    return rooms
+
+
+def resume(name: str, got: int = 2, **changes: str) -> m.Resume:
+    fields: dict[str, Any] = {
+        "room": "lab",
+        "id": name.upper(),
+        "secret": f"secret of {name}",
+        "got": got,
+        "version": 1,
+    }
+    return m.Resume(**fields | changes)
+
+
+def test_who_may_come_back_is_told_for_how_long_and_numbered() -> None:
+    rooms = resumable("a")
+    assert rooms.join("B", m.Join("lab", "b", 1, secret="s", resume=True)) == [
+        Delivery("B", m.Welcome(1, "B", "lab", "b", [m.Member("A", "a")], [], 30.0), 1),
+        Delivery("A", m.Joined(m.Member("B", "b")), 2),
+    ]
+    assert rooms.relay("A", m.MessageTo("B", 1)) == [Delivery("B", m.MessageFrom("A", 1), 2)]
+    assert rooms.refuse("A", ProtocolError(Code.UNKNOWN_TARGET, "Nobody.", to="X")) == [
+        Delivery("A", m.ErrorMessage("unknown-target", "Nobody.", "X"), 3)
+    ]
+
+
+@pytest.mark.parametrize("fields", [{}, {"secret": "s"}, {"resume": True}])
+def test_who_did_not_ask_for_it_leaves_at_once(fields: dict[str, Any]) -> None:
+    rooms = rooms_with("a")
+    [welcome, _] = rooms.join("B", m.Join("lab", "b", 1, **fields))
+    assert (welcome.message, welcome.number) == (m.Welcome(1, "B", "lab", "b", [m.Member("A", "a")], []), 0)
+    assert rooms.suspend("B", "lost", 0.0) == [Delivery("A", m.Left(m.Member("B", "b"), "lost"))]
+    assert rooms.next_expiry is None
+    with pytest.raises(ProtocolError):
+        rooms.resume(resume("b", 0, secret=fields.get("secret", "s")))
+
+
+def test_who_is_away_is_told_later_and_the_others_see_it_go_and_come() -> None:
+    rooms = resumable("a", "b")
+    a = m.Member("A", "a")
+    assert rooms.suspend("A", "lost", 100.0) == [Delivery("B", m.Away(a, "lost"), 2)]
+    assert rooms.suspend("A", "silent", 110.0) == []
+    assert rooms.next_expiry == 130.0
+    assert rooms.relay("B", m.MessageTo("A", "x")) == []
+    [_, away, _] = rooms.join("C", m.Join("lab", "c", 1))
+    assert away == Delivery("C", m.Away(a, "lost"))
+    assert rooms.expire(129.9) == []
+    assert rooms.resume(resume("a", 2)) == [
+        Delivery("A", m.Resumed(0)),
+        Delivery("A", m.MessageFrom("B", "x", n=None), 3),
+        Delivery("A", m.Joined(m.Member("C", "c")), 4),
+        Delivery("B", m.Back(a), 4),
+        Delivery("C", m.Back(a)),
+    ]
+    assert rooms.next_expiry is None and rooms.expire(1000.0) == []
+    assert rooms.resume(resume("a", 4)) == [Delivery("A", m.Resumed(0))], "not away: its old connection is dead"
+
+
+def test_after_the_grace_the_place_is_gone() -> None:
+    rooms = resumable("a", "b")
+    rooms.suspend("A", "silent", 100.0)
+    assert rooms.expire(130.0) == [Delivery("B", m.Left(m.Member("A", "a"), "silent"), 3)]
+    assert not rooms.has("A") and rooms.has("B")
+    assert refused(rooms.resume, resume("a", 2)).code is Code.CANNOT_RESUME
+
+
+@pytest.mark.parametrize("changes", [{"room": "hall"}, {"id": "C"}, {"id": "B"}, {"secret": "t"}])
+def test_nobody_else_comes_back_in_its_place(changes: dict[str, str]) -> None:
+    rooms = resumable("a", "b")
+    assert refused(rooms.resume, resume("a", 3)).code is Code.CANNOT_RESUME, "more than it was ever told"
+    assert refused(rooms.resume, resume("a", **changes)).code is Code.CANNOT_RESUME
+    assert rooms.resume(resume("a", 2))
+
+
+def test_who_missed_more_than_is_kept_takes_its_place_over() -> None:
+    rooms = resumable("a", "b", keep=Keep(messages=2))
+    rooms.suspend("A", "lost", 0.0)
+    for number in range(3):
+        rooms.relay("B", m.MessageTo("A", number))
+    assert refused(rooms.resume, resume("a", 2)).code is Code.CANNOT_RESUME
+    assert rooms.place_of(m.Join("lab", "a", 1, secret="secret of a")) == "A"
+
+
+def test_what_is_sent_again_is_taken_once() -> None:
+    rooms = resumable("a", "b")
+    assert len(rooms.relay("A", m.MessageTo("B", 1, n=1))) == 1
+    assert rooms.relay("A", m.MessageTo("B", 1, n=1)) == []
+    assert len(rooms.relay("A", m.MessageTo("B", 2, n=2))) == 1
+    assert refused(rooms.relay, "A", m.MessageTo("X", 3, n=3)).to == "X"
+    assert rooms.relay("A", m.MessageTo("X", 3, n=3)) == [], "refused is taken"
+    assert rooms.resume(resume("a", 2))[0] == Delivery("A", m.Resumed(3))
+
+
+def test_both_sides_acknowledge_now_and_then() -> None:
+    rooms = resumable("a", "b")
+    told = [one for n in range(1, 2 * m.ACK_EVERY + 1) for one in rooms.relay("A", m.MessageTo("B", n, n=n))]
+    assert [one.message for one in told if one.to == "A"] == [m.Ack(m.ACK_EVERY), m.Ack(2 * m.ACK_EVERY)]
+    rooms.acknowledge("B", 10)
+    assert refused(rooms.resume, resume("b", 9)).code is Code.CANNOT_RESUME
+    assert len(rooms.resume(resume("b", 10))) == 1 + 2 * m.ACK_EVERY + 1 - 10
 
 
 steps = st.lists(

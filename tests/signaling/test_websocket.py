@@ -255,6 +255,81 @@ async def test_a_goodbye_is_told(serve: Serve, join: Connect, how: str) -> None:
     await join(server, "bob")
 
 
+async def resumable(join: Connect, server: Server, name: str) -> Client:
+    client = await join(server)
+    return await client.join(name, secret=f"secret of {name}", resume=True)
+
+
+async def resume(client: Client, before: Client, got: int) -> None:
+    secret = f"secret of {before.welcome['name']}"
+    await client.send(type="resume", version=1, room="lab", id=before.id, secret=secret, got=got)
+
+
+async def test_a_client_comes_back_to_its_place(serve: Serve, join: Connect) -> None:
+    server = await serve()
+    alice, bob = await resumable(join, server, "alice"), await join(server, "bob")
+    assert (alice.welcome["n"], alice.welcome["grace"]) == (1, 30.0)
+    assert (await alice.next("joined"))["n"] == 2
+    alice.transport.abort()
+    member = {"id": alice.id, "name": "alice", "polite": False}
+    assert await bob.next() == {"type": "away", "member": member, "reason": "lost"}
+    await bob.send(type="message", to=alice.id, data="missed")
+    again = await join(server)
+    await resume(again, alice, got=2)
+    assert await again.next() == {"type": "resumed", "got": 0}
+    assert await again.next() == {"n": 3, "type": "message", "from": bob.id, "data": "missed"}
+    assert await bob.next() == {"type": "back", "member": member}
+    third = await join(server)  # before the server noticed that the second is dead
+    await resume(third, alice, got=3)
+    assert await third.next() == {"type": "resumed", "got": 0}
+    assert await again.error() == "replaced"
+    assert await again.close_code() == 4410
+    await third.send(type="message", to=bob.id, data="same id", n=1)
+    assert await bob.next() == {"type": "message", "from": alice.id, "data": "same id"}
+
+
+async def test_who_cannot_come_back_joins_over_the_same_connection(serve: Serve, join: Connect) -> None:
+    server = await serve()
+    alice, again = await resumable(join, server, "alice"), await join(server)
+    await resume(again, alice, got=7)
+    assert await again.error() == "cannot-resume"
+    await again.join("alice", secret="secret of alice", resume=True)
+    assert await alice.error() == "replaced"
+    await resume(again, again, got=1)
+    assert await again.error() == "already-joined"
+
+
+@pytest.mark.virtual_time
+async def test_nobody_who_is_gone_stays_after_the_grace(serve: Serve, join: Connect) -> None:
+    server = await serve(limits=Limits(heartbeat=1000))
+    bob, alice = await join(server, "bob"), await resumable(join, server, "alice")
+    carol = await resumable(join, server, "carol")
+    for _ in range(2):
+        await bob.next("joined")
+    began = asyncio.get_running_loop().time()
+    alice.transport.abort()
+    await bob.next("away")
+    await asyncio.sleep(10)
+    carol.transport.abort()
+    await bob.next("away")
+    for name, after in (("alice", 30), ("carol", 40)):
+        async with asyncio.timeout(60):
+            left = json.loads((await bob.ws.receive()).data)
+        assert (left["type"], left["member"]["name"], left["reason"]) == ("left", name, "lost")
+        assert asyncio.get_running_loop().time() - began == pytest.approx(after, abs=0.1)
+    assert hub_of(server).rooms.member_count == 1
+    assert set(hub_of(server)._calls) == {bob.id}
+
+
+@pytest.mark.parametrize("how", ["close", "leave"])
+async def test_a_goodbye_keeps_no_place(serve: Serve, join: Connect, how: str) -> None:
+    server = await serve()
+    bob, alice = await join(server, "bob"), await resumable(join, server, "alice")
+    await bob.next("joined")
+    await (alice.close() if how == "close" else alice.send(type="leave"))
+    assert (await bob.next("left"))["reason"] == "left"
+
+
 @pytest.mark.virtual_time
 async def test_a_client_that_never_joins_is_closed(serve: Serve, join: Connect) -> None:
     client = await join(await serve(limits=Limits(join_timeout=5)))
