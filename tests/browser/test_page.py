@@ -10,6 +10,8 @@ from selenium.webdriver.common.keys import Keys
 
 from signaling.app import Server
 from signaling.settings import Settings
+from signaling.websocket import Connection
+from tests.signaling.helpers import hub_of
 
 if TYPE_CHECKING:
     from tests.browser.base import Browser
@@ -167,6 +169,29 @@ async def test_calls_outlive_the_server(chromium: StartChromium) -> None:
         await alice.wait_for(f"{of('bob')}.screens[0]?.framesDecoded > 3")
         await alice.evaluate("peerPage.hangUp('bob')")
         await bob.wait_for(f"{of('alice')}.endedReason === 'hung-up'")
+
+
+async def test_a_page_comes_back_to_its_place(server: Server, chromium: StartChromium) -> None:
+    alice, bob = await pair(chromium, server)
+    recipients = hub_of(server)._recipients
+    members = set(recipients)
+    for connection in list(recipients.values()):
+        assert isinstance(connection, Connection)
+        transport = connection._ws._req.transport if connection._ws._req is not None else None
+        assert transport is not None
+        transport.abort()
+    for browser, other in ((alice, "bob"), (bob, "alice")):
+        await browser.wait_for("peerPage.log.some(({what}) => what === 'is back')")
+        await browser.wait_for("peerPage.state === 'joined'")
+        assert (await participant(browser, other))["state"] == "connected"
+    assert set(recipients) == members
+    # The same call, and it can be changed and ended again.
+    calls = "peerPage.log.filter(({what}) => /calls|being called/.test(what)).length"
+    assert (await alice.evaluate(calls), await bob.evaluate(calls)) == (1, 1)
+    await bob.evaluate(f"peerPage.shareScreen({CANVAS})")
+    await alice.wait_for(f"{of('bob')}.screens[0]?.framesDecoded > 3")
+    await alice.evaluate("peerPage.hangUp('bob')")
+    await bob.wait_for(f"{of('alice')}.endedReason === 'hung-up'")
 
 
 async def test_a_hang_up_without_the_server_is_seen(chromium: StartChromium) -> None:
