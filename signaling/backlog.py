@@ -26,6 +26,15 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def kept(self) -> list[bytes]:
+        """A copy of what is kept, the oldest first."""
+        return list(self._kept)
+
+    def restore(self, last: int, kept: list[bytes]) -> None:
+        """Goes on where another backlog was."""
+        self.last, self._kept, self._bytes = last, list(kept), sum(map(len, kept))
+
     def append(self, payload: bytes) -> int:
         """Keeps a payload and returns its number."""
         self.last += 1

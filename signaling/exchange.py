@@ -80,7 +80,7 @@ async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
     except ValueError as error:
         raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
     guest = Guest()
-    guest_id, host = hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
+    guest_id, host = await hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
     logger.info("%s calls %s over HTTP", guest_id, host.id)
     reason: ByeReason | None = "cancelled"
     try:

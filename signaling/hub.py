@@ -28,6 +28,16 @@ class Recipient(Protocol):
         """Ends with `error` told, as far as it can be."""
 
 
+class Returning(Recipient, Protocol):
+    """A connection that asks for the place of an earlier one; it gets one of these two, perhaps later."""
+
+    def resumed(self, member_id: str) -> None:
+        """It has the place of this member."""
+
+    def refuse(self, error: ProtocolError) -> None:
+        """It has not, and may join."""
+
+
 class Hub:
     """Everything alive in one server. Used on its event loop only."""
 
@@ -75,16 +85,19 @@ class Hub:
         if recipient is not None:
             recipient.drop(ProtocolError(Code.REPLACED, "You joined again over another connection; use that one."))
 
-    def resume(self, connection: Recipient, resume: Resume) -> str:
-        """A member is back over another connection; returns its id. Raises ProtocolError: cannot-resume."""
+    def resume(self, connection: Returning, resume: Resume) -> None:
+        """A member is back over another connection. Raises ProtocolError (cannot-resume), or refuses it later."""
         deliveries = self.rooms.resume(resume)
-        before = self._recipients.get(resume.id)
-        self._recipients[resume.id] = connection
-        if before is not None:  # not noticed yet to be dead
-            before.drop(ProtocolError(Code.REPLACED, "You resumed over another connection; use that one."))
+        self._supersede(resume.id, connection)
         logger.info("%s is back", resume.id)
         self._deliver(deliveries)
-        return resume.id
+
+    def _supersede(self, member_id: str, connection: Returning) -> None:
+        before = self._recipients.get(member_id)
+        self._recipients[member_id] = connection
+        connection.resumed(member_id)
+        if before is not None:  # not noticed yet to be dead
+            before.drop(ProtocolError(Code.REPLACED, "You resumed over another connection; use that one."))
 
     def lose(self, connection: Recipient, member_id: str, reason: str) -> None:
         """The connection of a member is lost without a goodbye: it may be back, if it asked for that."""
@@ -117,7 +130,7 @@ class Hub:
             deliveries = self.rooms.refuse(member_id, error)
         self._deliver(deliveries)
 
-    def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
+    async def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
         """Lets a caller over HTTP in; returns its id and whom it calls.
 
         Raises ProtocolError: shutting-down, server-full, rate-limited, unknown-target.

@@ -10,18 +10,13 @@ and kept until it says that it got it (`Backlog`); what it says is numbered too,
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from signaling.backlog import Backlog
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery, broadcast
 from signaling.messages import (
-    ACK_EVERY,
     VERSION,
-    Ack,
     Away,
     Back,
     ByeFrom,
@@ -36,56 +31,32 @@ from signaling.messages import (
     Joined,
     Left,
     Member,
-    MessageFrom,
     MessageTo,
     Resume,
     Resumed,
-    ServerMessage,
     Welcome,
-    encode,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from signaling.roomstate import RoomState
+from signaling.seats import (
+    Absence,
+    Keep,
+    Place,
+    Seat,
+    acknowledged,
+    digest,
+    exported,
+    others_of,
+    passed_on,
+    proves,
+    repeated,
+    tell,
+)
 
 __all__ = ["GUEST_PREFIX", "Addressed", "Delivery", "Keep", "Rooms"]
 
 GUEST_PREFIX: Final = "http-"
 
 Addressed: TypeAlias = DescriptionTo | CandidateTo | ByeTo | MessageTo
-
-
-@dataclass(frozen=True)
-class Keep:
-    """What is kept for a member that lost its connection: for `grace` seconds, so many messages and bytes."""
-
-    grace: float = 30.0
-    messages: int = 256
-    bytes: int = 256 * 1024
-
-
-@dataclass(slots=True)
-class _Seat:
-    member: Member
-    room: _Room
-    proof: bytes | None  # a digest of what the member shows to take its place over, or to resume it
-    backlog: Backlog | None  # None: it cannot resume
-    taken: int = 0  # the number of its last message that was taken
-    acknowledged: int = 0  # what it was told of that
-    away: _Absence | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Absence:
-    reason: str
-    until: float
-
-
-@dataclass(slots=True)
-class _Room:
-    name: str
-    seats: dict[str, _Seat] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)  # name of a member -> its id
 
 
 class Rooms:
@@ -95,9 +66,9 @@ class Rooms:
         self._size = size
         self._ice_servers = list(ice_servers)
         self._keep = keep or Keep()
-        self._rooms: dict[str, _Room] = {}
-        self._seats: dict[str, _Seat] = {}
-        self._away: dict[str, _Seat] = {}
+        self._rooms: dict[str, Place] = {}
+        self._seats: dict[str, Seat] = {}
+        self._away: dict[str, Seat] = {}
         self._guests: dict[str, str] = {}  # guest id -> the member it calls
 
     @property
@@ -124,17 +95,25 @@ class Rooms:
         """Whether a member of this id is in some room, present or away."""
         return member_id in self._seats
 
+    def ids_of(self, room: str) -> list[str]:
+        """The ids of the members of a room, present or away."""
+        return list(self._rooms[room].seats) if room in self._rooms else []
+
+    def taken(self, member_id: str) -> int:
+        """The number of the last message of a member that was taken."""
+        return self._seats[member_id].taken
+
     def place_of(self, join: Join) -> str | None:
         """The id of the member whose place the join takes over, since it is the same client; mostly None."""
         room = self._rooms.get(join.room)
         held = room.ids.get(join.name) if room is not None else None
-        if held is None or join.secret is None or not _proves(join.secret, self._seats[held].proof):
+        if held is None or join.secret is None or not proves(join.secret, self._seats[held].proof):
             return None
         return held
 
     def join(self, new_id: str, join: Join) -> list[Delivery]:
         """Lets the participant `new_id` in. Raises ProtocolError: name-taken, room-full."""
-        room = self._rooms.get(join.room) or _Room(join.room)
+        room = self._rooms.get(join.room) or Place(join.room)
         if join.name in room.ids:
             text = f"Somebody called {join.name!r} is in the room; join under another name."
             raise ProtocolError(Code.NAME_TAKEN, text)
@@ -143,20 +122,20 @@ class Rooms:
             raise ProtocolError(Code.ROOM_FULL, text)
         others = list(room.seats.values())
         member = Member(new_id, join.name, join.polite)
-        proof = _digest(join.secret) if join.secret is not None else None
+        proof = digest(join.secret) if join.secret is not None else None
         resumable = join.resume and proof is not None
-        backlog = Backlog(self._keep.messages, self._keep.bytes) if resumable else None
-        seat = _Seat(member, room, proof, backlog)
+        backlog = self._backlog() if resumable or self._keep.everybody else None
+        seat = Seat(member, room, proof, backlog, resumable)
         self._rooms[join.room] = room
         room.seats[new_id] = self._seats[new_id] = seat
         room.ids[join.name] = new_id
         present, grace = [other.member for other in others], self._keep.grace if resumable else None
         welcome = Welcome(VERSION, new_id, join.room, join.name, present, self._ice_servers, grace)
-        told = _tell([seat], welcome)
+        told = tell([seat], welcome)
         for other in others:
             if other.away is not None:
-                told += _tell([seat], Away(other.member, other.away.reason))
-        return told + _tell(others, Joined(member))
+                told += tell([seat], Away(other.member, other.away.reason))
+        return told + tell(others, Joined(member))
 
     def leave(self, member_id: str, reason: str) -> list[Delivery]:
         """Takes a participant out; everybody in the room and every guest of it learns `reason`. Twice is harmless."""
@@ -170,20 +149,20 @@ class Rooms:
             del self._rooms[room.name]
         left = Left(seat.member, reason)
         guests = [guest for guest, host in self._guests.items() if host == member_id]
-        return _tell(room.seats.values(), left) + broadcast(guests, left)
+        return tell(room.seats.values(), left) + broadcast(guests, left)
 
     # A connection is lost, and comes back
 
     def suspend(self, member_id: str, reason: str, now: float) -> list[Delivery]:
         """The connection of a participant is lost: it is away if it can resume, and leaves if it cannot."""
         seat = self._seats.get(member_id)
-        if seat is None or seat.backlog is None:
+        if seat is None or not seat.resumable:
             return self.leave(member_id, reason)
         if seat.away is not None:
             return []
-        seat.away = _Absence(reason, now + self._keep.grace)
+        seat.away = Absence(reason, now + self._keep.grace)
         self._away[member_id] = seat
-        return _tell(_others(seat), Away(seat.member, reason))
+        return tell(others_of(seat), Away(seat.member, reason))
 
     def resume(self, resume: Resume) -> list[Delivery]:
         """A participant is back over another connection: what it missed follows. Raises ProtocolError: cannot-resume.
@@ -191,31 +170,49 @@ class Rooms:
         Nothing is lost by asking: the seat stays, so that who is refused can take it over with a join.
         """
         seat = self._seats.get(resume.id)
-        known = seat is not None and seat.room.name == resume.room and _proves(resume.secret, seat.proof)
-        if seat is None or seat.backlog is None or not known:
+        known = seat is not None and seat.room.name == resume.room and proves(resume.secret, seat.proof)
+        if seat is None or seat.backlog is None or not (seat.resumable and known):
             raise ProtocolError(Code.CANNOT_RESUME, "There is no such place any more; join, on this connection.")
         missed = seat.backlog.since(resume.got)
         if missed is None:
             raise ProtocolError(Code.CANNOT_RESUME, "You missed more than is kept; join, on this connection.")
         seat.backlog.acknowledge(resume.got)
         seat.acknowledged = seat.taken
-        told = [Delivery(resume.id, Resumed(seat.taken))]
-        told += [Delivery(resume.id, number=number, payload=payload) for number, payload in missed]
-        if seat.away is not None:
-            seat.away = None
-            del self._away[resume.id]
-            told += _tell(_others(seat), Back(seat.member))
-        return told
+        return [Delivery(resume.id, Resumed(seat.taken)), *repeated(seat, missed), *self._back(seat)]
 
-    def expire(self, now: float) -> list[Delivery]:
-        """Takes those out who were away for too long."""
-        over = [(one, seat.away.reason) for one, seat in self._away.items() if seat.away and seat.away.until <= now]
+    def reattach(self, member_id: str, got: int) -> list[Delivery] | None:
+        """What a participant was told after the number `got`, for the node that holds its connection all the while.
+
+        None: it is no member, or not all of it is kept.
+        """
+        seat = self._seats.get(member_id)
+        missed = seat.backlog.since(got) if seat is not None and seat.backlog is not None else None
+        return None if seat is None or missed is None else [*repeated(seat, missed), *self._back(seat)]
+
+    def _back(self, seat: Seat) -> list[Delivery]:
+        if seat.away is None:
+            return []
+        seat.away = None
+        del self._away[seat.member.id]
+        return tell(others_of(seat), Back(seat.member))
+
+    def expire(self, now: float, room: str | None = None) -> list[Delivery]:
+        """Takes those out who were away for too long, of one room or of all."""
+        over = [
+            (member_id, seat.away.reason)
+            for member_id, seat in self._away.items()
+            if seat.away and seat.away.until <= now and room in {None, seat.room.name}
+        ]
         return [delivery for member_id, reason in over for delivery in self.leave(member_id, reason)]
 
     @property
     def next_expiry(self) -> float | None:
         """When `expire` has something to do; None while nobody is away."""
         return min((seat.away.until for seat in self._away.values() if seat.away), default=None)
+
+    def overdue(self, now: float) -> set[str]:
+        """The rooms in which `expire` has something to do."""
+        return {seat.room.name for seat in self._away.values() if seat.away and seat.away.until <= now}
 
     def acknowledge(self, member_id: str, got: int) -> None:
         """A participant got everything up to the number `got`."""
@@ -239,20 +236,20 @@ class Rooms:
             seat.taken = message.n
         if to in self._guests:
             if self._guests[to] == member_id:
-                return [Delivery(to, _passed_on(message, member_id)), *_acknowledged(seat)]
+                return [Delivery(to, passed_on(message, member_id)), *acknowledged(seat)]
         elif to.startswith(GUEST_PREFIX) and isinstance(message, CandidateTo | ByeTo):
-            return _acknowledged(seat)
+            return acknowledged(seat)
         target = seat.room.seats.get(to)
         if target is None or target is seat:
             session = None if isinstance(message, MessageTo) else message.session
             text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
             raise ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)
-        return _tell([target], _passed_on(message, member_id)) + _acknowledged(seat)
+        return tell([target], passed_on(message, member_id)) + acknowledged(seat)
 
     def refuse(self, member_id: str, error: ProtocolError) -> list[Delivery]:
         """Tells a participant that a message of its was refused."""
         seat = self._seats[member_id]
-        return _tell([seat], ErrorMessage(error.code.value, error.message, error.to, error.session))
+        return tell([seat], ErrorMessage(error.code.value, error.message, error.to, error.session))
 
     def admit_guest(self, guest_id: str, room: str, name: str) -> Member:
         """Lets a guest call the member `name` of `room`, and returns that. Raises ProtocolError (unknown-target)."""
@@ -262,54 +259,47 @@ class Rooms:
         self._guests[guest_id] = host.id
         return host
 
-    def call_as_guest(self, guest_id: str, message: DescriptionFrom | ByeFrom) -> list[Delivery]:
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> list[Delivery]:
         """Passes an offer or a bye of a guest on to the member it calls, if that is still there."""
         host = self._guests[guest_id]
-        return _tell([self._seats[host]], message) if host in self._seats else []
+        return tell([self._seats[host]], message) if host in self._seats else []
 
     def dismiss_guest(self, guest_id: str) -> None:
         """Forgets a guest. Twice is harmless."""
         self._guests.pop(guest_id, None)
 
+    # A room moves to another node
 
-def _tell(seats: Iterable[_Seat], message: ServerMessage) -> list[Delivery]:
-    """`message` for these; those who are away get it when they are back."""
-    payload = encode(message).encode()
-    told = []
-    for seat in seats:
-        number = seat.backlog.append(payload) if seat.backlog is not None else 0
-        if seat.away is None:
-            told.append(Delivery(seat.member.id, message, number, payload))
-    return told
+    def export(self, room: str) -> RoomState:
+        """All there is to know of a room."""
+        seats = self._rooms[room].seats.values() if room in self._rooms else ()
+        guests = {guest: host for guest, host in self._guests.items() if any(seat.member.id == host for seat in seats)}
+        return RoomState(room, [exported(seat) for seat in seats], guests)
 
+    def adopt(self, state: RoomState) -> None:
+        """Goes on with a room that was exported."""
+        self.forget(state.room)
+        room = Place(state.room)
+        for one in state.seats:
+            backlog = self._backlog()
+            backlog.restore(one.last, one.kept)
+            seat = Seat(one.member, room, one.proof, backlog, one.resumable, one.taken, one.acknowledged)
+            room.seats[one.member.id] = self._seats[one.member.id] = seat
+            room.ids[one.member.name] = one.member.id
+            if one.away is not None:
+                seat.away = Absence(*one.away)
+                self._away[one.member.id] = seat
+        if room.seats:
+            self._rooms[state.room] = room
+        self._guests.update(state.guests)
 
-def _others(seat: _Seat) -> list[_Seat]:
-    return [other for other in seat.room.seats.values() if other is not seat]
+    def forget(self, room: str) -> None:
+        """Another node has the room now: nobody is told anything."""
+        for member_id in self.ids_of(room):
+            self._seats.pop(member_id)
+            self._away.pop(member_id, None)
+        self._rooms.pop(room, None)
+        self._guests = {guest: host for guest, host in self._guests.items() if host in self._seats}
 
-
-def _acknowledged(seat: _Seat) -> list[Delivery]:
-    """Now and then, how far the messages of a participant were taken."""
-    if seat.taken - seat.acknowledged < ACK_EVERY:
-        return []
-    seat.acknowledged = seat.taken
-    return [Delivery(seat.member.id, Ack(seat.taken))]
-
-
-def _digest(secret: str) -> bytes:
-    return sha256(secret.encode()).digest()
-
-
-def _proves(secret: str, proof: bytes | None) -> bool:
-    return proof is not None and hmac.compare_digest(_digest(secret), proof)
-
-
-def _passed_on(message: Addressed, sender: str) -> ServerMessage:
-    match message:
-        case DescriptionTo(_, session, description, replaces, texts):
-            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts)
-        case CandidateTo(_, session, candidate):
-            return CandidateFrom(sender, session, candidate)
-        case ByeTo(_, session, reason, text):
-            return ByeFrom(sender, session, reason, text)
-        case MessageTo(_, data):
-            return MessageFrom(sender, data)
+    def _backlog(self) -> Backlog:
+        return Backlog(self._keep.messages, self._keep.bytes)

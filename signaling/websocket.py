@@ -80,6 +80,7 @@ class Connection:
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._heard = True
         self._id: str | None = None
+        self._entering = False  # it asked for the place of an earlier connection
 
     async def run(self) -> None:
         """Serves the client until one side ends it; never raises for anything the client did."""
@@ -105,6 +106,15 @@ class Connection:
     def drop(self, error: ProtocolError) -> None:
         """Ends the connection with an error."""
         self._end(Ending(error.code.value, error))
+
+    def resumed(self, member_id: str) -> None:
+        """It is this member now."""
+        self._id = member_id
+
+    def refuse(self, error: ProtocolError) -> None:
+        """It cannot have the place it asked for, and may join."""
+        self._entering = False
+        self._tell(error)
 
     def _tell(self, error: ProtocolError) -> None:
         """What this connection refuses by itself has no number: it is of no use over another one."""
@@ -196,7 +206,7 @@ class Connection:
             self._id = self._hub.join(self, message)
         elif isinstance(message, Resume):
             self._must_be_new()
-            self._id = self._hub.resume(self, message)
+            self._resume(message)
         elif isinstance(message, Ack):
             if self._id is not None:
                 self._hub.acknowledge(self._id, message.got)
@@ -205,8 +215,15 @@ class Connection:
         else:
             self._hub.relay(self._id, message)
 
+    def _resume(self, resume: Resume) -> None:
+        self._entering = True
+        try:
+            self._hub.resume(self, resume)
+        except ProtocolError as error:
+            self.refuse(error)
+
     def _must_be_new(self) -> None:
-        if self._id is not None:
+        if self._id is not None or self._entering:
             raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
 
     async def _say_goodbye(self, ending: Ending) -> None:

@@ -10,11 +10,14 @@ import pytest
 
 from signaling.codes import Code, ProtocolError
 from signaling.hub import Hub
-from signaling.messages import Join, ServerMessage
+from signaling.messages import Join
 from signaling.settings import Limits, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from signaling.delivery import Delivery
+    from signaling.messages import ServerMessage
 
 
 class Listener:
@@ -24,8 +27,8 @@ class Listener:
         self.heard: list[ServerMessage] = []
         self.dropped: list[Code] = []
 
-    def deliver(self, message: ServerMessage) -> None:
-        self.heard.append(message)
+    def deliver(self, delivery: Delivery) -> None:
+        self.heard.append(delivery.message)
 
     def drop(self, error: ProtocolError) -> None:
         self.dropped.append(error.code)
@@ -37,15 +40,17 @@ async def test_draining_waits_for_everybody_and_lets_nobody_in() -> None:
     hub.connect(member)
     hub.connect(unjoined)
     member_id = hub.join(member, Join("lab", "a", 1))
-    guest_id, host = hub.admit_guest(guest, "lab", "a")
+    guest_id, host = await hub.admit_guest(guest, "lab", "a")
     assert host.id == member_id
     drained = asyncio.create_task(hub.drain(1000))
     await asyncio.sleep(0)
     assert member.dropped == unjoined.dropped == guest.dropped == [Code.SHUTTING_DOWN]
-    for enter in (lambda: hub.connect(Listener()), lambda: hub.admit_guest(Listener(), "lab", "a")):
-        with pytest.raises(ProtocolError) as refused:
-            enter()
-        assert refused.value.code is Code.SHUTTING_DOWN
+    with pytest.raises(ProtocolError) as refused:
+        hub.connect(Listener())
+    assert refused.value.code is Code.SHUTTING_DOWN
+    with pytest.raises(ProtocolError) as refused:
+        await hub.admit_guest(Listener(), "lab", "a")
+    assert refused.value.code is Code.SHUTTING_DOWN
     ends: list[Callable[[], None]] = [
         partial(hub.leave, member_id, "shutting-down"),
         partial(hub.disconnect, member),
@@ -86,7 +91,7 @@ async def test_connections_are_bounded() -> None:
 async def test_ids_differ_and_are_unlike_those_of_guests() -> None:
     hub = Hub(Settings())
     ids = {hub.join(Listener(), Join(f"room{number}", "a", 1)) for number in range(50)}
-    guests = {hub.admit_guest(Listener(), f"room{number}", "a")[0] for number in range(50)}
+    guests = {(await hub.admit_guest(Listener(), f"room{number}", "a"))[0] for number in range(50)}
     assert len(ids | guests) == 100
     assert not any(one.startswith("http-") for one in ids)
     assert all(one.startswith("http-") for one in guests)

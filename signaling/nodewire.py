@@ -1,0 +1,200 @@
+"""What the nodes of one server say to each other, and what an owner writes down of a room. No I/O, no clock.
+
+The node that holds a client's connection is its *edge*; the node that has a room is the room's *owner*. Edges send
+requests, owners answer. A node trusts the other nodes: whoever can write to the backplane can do everything
+(docs/threat-model.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
+    from signaling.roomstate import RoomState
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Of the edge `node`, about a room. Everything but `Heard` changes the room and is written down."""
+
+    room: str
+    node: str
+
+
+class Enter(Request, frozen=True):
+    """A client joins as `id`."""
+
+    id: str
+    join: Join
+
+
+class Return(Request, frozen=True):
+    """A client asks for the place it had over another connection, perhaps of another node."""
+
+    resume: Resume
+
+
+class Attach(Request, frozen=True):
+    """This node still holds the connection of the member `id`, which got everything up to `got`."""
+
+    id: str
+    got: int
+
+
+class Say(Request, frozen=True):
+    """The member `id` says something: its message `n`, after the message `after`. `text`: JSON, as of a client."""
+
+    id: str
+    after: int
+    n: int
+    text: bytes
+
+
+class Heard(Request, frozen=True):
+    """The member `id` got everything up to `got`."""
+
+    id: str
+    got: int
+
+
+class Depart(Request, frozen=True):
+    """The connection of the member `id` ended; `lost`: without a goodbye."""
+
+    id: str
+    reason: str
+    lost: bool
+
+
+class Admit(Request, frozen=True):
+    """A guest calls the member `name`."""
+
+    id: str
+    name: str
+
+
+class GuestSays(Request, frozen=True):
+    """A guest says something to the member it calls."""
+
+    id: str
+    message: DescriptionFrom | CandidateFrom | ByeFrom
+
+
+class Dismiss(Request, frozen=True):
+    """A guest is gone."""
+
+    id: str
+
+
+class NodeGone(Request, frozen=True):
+    """The owner's own: the node `gone`, or what nobody attached of `ids`, was last heard of at `since`."""
+
+    gone: str
+    ids: list[str]
+    since: float
+
+
+class Expire(Request, frozen=True):
+    """The owner's own: takes those out who were away for too long."""
+
+
+AnyRequest: TypeAlias = Enter | Return | Attach | Say | Heard | Depart | Admit | GuestSays | Dismiss | NodeGone | Expire
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Of an owner, to the edge of the participant `id`."""
+
+    id: str
+
+
+class Told(Answer, frozen=True):
+    """A message for it: JSON, and its number, 0 without one."""
+
+    number: int
+    payload: bytes
+
+
+class Taken(Answer, frozen=True):
+    """Everything it said up to the number `n` was taken."""
+
+    n: int
+
+
+class Entered(Answer, frozen=True):
+    """It has its place: after `Return`. What it missed follows."""
+
+    taken: int
+
+
+class Refused(Answer, frozen=True):
+    """It was not let in, or has no place: the code and the sentence of a ProtocolError."""
+
+    code: str
+    text: str
+
+
+class Gone(Answer, frozen=True):
+    """Its place is not at this edge any more: it departed, or (a reason) is somewhere else, or nowhere."""
+
+    reason: str = ""
+
+
+class Admitted(Answer, frozen=True):
+    """A guest may call this member."""
+
+    host: Member
+
+
+AnyAnswer: TypeAlias = Told | Taken | Entered | Refused | Gone | Admitted
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Answers of the owner of a room. Another `fence` than before: the room was taken over, attach again."""
+
+    room: str
+    owner: str
+    fence: int
+    answers: list[AnyAnswer]
+
+
+class Requests(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Requests to the owner of their rooms."""
+
+    requests: list[AnyRequest]
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """In the journal of a room: what was asked, and when."""
+
+    now: float
+    request: AnyRequest
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """In the journal of a room: all there is to know, so that what came before can go. `places`: id -> its edge."""
+
+    state: RoomState
+    places: dict[str, str]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_mail: Final = msgspec.msgpack.Decoder(Batch | Requests)
+_record: Final = msgspec.msgpack.Decoder(Step | Snapshot)
+
+
+def pack(value: Batch | Requests | Step | Snapshot) -> bytes:
+    """The bytes of something."""
+    return _encoder.encode(value)
+
+
+def read_mail(data: bytes) -> Batch | Requests:
+    """What another node sent. Raises ValueError for what no node of this version sends."""
+    mail: Batch | Requests = _mail.decode(data)
+    return mail
+
+
+def read_record(data: bytes) -> Step | Snapshot:
+    """What is in a journal. Raises ValueError for what no node of this version writes."""
+    record: Step | Snapshot = _record.decode(data)
+    return record
