@@ -61,8 +61,9 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    redis: str | None = None,
 ) -> AsyncIterator[Hosted]:
-    """Serve until the `async with` is left, which takes less than 3 s.
+    """Serve until the `async with` is left, which takes less than 3 s. `redis`: see docs/many-nodes.md.
 
     Raises:
         PortInUse: the port is taken.
@@ -77,6 +78,7 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                redis=redis,
             )
         )
         await server.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Self
 
@@ -51,7 +52,7 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 def create_app(settings: Settings) -> web.Application:
     """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
-    hub = Hub(settings)
+    hub = _make_hub(settings)
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
@@ -65,7 +66,13 @@ def create_app(settings: Settings) -> web.Application:
     health = {"status": "ok", "version": _VERSION}
 
     async def get_health(request: web.Request) -> web.StreamResponse:
-        return web.json_response({**health, "rooms": hub.rooms.room_count, "participants": hub.rooms.member_count})
+        counts = {"rooms": hub.rooms.room_count, "participants": hub.rooms.member_count}
+        if hub.trouble is not None:
+            return web.json_response({**health, **counts, "status": "degraded", "reason": hub.trouble}, status=503)
+        return web.json_response({**health, **counts})
+
+    async def start(app: web.Application) -> None:
+        await hub.start()
 
     async def drain(app: web.Application) -> None:
         await hub.drain(_DRAIN_TIMEOUT)
@@ -75,8 +82,20 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
     add_pages(app, settings.static)
     app[HUB] = hub
+    app.on_startup.append(start)
     app.on_shutdown.append(drain)
     return app
+
+
+def _make_hub(settings: Settings) -> Hub:
+    if settings.redis is None:
+        return Hub(settings)
+    try:
+        from signaling.cluster import ClusterHub
+        from signaling.redisplane import RedisBackplane
+    except ImportError as error:
+        raise ValueError(f"redis cannot be used ({error}); install it: pip install 'webrtc-peer[redis]'") from error
+    return ClusterHub(settings, RedisBackplane(settings.redis, secrets.token_hex(8)))
 
 
 class Server:

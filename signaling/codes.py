@@ -33,6 +33,7 @@ class Code(StrEnum):
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
     SHUTTING_DOWN = "shutting-down"
+    UNAVAILABLE = "unavailable"
     INTERNAL_ERROR = "internal-error"
 
 
@@ -68,6 +69,7 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
     Code.SHUTTING_DOWN: Effect(503, 1001, "the server is going away"),
+    Code.UNAVAILABLE: Effect(503, 1013, "the servers cannot reach what they share"),
     Code.INTERNAL_ERROR: Effect(500, 1011, "a mistake of the server"),
 }
 

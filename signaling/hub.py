@@ -53,6 +53,14 @@ class Hub:
         self._idle = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can join just now, for `/healthz`; None: all is well."""
+        return None
+
+    async def start(self) -> None:
+        """To be called on the loop that it is used on, before anything else."""
+
     def connect(self, connection: Recipient) -> None:
         """Counts a connection in. Raises ProtocolError: shutting-down, server-full."""
         self._refuse_if(full=len(self._connections) >= self.settings.limits.connections)

@@ -7,13 +7,12 @@ requests, owners answer. A node trusts the other nodes: whoever can write to the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
-if TYPE_CHECKING:
-    from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
-    from signaling.roomstate import RoomState
+from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
+from signaling.roomstate import RoomState
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -31,8 +30,9 @@ class Enter(Request, frozen=True):
 
 
 class Return(Request, frozen=True):
-    """A client asks for the place it had over another connection, perhaps of another node."""
+    """A client asks for the place it had over another connection, perhaps of another node. `id`: of this question."""
 
+    id: str
     resume: Resume
 
 
@@ -122,8 +122,9 @@ class Taken(Answer, frozen=True):
 
 
 class Entered(Answer, frozen=True):
-    """It has its place: after `Return`. What it missed follows."""
+    """The question `id` of a `Return`: the member `member` has its place. What it missed follows."""
 
+    member: str
     taken: int
 
 
@@ -150,7 +151,10 @@ AnyAnswer: TypeAlias = Told | Taken | Entered | Refused | Gone | Admitted
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Answers of the owner of a room. Another `fence` than before: the room was taken over, attach again."""
+    """Answers of the owner of a room. Another `fence` than before: the room was taken over, attach again.
+
+    `owner` "": it has just given the room up.
+    """
 
     room: str
     owner: str

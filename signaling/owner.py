@@ -89,6 +89,10 @@ class Owner:
             else:
                 self.rooms.adopt(record.state)
                 self._places |= record.places
+        self.doubt(room)
+
+    def doubt(self, room: str) -> None:
+        """Whether the members of a room are still there is for their edges to say."""
         self._unsure[room] = set(self.rooms.ids_of(room))
 
     def forget(self, room: str) -> None:
@@ -132,10 +136,10 @@ class Owner:
         try:
             deliveries = self.rooms.resume(request.resume)
         except ProtocolError as error:
-            return [(request.node, Refused(member, error.code.value, error.message))]
+            return [(request.node, Refused(request.id, error.code.value, error.message))]
         before = self._places.get(member)
         self._attached(request.room, member, request.node)
-        mail: list[Mail] = [(request.node, Entered(member, self.rooms.taken(member)))]
+        mail: list[Mail] = [(request.node, Entered(request.id, member, self.rooms.taken(member)))]
         if before is not None and before != request.node:
             mail.append((before, Gone(member, Code.REPLACED.value)))
         return mail + self._addressed(deliveries)

@@ -5,12 +5,9 @@ Secrets are not in it, only digests of them; messages on their way to members ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-if TYPE_CHECKING:
-    from signaling.messages import Member
+from signaling.messages import Member
 
 
 class SeatState(msgspec.Struct, frozen=True, array_like=True):

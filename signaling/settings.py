@@ -48,7 +48,8 @@ class Settings:
     """How to serve: the address, the ICE servers handed to every client, the user's own pages, the limits.
 
     `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
-    (`https://example.org`) whose pages may connect; the server's own host and loopback always may.
+    (`https://example.org`) whose pages may connect; the server's own host and loopback always may. `redis` is the URL
+    of a Redis over which this server is one of several nodes (docs/many-nodes.md); None: it is alone.
     """
 
     host: str = "127.0.0.1"
@@ -56,11 +57,14 @@ class Settings:
     ice_servers: tuple[IceServer, ...] = ()
     static: Path | None = None
     allowed_origins: tuple[str, ...] = ()
+    redis: str | None = field(default=None, repr=False)  # it may hold a password
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
+        if self.redis is not None and not self.redis.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("this is not the URL of a Redis; write one like redis://localhost:6379")
 
 
 def load_ice_servers(path: Path) -> tuple[IceServer, ...]:

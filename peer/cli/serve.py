@@ -21,6 +21,9 @@ ServersFile = Annotated[Path | None, typer.Option(metavar="F", help="File of ICE
 Static = Annotated[Path | None, typer.Option(metavar="DIR", help="Serve the files of DIR beside the page.")]
 Origin = Annotated[list[str] | None, typer.Option(metavar="URL", help="Pages that may connect too; repeatable.")]
 RoomSize = Annotated[int, typer.Option(metavar="N", min=1, help="Participants that one room may hold.")]
+RedisUrl = Annotated[
+    str | None, typer.Option(metavar="URL", envvar="PEER_REDIS", help="Redis that makes this one of several nodes.")
+]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print the configuration with its origin, and end.")]
 
 
@@ -35,6 +38,7 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    redis: RedisUrl = None,
     seconds: options.Seconds = None,
     show_config: ShowConfig = False,
     json: options.Json = False,
@@ -49,7 +53,7 @@ def serve(
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)
     if static is not None and not static.is_dir():
         raise UsageError(f"{static} is no folder; give --static the folder that holds your pages")
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds)
+    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, redis)
     settings.parsed()
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
@@ -70,6 +74,7 @@ async def _serve(settings: ServeSettings, *, json: bool) -> None:
         static=settings.static,
         limits=hosting.Limits(room_size=settings.room_size),
         allowed_origins=settings.origins,
+        redis=settings.redis,
     ) as server:
         page = server.page(settings.room)
         if json:
@@ -99,7 +104,7 @@ def _show(settings: ServeSettings, context: typer.Context, origin_of_servers: st
 def _origin(context: typer.Context, name: str) -> str:
     source = context.get_parameter_source("origin" if name == "origins" else name)
     if source is not None and source.name == "ENVIRONMENT":
-        return {"host": "HOST", "port": "PORT", "room": "PEER_ROOM"}.get(name, "environment")
+        return {"host": "HOST", "port": "PORT", "room": "PEER_ROOM", "redis": "PEER_REDIS"}.get(name, "environment")
     if source is not None and source.name == "COMMANDLINE":
         return f"--{name.replace('_', '-')}"
     return "default"

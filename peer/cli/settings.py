@@ -34,6 +34,7 @@ class ServeSettings:
     origins: Sequence[str]
     room_size: int
     seconds: float | None
+    redis: str | None = None
 
     def parsed(self) -> list[IceServer]:
         """The ICE servers. Raises UsageError."""
@@ -51,6 +52,7 @@ class ServeSettings:
             "static": str(self.static) if self.static else None,
             "origins": list(self.origins),
             "room_size": self.room_size,
+            "redis": re.sub(r"//[^/@]*@", "//***@", self.redis) if self.redis else None,
             "seconds": self.seconds,
         }
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct, json
 
-from peer.swarm.figures import Figures  # noqa: TC001 - msgspec reads it
-from peer.swarm.plan import Seat  # noqa: TC001 - msgspec reads it
+from peer.swarm.figures import Figures
+from peer.swarm.plan import Seat
 
 MAX_LINE: Final = 64 << 20
 """Bytes of a line: one process may hold all bots."""

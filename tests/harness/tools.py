@@ -21,6 +21,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nft": "nftables",
     "turnserver": "coturn",
+    "redis-server": "redis-server",
 }
 """Program -> Debian package."""
 

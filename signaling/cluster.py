@@ -1,0 +1,357 @@
+"""The hub of one node of several: the same face as `Hub`, over rooms that may be on another node.
+
+Nothing here waits for another node: `join` and `relay` ask, and what follows is delivered when it comes. The rooms of
+this node are kept by `Ownership`, what was asked and not answered by `Edge`, and `Routes` know where it goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from signaling.backplane import NODE, BackplaneDown
+from signaling.codes import Code, ProtocolError
+from signaling.delivery import Delivery
+from signaling.edge import UNTAKEN, Edge, EdgeSeat
+from signaling.hub import Hub
+from signaling.nodewire import (
+    Admit,
+    Admitted,
+    AnyAnswer,
+    AnyRequest,
+    Batch,
+    Dismiss,
+    Entered,
+    Gone,
+    GuestSays,
+    Heard,
+    Refused,
+    Return,
+    Taken,
+    Told,
+    read_mail,
+)
+from signaling.ownership import RETRY, Ownership
+from signaling.rooms import GUEST_PREFIX, Keep, Rooms
+from signaling.routes import Routes
+
+if TYPE_CHECKING:
+    from signaling.backplane import Backplane
+    from signaling.hub import Recipient, Returning
+    from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
+    from signaling.rooms import Addressed
+    from signaling.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TICK: Final = 1.0  # seconds between two looks at what was not answered, at leases and at who is alive
+HAND_OVER: Final = 0.5  # seconds for giving rooms to other nodes at the end
+PATIENCE: Final = 1.0  # seconds after which an owner that has not answered is asked again, or another one
+
+
+class ClusterHub(Hub):
+    """The hub of the node `backplane.node`. `start()` it before use; `drain()` ends it."""
+
+    def __init__(self, settings: Settings, backplane: Backplane) -> None:
+        super().__init__(settings)
+        limits = settings.limits
+        keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes, everybody=True)
+        self.rooms = Rooms(limits.room_size, settings.ice_servers, keep)
+        """Those that this node owns."""
+        self._backplane = backplane
+        self._node = backplane.node
+        self._ahead = 0.0  # of our clock, the backplane's
+        self._owned = Ownership(backplane, self.rooms, self._now, self._receive, self._lost)
+        self._routes = Routes(backplane, self._owned, self._unanswered)
+        self._edge = Edge(self._node)
+        self._fences: dict[str, int] = {}  # room -> the fence of the owner that its members are attached to
+        self._returning: dict[str, tuple[Returning, Return]] = {}
+        self._admissions: dict[str, asyncio.Future[Member]] = {}
+        self._guest_rooms: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._down_since: float | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can join just now; None: all is well."""
+        if self._down_since is None:
+            return None
+        return f"the backplane cannot be reached for {self._loop.time() - self._down_since:.0f} s"
+
+    async def start(self) -> None:
+        """Says that this node is there, and serves; nobody can join before the backplane can be reached."""
+        self._loop = asyncio.get_running_loop()
+        await self._try_beat(after_outage=True)
+        for work in (self._owned.run(), self._routes.run(), self._listen(), self._watch()):
+            self._tasks.append(self._loop.create_task(work))
+
+    async def drain(self, timeout: float) -> None:
+        """As a hub; rooms and members of this node go on at others."""
+        await super().drain(timeout)
+        try:
+            async with asyncio.timeout(HAND_OVER):
+                await self._owned.settle()
+                await self._owned.give_up()
+                await self._routes.flush()
+        except (TimeoutError, BackplaneDown):
+            logger.warning("not everything could be handed to other nodes; their leases end by themselves")
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Ends all work at once, without a word to the others."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._routes.close()
+        await self._backplane.close()
+
+    # What connections and exchanges ask
+
+    def join(self, connection: Recipient, join: Join) -> str:
+        """Lets a connection into a room, or drops it later. Returns its id; raises ProtocolError (unavailable)."""
+        self._must_be_up()
+        new_id = secrets.token_hex(8)
+        self._recipients[new_id] = connection
+        self._routes.ask(self._edge.enter(new_id, join, self._loop.time()))
+        return new_id
+
+    def resume(self, connection: Returning, resume: Resume) -> None:
+        """A member is back, perhaps from another node; it is told later. Raises ProtocolError (unavailable)."""
+        self._must_be_up()
+        question = Return(resume.room, self._node, secrets.token_hex(8), resume)
+        self._returning[question.id] = (connection, question)
+        self._routes.ask(question)
+
+    def lose(self, connection: Recipient, member_id: str, reason: str) -> None:
+        if self._recipients.get(member_id) is connection:
+            self._depart(member_id, reason, lost=True)
+
+    def part(self, connection: Recipient, member_id: str, reason: str) -> None:
+        if self._recipients.get(member_id) is connection:  # a server that goes away sends its clients to another one
+            self._depart(member_id, reason, lost=reason == Code.SHUTTING_DOWN.value)
+
+    def leave(self, member_id: str, reason: str) -> None:
+        self._depart(member_id, reason, lost=False)
+
+    def relay(self, member_id: str, message: Addressed) -> None:
+        seat = self._edge.get(member_id)
+        if seat is None or member_id not in self._recipients:
+            return
+        if len(seat.untaken) >= UNTAKEN:
+            self._recipients[member_id].drop(_unavailable())
+            return
+        say = self._edge.say(seat, message, self._loop.time())
+        if say is not None:
+            self._routes.ask(say)
+
+    def acknowledge(self, member_id: str, got: int) -> None:
+        seat = self._edge.get(member_id)
+        if seat is not None:
+            self._routes.ask(Heard(seat.room, self._node, member_id, got))
+
+    async def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
+        self._must_be_up()
+        self._refuse_if(full=len(self._guest_rooms) >= self.settings.limits.exchanges)
+        guest_id = GUEST_PREFIX + secrets.token_hex(8)
+        self._recipients[guest_id], self._guest_rooms[guest_id] = guest, room
+        answer = self._admissions[guest_id] = self._loop.create_future()
+        try:
+            self._routes.ask(Admit(room, self._node, guest_id, name))
+            async with asyncio.timeout(self.settings.limits.answer_timeout):
+                return guest_id, await answer
+        except BaseException as error:
+            self.dismiss_guest(guest_id)
+            if isinstance(error, TimeoutError):
+                raise _unavailable() from None
+            raise
+        finally:
+            del self._admissions[guest_id]
+
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
+        room = self._guest_rooms.get(guest_id)
+        if room is not None:
+            self._routes.ask(GuestSays(room, self._node, guest_id, message))
+
+    def dismiss_guest(self, guest_id: str) -> None:
+        self._recipients.pop(guest_id, None)
+        room = self._guest_rooms.pop(guest_id, None)
+        if room is not None:
+            self._routes.ask(Dismiss(room, self._node, guest_id))
+        self._note_idle()
+
+    def _depart(self, member_id: str, reason: str, *, lost: bool) -> None:
+        self._recipients.pop(member_id, None)
+        seat = self._edge.get(member_id)
+        if seat is not None and seat.departs is None:
+            logger.info("%s gone: %s", member_id, reason)
+            self._routes.ask(self._edge.depart(seat, reason, self._loop.time(), lost=lost))
+
+    def _must_be_up(self) -> None:
+        self._refuse_if(full=False)
+        if self._down_since is not None:
+            raise _unavailable()
+
+    def _unanswered(self, room: str) -> list[AnyRequest]:
+        """Everything about a room that its owner may not know."""
+        questions = [question for _, question in self._returning.values() if question.room == room]
+        return [*self._edge.again(room, self._loop.time()), *questions]
+
+    def _lost(self, room: str) -> None:
+        self._routes.find(room)
+
+    # From the others
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for data in self._backplane.mail():
+                    self._read(data)
+            except BackplaneDown:
+                await asyncio.sleep(RETRY)
+            for room in self._edge.rooms:  # something may have been lost
+                self._routes.ask_again(room)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            mail = read_mail(data)
+        except ValueError:
+            logger.warning("a node sent what cannot be read; do all run the same version?")
+            return
+        if isinstance(mail, Batch):
+            self._receive(mail)
+            return
+        for request in mail.requests:
+            self._routes.arrived(request)
+
+    def _receive(self, batch: Batch) -> None:
+        """Answers of the owner of a room, this node or another."""
+        if not batch.owner:
+            self._routes.find(batch.room)
+            return
+        self._routes.learn(batch.room, batch.owner)
+        before = self._fences.get(batch.room)
+        self._fences[batch.room] = batch.fence
+        if before is not None and before != batch.fence:
+            self._routes.ask_again(batch.room)
+        for answer in batch.answers:
+            try:
+                self._take(answer)
+            except Exception:
+                logger.exception("a %s could not be worked off", type(answer).__name__)
+
+    def _take(self, answer: AnyAnswer) -> None:
+        seat = self._edge.get(answer.id)
+        match answer:
+            case Told():
+                self._tell(seat, answer)
+            case Taken() if seat is not None:
+                self._edge.taken(seat, answer.n, self._loop.time())
+            case Entered():
+                self._entered(answer)
+            case Admitted() if answer.id in self._admissions:
+                future = self._admissions[answer.id]
+                if not future.done():
+                    future.set_result(answer.host)
+            case Refused():
+                self._refused(answer)
+            case Gone() if seat is not None:
+                self._gone(seat, answer)
+
+    def _tell(self, seat: EdgeSeat | None, told: Told) -> None:
+        recipient = self._recipients.get(told.id)
+        if seat is None:
+            if recipient is not None:
+                recipient.deliver(Delivery(told.id, payload=told.payload))
+            return
+        deliver, requests = self._edge.hear(seat, told, self._loop.time())
+        if deliver and recipient is not None:
+            recipient.deliver(Delivery(told.id, number=told.number if seat.numbers else 0, payload=told.payload))
+        for request in requests:
+            self._routes.ask(request)
+
+    def _entered(self, answer: Entered) -> None:
+        connection, question = self._returning.pop(answer.id, (None, None))
+        if connection is None or question is None:
+            return
+        self._edge.entered(answer.member, question.room, question.resume.got, answer.taken)
+        if connection in self._connections:
+            self._supersede(answer.member, connection)
+        else:  # gone meanwhile
+            self._depart(answer.member, "lost", lost=True)
+
+    def _refused(self, answer: Refused) -> None:
+        error = ProtocolError(Code(answer.code), answer.text)
+        future = self._admissions.get(answer.id)
+        if answer.id in self._returning:
+            self._returning.pop(answer.id)[0].refuse(error)
+        elif future is not None:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            self._edge.remove(answer.id)
+            recipient = self._recipients.pop(answer.id, None)
+            if recipient is not None:
+                recipient.drop(error)
+
+    def _gone(self, seat: EdgeSeat, answer: Gone) -> None:
+        recipient = self._recipients.pop(seat.id, None)
+        self._edge.remove(seat.id)
+        if recipient is not None:
+            code = Code(answer.reason) if answer.reason else Code.CANNOT_RESUME
+            recipient.drop(
+                ProtocolError(code, "Your place is not at this connection any more; resume it, or join again.")
+            )
+
+    # Time
+
+    def _now(self) -> float:
+        """The backplane's clock, as the nodes share it."""
+        return self._loop.time() + self._ahead
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            if await self._try_beat(after_outage=self._down_since is not None):
+                self._clear_up()
+
+    def _clear_up(self) -> None:
+        for ticket, (connection, question) in list(self._returning.items()):
+            if connection in self._connections:
+                self._routes.find(question.room)
+            else:
+                del self._returning[ticket]
+        for room in self._edge.overdue(self._loop.time() - PATIENCE):
+            self._routes.find(room)
+        here = set(self._edge.rooms) | set(self._guest_rooms.values())
+        self._fences = {room: fence for room, fence in self._fences.items() if room in here}
+        self._routes.keep(here)
+
+    async def _try_beat(self, *, after_outage: bool) -> bool:
+        try:
+            await self._beat(after_outage=after_outage)
+        except BackplaneDown as error:
+            if self._down_since is None:
+                self._down_since = self._loop.time()
+                logger.warning("the backplane cannot be reached (%s); nobody can join until it is back", error)
+            return False
+        except Exception:
+            logger.exception("leases could not be looked after")
+        return True
+
+    async def _beat(self, *, after_outage: bool) -> None:
+        alive = await self._backplane.beat()
+        self._ahead = alive.now - self._loop.time()
+        await self._owned.renew(alive, after_outage=after_outage)
+        if self._down_since is not None:
+            logger.warning("the backplane is back after %.0f s", self._loop.time() - self._down_since)
+            self._down_since = None
+        unknown = alive.now if after_outage else 0.0
+        for room, owner in self._routes.items():
+            if alive.nodes.get(owner, unknown) < alive.now - NODE:
+                self._routes.find(room)
+
+
+def _unavailable() -> ProtocolError:
+    return ProtocolError(Code.UNAVAILABLE, "The servers cannot reach what they share; try again in a few seconds.")

@@ -1,0 +1,185 @@
+"""A backplane over Redis, with redis-py (the extra `redis`): one Redis, or one behind a proxy; no Redis Cluster.
+
+Each step is one Lua script, so it happens as a whole or not at all. Mail is published, which is fast and may be lost:
+the nodes ask again. docs/many-nodes.md has the keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
+from redis.exceptions import RedisError
+
+from signaling.backplane import KEPT, LEASE, Alive, BackplaneDown, Claim
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+
+    from signaling.backplane import Commit
+
+OP_TIMEOUT: Final = 2.0  # seconds that Redis may take for one thing
+SILENCE: Final = 5.0  # seconds without mail after which the connection that it comes over is tested
+FORGET: Final = 60.0  # seconds after which a dead node is not listed any more
+PREFIX: Final = "webrtc-peer"
+
+_CLAIM: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = redis.call('GET', KEYS[1])
+if lease then
+  local owner, fence = string.match(lease, '^(.*)|(%d+)$')
+  if owner ~= ARGV[1] then return {owner, tonumber(fence), now, {}} end
+end
+local since, left = now, redis.call('PTTL', KEYS[2])
+if left > 0 then since = now - (ARGV[3] - left) end
+local fence = redis.call('INCR', KEYS[3])
+redis.call('SET', KEYS[1], ARGV[1] .. '|' .. fence, 'PX', ARGV[2])
+return {ARGV[1], fence, since, redis.call('LRANGE', KEYS[2], 0, -1)}
+"""
+
+# ARGV: the lease's value, its time, the journal's time, at, anew, how many records, the records, and channel and
+# message of each mail.
+_COMMIT: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local at, count = tonumber(ARGV[4]), tonumber(ARGV[6])
+local length = redis.call('LLEN', KEYS[2])
+if ARGV[5] == '1' then
+  redis.call('DEL', KEYS[2])
+  length, at = 0, 0
+end
+if length == at then
+  for i = 7, 6 + count do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+elseif length ~= at + count then
+  return 0
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+for i = 7 + count, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+
+_RENEW: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
+
+_RELEASE: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+if ARGV[2] == '0' then redis.call('DEL', KEYS[2]) end
+return 1
+"""
+
+_BEAT: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+"""
+
+
+class RedisBackplane:
+    """A node's end of a Redis at `url` (`redis://`, `rediss://`, `unix://`). Raises ValueError for another URL."""
+
+    def __init__(self, url: str, node: str, *, prefix: str = PREFIX) -> None:
+        self.node = node
+        self._prefix = prefix
+        options: dict[str, Any] = {
+            "socket_connect_timeout": OP_TIMEOUT,
+            "driver_info": DriverInfo(lib_version=redis.__version__),  # else it reads a file for each connection
+            "retry": Retry(NoBackoff(), 1),  # a connection that broke while it was idle
+        }
+        self._redis = Redis.from_url(url, socket_timeout=OP_TIMEOUT, **options)
+        self._mailbox = Redis.from_url(url, **options)
+
+    async def claim(self, room: str) -> Claim:
+        keys = (*self._keys(room), f"{self._prefix}:fence")
+        answer = await self._call(self._redis.eval(_CLAIM, 3, *keys, self.node, _ms(LEASE), _ms(KEPT)))
+        owner, fence, since, records = answer
+        return Claim(owner.decode(), fence, records, since / 1000)
+
+    async def commit(self, commits: list[Commit]) -> list[bool]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for one in commits:
+                mail = [part for node, data in one.mail for part in (self._channel(node), data)]
+                head = (self._lease(one.fence), _ms(LEASE), _ms(KEPT), one.at, int(one.anew), len(one.records))
+                pipe.eval(_COMMIT, 2, *self._keys(one.room), *head, *one.records, *mail)
+            return [bool(answer) for answer in await self._call(pipe.execute())]
+
+    async def renew(self, leases: list[tuple[str, int]]) -> list[bool]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for room, fence in leases:
+                pipe.eval(_RENEW, 2, *self._keys(room), self._lease(fence), _ms(LEASE), _ms(KEPT))
+            return [bool(answer) for answer in await self._call(pipe.execute())]
+
+    async def release(self, room: str, fence: int, *, keep: bool) -> None:
+        await self._call(self._redis.eval(_RELEASE, 2, *self._keys(room), self._lease(fence), int(keep)))
+
+    async def send(self, mail: list[tuple[str, bytes]]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for node, data in mail:
+                pipe.publish(self._channel(node), data)
+            await self._call(pipe.execute())
+
+    async def beat(self) -> Alive:
+        now, scored = await self._call(self._redis.eval(_BEAT, 1, f"{self._prefix}:nodes", self.node, _ms(FORGET)))
+        nodes = {node.decode(): float(score) / 1000 for node, score in zip(scored[::2], scored[1::2], strict=True)}
+        return Alive(now / 1000, nodes)
+
+    async def mail(self) -> AsyncIterator[bytes]:
+        async with self._mailbox.pubsub() as inbox:
+            await self._call(inbox.subscribe(self._channel(self.node)))
+            asked = False
+            while True:
+                with _translated():
+                    message = await inbox.get_message(timeout=SILENCE)
+                if message is not None:
+                    asked = False
+                    if message["type"] == "message":
+                        yield message["data"]
+                elif asked:
+                    raise BackplaneDown("Redis answers nothing any more")
+                else:
+                    asked = True
+                    await self._call(inbox.ping())
+
+    async def close(self) -> None:
+        for one in (self._redis, self._mailbox):
+            with contextlib.suppress(RedisError, OSError):
+                await one.aclose()
+
+    async def _call(self, work: Awaitable[Any] | Any) -> Any:
+        with _translated():
+            async with asyncio.timeout(2 * OP_TIMEOUT):
+                return await work
+
+    def _keys(self, room: str) -> tuple[str, str]:
+        return f"{self._prefix}:lease:{room}", f"{self._prefix}:journal:{room}"
+
+    def _channel(self, node: str) -> str:
+        return f"{self._prefix}:node:{node}"
+
+    def _lease(self, fence: int) -> str:
+        return f"{self.node}|{fence}"
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise BackplaneDown(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
