@@ -23,7 +23,9 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.mark.parametrize("check", (*contract.CHECKS, *contract.ENDING))
+@pytest.mark.parametrize(
+    "check", [*contract.CHECKS, *(pytest.param(one, marks=pytest.mark.slow) for one in contract.ENDING)]
+)
 async def test_the_contract(
     redis: RedisServer, check: Callable[[contract.Make], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
