@@ -72,6 +72,7 @@ class ClusterHub(Hub):
         self._guest_rooms: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._down_since: float | None = None
+        self._beaten = 0.0  # when this node last said that it lives
 
     @property
     def trouble(self) -> str | None:
@@ -83,6 +84,7 @@ class ClusterHub(Hub):
     async def start(self) -> None:
         """Says that this node is there, and serves; nobody can join before the backplane can be reached."""
         self._loop = asyncio.get_running_loop()
+        self._beaten = self._loop.time()
         await self._try_beat(after_outage=True)
         for work in (self._owned.run(), self._routes.run(), self._listen(), self._watch()):
             self._tasks.append(self._loop.create_task(work))
@@ -342,6 +344,10 @@ class ClusterHub(Hub):
 
     async def _beat(self, *, after_outage: bool) -> None:
         alive = await self._backplane.beat()
+        late, self._beaten = self._loop.time() - self._beaten > NODE / 2, self._loop.time()
+        if late:  # others may have given us up
+            for room in self._edge.rooms:
+                self._routes.ask_again(room)
         self._ahead = alive.now - self._loop.time()
         await self._owned.renew(alive, after_outage=after_outage)
         if self._down_since is not None:

@@ -200,7 +200,7 @@ class Town:
 async def scenario(steps: list[Step]) -> None:
     town = Town()
     try:
-        for step in steps:
+        for step in (*(Connect(name, node) for name, node in zip(NAMES, NODES, strict=True)), *steps):
             await town.step(step)
         await town.everything_arrives_in_the_end()
         for client in town.clients.values():
@@ -211,8 +211,10 @@ async def scenario(steps: list[Step]) -> None:
         await town.nodes.close()
 
 
-@example([Connect("alice", "one"), Connect("bob", "two"), Say("bob", "alice", 3), Kill("one"), Say("bob", "alice", 3)])
-@example([Connect("alice", "one"), Connect("bob", "two"), Freeze("one", 8.0), Say("alice", "bob", 2), Wait(8.0)])
+@example([Say("bob", "alice", 3), Kill("one"), Say("bob", "alice", 3), Wait(8.0), Connect("alice", "two")])
+@example([Freeze("one", 8.0), Say("alice", "bob", 2), Say("bob", "carol", 2), Wait(8.0)])
+@example([LoseMail(1), Say("bob", "carol", 2), Say("bob", "carol", 2), Say("alice", "bob", 2), Wait(2.0)])
+@example([Kill("one"), Wait(8.0), Wait(8.0), Wait(8.0), Wait(8.0), Wait(8.0)])
 @given(steps)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens(steps: list[Step]) -> None:
