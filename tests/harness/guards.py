@@ -165,7 +165,10 @@ def _children() -> Iterator[int]:
     except ChildProcessError:  # there is none: the quick way out of nearly every test
         return
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children") as listing:  # it may end meanwhile
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/self/task/{thread}/children") as listing,
+        ):  # it may end meanwhile
             for pid in listing.read().split():
                 if not any(name in _command(int(pid)) for name in ALLOWED_CHILDREN):
                     yield int(pid)
