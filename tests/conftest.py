@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 _failed = pytest.StashKey[bool]()
 
 
-def _near_frames(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
-    """The innermost frames of a stack.
+NEAR = 4
+"""Frames of a stack that are kept.
 
-    In debug mode asyncio notes where each future and callback came from, all of the way up through pytest; that took a
-    sixth of the whole run, and only the first steps of it tell anything.
-    """
+In debug mode asyncio notes where each coroutine, future and callback came from, all of the way up through pytest; that
+took a sixth of the whole run, and only the first steps of it tell anything.
+"""
+
+
+def _near_frames(frame: FrameType | None) -> list[tuple[FrameType, int]]:
     frame = frame or sys._getframe(2)
-    for _ in range(4):
-        if frame is None:
-            return
-        yield frame, frame.f_lineno
+    frames = []
+    while frame is not None and len(frames) < NEAR:
+        frames.append((frame, frame.f_lineno))
         frame = frame.f_back
+    return frames
 
 
 def _summary(frames: Iterable[tuple[FrameType, int]], **_: object) -> traceback.StackSummary:
@@ -50,8 +53,9 @@ def _summary(frames: Iterable[tuple[FrameType, int]], **_: object) -> traceback.
     return summary
 
 
-traceback.walk_stack = _near_frames
+traceback.walk_stack = _near_frames  # type: ignore[assignment]
 traceback.StackSummary.extract = _summary  # type: ignore[assignment]
+asyncio.constants.DEBUG_STACK_DEPTH = NEAR
 
 # How long an example takes says something about the machine, not about the code. CI takes the same examples each time.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
