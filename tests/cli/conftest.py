@@ -43,9 +43,9 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command; exit code, standard output, standard error."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
+    def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            main(arguments)
+            main([str(argument) for argument in arguments])
         assert isinstance(ended.value.code, int)
         return ended.value.code, *capsys.readouterr()
 
