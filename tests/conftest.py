@@ -62,7 +62,7 @@ asyncio.constants.DEBUG_STACK_DEPTH = NEAR
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
-settings.register_profile("quick", max_examples=20)  # `make test-fast`; the other examples are for `make test`
+settings.register_profile("quick", max_examples=10)  # `make test-fast`; the other examples are for `make test`
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

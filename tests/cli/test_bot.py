@@ -74,6 +74,7 @@ async def test_events_are_lines_and_what_the_script_prints_is_none(server: Serve
     assert "alice came" in bot.err and "hello alice" in bot.err
 
 
+@pytest.mark.slow
 async def test_on_a_terminal_it_tells_where_a_script_failed_and_steers_no_terminal(
     server: Server, tmp_path: Path
 ) -> None:

@@ -15,4 +15,4 @@ def examples(count: int, **others: Any) -> settings:
 
     A number given to `settings` itself would stand above that of the profile. `others` are further settings.
     """
-    return settings(max_examples=max(1, count * settings.default.max_examples // USUAL), **others)
+    return settings(max_examples=max(1, count * settings().max_examples // USUAL), **others)

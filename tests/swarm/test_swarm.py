@@ -142,6 +142,7 @@ async def test_everybody_calls_one_and_only_receives(server: Server) -> None:
         assert {(await soon(call.ended())).reason for call in calls} <= {"hung up", "left"}
 
 
+@pytest.mark.slow
 async def test_each_runs_a_script(server: Server, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -152,6 +153,7 @@ async def test_each_runs_a_script(server: Server, tmp_path: Path) -> None:
     assert found.troubles[0].text == "ValueError: no"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
