@@ -44,11 +44,9 @@ class Passing:
         self._timeline = timeline
         self.late = 0.0
         """Seconds by which frames are handed on later than they are due, of late on average."""
+        self.begun = False
+        """Whether it gave anything since it is read: the first time a file begins with a keyframe."""
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def runs(self) -> bool:
-        return self._task is not None
 
     def run(self, wanted: bool, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
         """Read, or do not any more."""
@@ -56,7 +54,7 @@ class Passing:
             self._task = spawn(self._read())
         elif not wanted and self._task is not None:
             self._task.cancel()
-            self._task = None
+            self._task, self.begun = None, False
 
     async def _read(self) -> None:
         reader = self._source.open_encoded()
@@ -68,6 +66,7 @@ class Passing:
                 self.late += SMOOTHING * (time.monotonic() - origin - at - self.late)
                 payloads = self._packetise(data)
                 if payloads:
+                    self.begun = True
                     self._deliver(Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe))
         except Error as error:
             self._ended(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from peer.media.push import PictureSource
 from peer.rtc import picturefeed, rungs
 from peer.rtc.feed import feed_of, feeds
 from peer.rtc.picturefeed import PictureFeed
+from peer.rtc.rungs import EncoderRung
+from peer.rtc.stats import SourceCounts
 from tests.rtc.eager import Eager, clip, decoded
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Stage:
 
     def join(self, *names: str, bitrate: int | None = None) -> tuple[Eager, Any]:
         taker = Eager(*names)
-        subscription = self.feed.subscribe(taker)
+        subscription = self.feed.subscribe(taker, taker.counts)
         if bitrate is not None:
             subscription.bitrate = bitrate
             self.feed.reconsider()
@@ -110,6 +113,7 @@ async def test_who_joins_soon_after_a_keyframe_gets_what_was_sent(pushed: Stage)
     push(pushed)
     await first.keyframe()
     early, _ = pushed.join()
+    await early.more()
     assert early.frames == first.frames and early.frames[0].keyframe
 
 
@@ -213,8 +217,8 @@ async def test_settings_are_kept_to() -> None:
     await taker.more(6)
     pictures = decoded("H264", taker.frames)
     assert {(each.width, each.height) for each in pictures} == {(80, 60)}
-    gaps = np.diff([frame.timestamp for frame in taker.frames])
-    assert gaps.min() > 0.85 * 90_000 / 10
+    times = [frame.timestamp for frame in taker.frames]
+    assert times[-1] - times[0] > 90_000 * (len(times) - 2) / 10
     assert subscription.on.encoder.bitrate == 100_000
     await stage.close()
 
@@ -230,6 +234,73 @@ async def test_a_source_that_ends_tells_all(pushed: Stage) -> None:
     assert feeds() == []
 
 
+def of_time(stage: Stage, at: float) -> None:
+    stage.source.push(np.full((48, 64, 3), 90, np.uint8), time=at)
+
+
+@pytest.mark.virtual_time
+async def test_twenty_of_thirty_pictures_a_second_are_two_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EncoderRung, "encode", lambda *given: ([b"payload"], True))
+    stage = Stage(PictureSource(), EncoderSettings(fps=20))
+    taker, _ = stage.join()
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    assert stage.source._readers.all
+    for number in range(90):
+        of_time(stage, 1000.0 + number / 30)
+        await asyncio.sleep(1 / 30)
+    numbers = [round(frame.timestamp / 90_000 * 30) - 30_000 for frame in taker.frames]
+    assert numbers == [number for number in range(90) if number % 3 != 1]
+    assert loop.time() >= 3 and taker.counts.frames == 90 and taker.counts.encoded == 60
+    await stage.close()
+
+
+async def test_what_a_slow_encoder_leaves_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each taker on its own, since it came, and on when the source is opened anew."""
+    encoding, done = threading.Event(), threading.Event()
+
+    def encode(*_: object) -> tuple[list[bytes], bool]:
+        encoding.set()
+        assert done.wait(10)
+        return [b"payload"], True
+
+    monkeypatch.setattr(EncoderRung, "encode", encode)
+    stage = Stage(PictureSource())
+    (first, one), (muted, other) = stage.join(), stage.join()
+    other.mute(True)
+    for count in (1, 2):
+        push(stage)
+        await asyncio.to_thread(encoding.wait, 10)
+        for _ in range(5):
+            push(stage)
+        done.set()
+        await first.until(lambda count=count: len(first.frames) >= 3 * count)  # type: ignore[misc]
+        encoding.clear()
+        done.clear()
+    assert first.counts == SourceCounts(frames=12, encoded=6, dropped=6) and stage.feed.dropped == 6
+    assert muted.counts == SourceCounts() and not muted.frames
+    done.set()
+    one.close()
+    await stage.close()
+
+
+async def test_who_takes_what_is_looked_at_once_for_all_that_changes(
+    pushed: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    reconsider = PictureFeed.reconsider
+    monkeypatch.setattr(PictureFeed, "reconsider", lambda feed: (looked.append(1), reconsider(feed)))
+    joined = [pushed.join() for _ in range(50)]
+    for _, subscription in joined[25:]:
+        subscription.close()
+    await asyncio.sleep(0)
+    assert len(looked) == 2, "for the first of them, and for all others"
+    push(pushed)
+    await joined[24][0].more()
+    await asyncio.sleep(0)
+    assert len(looked) <= 2 + -(-25 // rungs.AT_ONCE), "in each turn that gave some of them a keyframe"
+
+
 # Files
 
 
@@ -242,6 +313,7 @@ async def test_a_file_is_sent_as_it_is(tmp_path: Path, codec: str, suffix: str, 
     taker, _ = stage.join(name)
     await taker.until(lambda: taker.over)
     assert len(taker.frames) == 20 and stage.feed.encodes == 0
+    assert taker.counts == SourceCounts(frames=20)
     assert [index for index, frame in enumerate(taker.frames) if frame.keyframe] == [0, 10]
     assert set(np.diff([frame.timestamp for frame in taker.frames])) == {3600}
     assert len(decoded(name, taker.frames)) == 20
@@ -293,6 +365,7 @@ async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_n
     first, _ = stage.join()
     await first.until(lambda: len(first.frames) == 5)
     early, _ = stage.join()
+    await early.more()
     assert early.frames == first.frames, "the keyframe is not old yet, and comes with all that refers to it"
     await first.until(lambda: len(first.frames) == 55)
     late, subscription = stage.join()
