@@ -3,15 +3,17 @@
 A bot sends 640x360 at 30 (some 600 kbit/s) and Opus, and receives the same of another one. All bots of a kind are in
 one process, held to one core; their number is raised until pictures are missing, or the event loop is late by more than
 20 ms in one case of a hundred. Ours and aiortc send a file as it is; aiortc decodes what it receives, it cannot do
-otherwise; Chromium encodes its fake camera, and all of its bots are in one page, kinder to it than a page each.
+otherwise. Chromium encodes its fake camera and decodes; its bots are pages of one browser, each in a window and a
+renderer process of its own, which is how bots are run in it, or all in one page, which is kinder to it.
 
-    python bench/bots.py [--seconds 8] [--only ours] [--json]
+    python bench/bots.py [--seconds 8] [--only ours Chromium] [--json]
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -203,10 +205,13 @@ class Process:
 
 
 class Chromium:
-    """Bots in a page."""
+    """Bots in one page."""
+
+    flags: tuple[str, ...] = ()
 
     async def start(self) -> None:
         from tests.browser.chromium import Chromium as Browser
+        from tests.browser.chromium import ChromiumOptions
 
         if not (shutil.which("chromium") and shutil.which("chromedriver")):
             raise NotHere("Chromium is not installed; run: apt-get install chromium chromium-driver")
@@ -221,9 +226,10 @@ class Chromium:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         with one_core():
-            self._browser = Browser()
+            self._browser = Browser(ChromiumOptions(flags=self.flags))
             await self._browser.start()
-        await self._browser.open("http://localhost:{1}/".format(*self._runner.addresses[0][:2]))
+        self._url = "http://localhost:{1}/".format(*self._runner.addresses[0][:2])
+        await self._browser.open(self._url)
 
     async def ask(self, name: str) -> Any:
         return await self._browser.evaluate(f"{name}()" if name == "pictures" else f"{name}().then(() => 0)")
@@ -247,9 +253,44 @@ class Chromium:
         await self._runner.cleanup()
 
 
+class ChromiumPages(Chromium):
+    """Bots that have a page each, in a window of its own: all are to be seen, so nothing is spared as in other tabs."""
+
+    flags = ("--renderer-process-limit=1000",)  # otherwise, with many, pages of one site share a process
+
+    async def start(self) -> None:
+        await super().start()
+        self._windows: list[str] = []
+
+    async def ask(self, name: str) -> Any:
+        if name == "pictures":
+            return sum([await self._in(window, "pictures()") for window in self._windows])
+        one, other = await self._open(), await self._open()
+        offered = await self._in(one, "offer()")
+        answered = await self._in(other, f"answer({json.dumps(offered)})")
+        await self._in(one, f"accept({json.dumps(answered)}).then(() => 0)")
+        renderers = sum("--type=renderer" in each.cmdline() for each in self._processes())
+        assert renderers >= len(self._windows), f"{len(self._windows)} pages are in {renderers} processes"
+        return 0
+
+    async def _open(self) -> str:
+        driver = self._browser._page
+        await self._browser._run(driver.switch_to.new_window, "window")
+        await self._browser.open(self._url)
+        self._windows.append(driver.current_window_handle)
+        return self._windows[-1]
+
+    async def _in(self, window: str, expression: str) -> Any:
+        await self._browser._run(self._browser._page.switch_to.window, window)
+        return await self._browser.evaluate(expression)
+
+
+BROWSERS: dict[str, type[Chromium]] = {"Chromium, a page each": ChromiumPages, "Chromium, one page": Chromium}
+
+
 async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
     """Raise the number of bots until they are too many: a row of the table, without its comparison."""
-    process = Chromium() if name == "Chromium" else Process(name, clip)
+    process = BROWSERS[name]() if name in BROWSERS else Process(name, clip)
     await process.start()
     found: list[Any] = [0, 0.0, 0.0, 0.0, None, "none"]
     count, first = 0, None
@@ -282,14 +323,14 @@ async def compare(only: list[str], seconds: float, step: int) -> list[Report]:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.webm"
         await asyncio.to_thread(file, clip, "VP8", BITRATE, (640, 360))
-        for name in (*KINDS, "Chromium"):
-            if only and name not in only:
+        for name in (*KINDS, *BROWSERS):
+            if only and not any(name.startswith(each) for each in only):
                 continue
             try:
                 rows[name] = await most(name, str(clip), step if name == "ours" else 2, seconds)
             except NotHere as reason:
                 progress(str(reason))
-    chromium = rows.get("Chromium", [0])[0]
+    chromium = rows.get("Chromium, a page each", [0])[0]
     for name, (count, cpu, memory, came, lag, then) in rows.items():
         late = None if lag is None else lag * 1000
         report.add(name, count, count / chromium if chromium else None, cpu, memory, came, late, then)
@@ -300,7 +341,7 @@ def main() -> None:
     parser = arguments(__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--step", type=int, default=10, help="bots of ours that are added at a time")
-    parser.add_argument("--only", nargs="+", choices=("ours", "aiortc", "Chromium"), default=[])
+    parser.add_argument("--only", nargs="+", default=[], help="how the names of the bots begin")
     given = parser.parse_args()
     show_measured(compare(given.only, given.seconds, given.step), as_json=given.json)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from peer.errors import Error
 from peer.media.base import SourceEnded
-from peer.media.encoder import most_for
+from peer.media.encoder import START_BITRATE, most_for
 from peer.rtc import ladder
 from peer.rtc.decimation import Decimation
 from peer.rtc.encoded import LIVE, Encoded
@@ -39,6 +39,11 @@ AGAIN: Final = 1.1
 """... and how much it has to take to get the file as it is again."""
 NARROW: Final = 1.0
 """Seconds for which a path has to be too narrow for a file ..."""
+CHOKED: Final = 0.6
+"""... but less than this part of the file's bit rate is far too little: what is sent of it is lost, and holds up
+the rest, so it is sent nothing more of it ..."""
+CHOKED_FOR: Final = 0.05
+"""... after so many seconds ..."""
 LATE: Final = 0.015
 """... and seconds that the file may be late: a process that has too much to do takes every path for a narrow one, and
 encoding is the last thing that it has the time for."""
@@ -146,7 +151,8 @@ class PictureFeed(Feed[PictureSubscription]):
         if not each.taker.carries(self._file.codec):
             return False
         now, passing = time.monotonic(), self._passing
-        if now - each.since < BENEFIT:
+        choked = each.bitrate < CHOKED * passing.bitrate
+        if now - each.since < BENEFIT and not (choked and each.bitrate < CHOKED * START_BITRATE):
             return True
         if now < self._overloaded_until:
             return True
@@ -156,8 +162,14 @@ class PictureFeed(Feed[PictureSubscription]):
             each.narrow = None
         elif each.narrow is None:
             each.narrow = now
+            self._reconsider_in(CHOKED_FOR)
             self._reconsider_in(NARROW)
-        return each.narrow is None or now - each.narrow < NARROW
+        if each.narrow is None or now - each.narrow < (CHOKED_FOR if choked else NARROW):
+            return True
+        each.narrow = None
+        if choked:
+            each.on = None
+        return False
 
     def _place(self, encoded: list[PictureSubscription]) -> None:
         for name in sorted({self._name(each) for each in encoded}):

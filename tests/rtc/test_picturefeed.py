@@ -359,6 +359,34 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
     await stage.close()
 
 
+@pytest.mark.parametrize("benefit", [0.0, 1000.0])
+async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benefit: float
+) -> None:
+    """At once, and whether or not it just came: what it is sent there would be lost."""
+    monkeypatch.setattr(picturefeed, "BENEFIT", benefit)
+    monkeypatch.setattr(picturefeed, "NARROW", 1000.0)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
+    stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
+    assert stage.source.encoded is not None
+    enough = stage.source.encoded.bitrate * 2
+    (taker, subscription), (other, unhurt) = stage.join(bitrate=enough), stage.join(bitrate=enough)
+    for each in (taker, other):
+        await each.more(3)
+    subscription.limit(stage.source.encoded.bitrate // 3)
+    monkeypatch.setattr(EncoderRung, "encoded", lambda *frame: None)  # nothing comes of it
+    while subscription.on is stage.feed._file:
+        await other.more()
+    count = len(taker.frames)
+    await other.more(10)
+    assert len(taker.frames) == count and unhurt.on is stage.feed._file
+    monkeypatch.undo()
+    assert (await taker.keyframe()).keyframe and isinstance(subscription.on, EncoderRung)
+    await taker.more(3)
+    assert len(decoded("VP8", taker.frames[count:])) == len(taker.frames) - count
+    await stage.close()
+
+
 async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_next(tmp_path: Path) -> None:
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=150, gop=150, size=(64, 48))
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
