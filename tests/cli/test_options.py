@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +44,21 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(UsageError, match="correct --ice-servers-file|shorten it"):
         ice_servers(None, file)
+
+
+def test_a_command_has_the_network_flags_in_the_place_of_what_they_say() -> None:
+    @options.with_network("udp_ports", "relay")
+    def command(room: options.Room, *, network: IceSettings, json: options.Json = False) -> int:
+        """What it does."""
+        assert network == IceSettings(policy="relay", udp_ports=(50000, 50100))
+        return len(room) if json else 0
+
+    assert command.__doc__ == "What it does."
+    assert list(signature(command).parameters) == ["room", "udp_ports", "relay", "json"]
+    app = typer.Typer()
+    app.command()(command)
+    flags = ["--room", "four", "--udp-ports", "50000-50100", "--relay", "--json"]
+    assert typer.main.get_command(app).main(flags, standalone_mode=False) == 4
 
 
 def test_the_network_flags_become_settings() -> None:
