@@ -10,10 +10,12 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.cli import options
+from peer.cli import call, options
 from peer.cli.options import MAX_FILE, entries, ice_servers
 from peer.errors import UsageError
 from peer.rtc.ice.servers import IceSettings
+
+OUTPUT = ("json", "quiet", "verbose")
 
 
 def test_urls_between_spaces_commas_and_lines() -> None:
@@ -47,18 +49,21 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_command_has_the_network_flags_in_the_place_of_what_they_say() -> None:
-    @options.with_network("udp_ports", "relay")
-    def command(room: options.Room, *, network: IceSettings, json: options.Json = False) -> int:
-        """What it does."""
-        assert network == IceSettings(policy="relay", udp_ports=(50000, 50100))
-        return len(room) if json else 0
+    said: list[IceSettings] = []
 
-    assert command.__doc__ == "What it does."
-    assert list(signature(command).parameters) == ["room", "udp_ports", "relay", "json"]
+    @options.with_network("udp_ports", "relay")
+    def command(*, network: IceSettings) -> int:
+        """What it does."""
+        said.append(network)
+        return 4
+
+    assert command.__doc__ == "What it does." and list(signature(command).parameters) == ["udp_ports", "relay"]
     app = typer.Typer()
     app.command()(command)
-    flags = ["--room", "four", "--udp-ports", "50000-50100", "--relay", "--json"]
+    flags = ["--udp-ports", "50000-50100", "--relay"]
     assert typer.main.get_command(app).main(flags, standalone_mode=False) == 4
+    assert said == [IceSettings(policy="relay", udp_ports=(50000, 50100))]
+    assert list(signature(call.call).parameters)[-11:] == [*signature(options.network).parameters, *OUTPUT]
 
 
 def test_the_network_flags_become_settings() -> None:
