@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -174,7 +175,39 @@ def one_core() -> Any:
         os.sched_setaffinity(0, before)
 
 
-class Process:
+class Measured(ABC):
+    """Bots at work, as they are measured."""
+
+    @abstractmethod
+    async def start(self) -> None: ...
+
+    @abstractmethod
+    async def ask(self, *request: Any) -> Any:
+        """One of the methods of `Bots`, by name."""
+
+    async def rate(self, seconds: float) -> float:
+        """Pictures in a second that all of them receive, over so long."""
+        before, began = await self.ask("pictures"), time.perf_counter()
+        await asyncio.sleep(seconds)
+        return float((await self.ask("pictures") - before) / (time.perf_counter() - began))
+
+    async def lag(self, seconds: float) -> float | None:
+        """By how much the event loop is late, in one case of a hundred; None where there is none."""
+        return None
+
+    @abstractmethod
+    def cpu(self) -> float:
+        """Seconds of it, so far."""
+
+    @abstractmethod
+    def memory(self) -> int:
+        """Bytes."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+
+class Process(Measured):
     """Bots in Python."""
 
     def __init__(self, name: str, clip: str) -> None:
@@ -204,7 +237,7 @@ class Process:
         await asyncio.to_thread(self._process.join, 30)
 
 
-class Chromium:
+class Chromium(Measured):
     """Bots in one page."""
 
     flags: tuple[str, ...] = ()
@@ -231,11 +264,9 @@ class Chromium:
         self._url = "http://localhost:{1}/".format(*self._runner.addresses[0][:2])
         await self._browser.open(self._url)
 
-    async def ask(self, name: str) -> Any:
+    async def ask(self, *request: Any) -> Any:
+        (name,) = request
         return await self._browser.evaluate(f"{name}()" if name == "pictures" else f"{name}().then(() => 0)")
-
-    async def lag(self, seconds: float) -> float | None:
-        return None
 
     def cpu(self) -> float:
         return sum(sum(each.cpu_times()[:2]) for each in self._processes())
@@ -265,9 +296,19 @@ class ChromiumPages(Chromium):
         await super().start()
         self._windows: list[str] = []
 
-    async def ask(self, name: str) -> Any:
-        if name == "pictures":
-            return sum([await self._in(window, "pictures()") for window in self._windows])
+    async def rate(self, seconds: float) -> float:
+        # By the clock of each: one after the other they are asked, and that takes its time.
+        before = [await self._count(window) for window in self._windows]
+        await asyncio.sleep(seconds)
+        after = [await self._count(window) for window in self._windows]
+        return sum((b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(before, after, strict=True))
+
+    async def _count(self, window: str) -> tuple[int, float]:
+        pictures, milliseconds = await self._in(window, "pictures().then((count) => [count, performance.now()])")
+        return pictures, milliseconds / 1000
+
+    async def ask(self, *request: Any) -> Any:
+        assert request == ("pair",)
         one, other = await self._open(), await self._open()
         offered = await self._in(one, "offer()")
         answered = await self._in(other, f"answer({json.dumps(offered)})")
@@ -304,11 +345,9 @@ async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
             count += step
             progress(f"{name}: {count} bots")
             await asyncio.sleep(SETTLE)
-            before, cpu, began = await process.ask("pictures"), process.cpu(), time.perf_counter()
-            await asyncio.sleep(seconds)
-            took = time.perf_counter() - began
-            spent = process.cpu() - cpu
-            came = (await process.ask("pictures") - before) / count / took / FPS
+            cpu, began = process.cpu(), time.perf_counter()
+            came = await process.rate(seconds) / count / FPS
+            took, spent = time.perf_counter() - began, process.cpu() - cpu
             lag, memory = await process.lag(seconds / 2), process.memory()
             first = first or (count, memory)
             if came < WHOLE or (lag is not None and lag > LATE):
