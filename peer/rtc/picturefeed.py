@@ -52,7 +52,10 @@ JUDGED: Final = 20
 TOO_MANY: Final = 0.5
 """... and how many, for one that is encoded, are too many ..."""
 OVERLOADED: Final = 10.0
-"""... so that for some seconds a file is sent as it is, however narrow paths seem."""
+"""... so that for some seconds a file is sent as it is, however narrow paths seem ..."""
+TOO_LATE: Final = 0.1
+"""... but for those that it chokes, as nothing is seen of it there: an estimate is never far below what arrives. If the
+file is so many seconds late, it is this process that does not send it."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
 START: Final = 0.5
@@ -151,20 +154,21 @@ class PictureFeed(Feed[PictureSubscription]):
         if not each.taker.carries(self._file.codec):
             return False
         now, passing = time.monotonic(), self._passing
-        choked = each.bitrate < CHOKED * passing.bitrate
+        choked = each.bitrate < CHOKED * passing.bitrate and passing.late < TOO_LATE
         if now - each.since < BENEFIT and not (choked and each.bitrate < CHOKED * START_BITRATE):
             return True
-        if now < self._overloaded_until:
+        if now < self._overloaded_until and not choked:
             return True
         if each.home is not self._file:
             return each.bitrate >= passing.bitrate * AGAIN
-        if each.bitrate >= passing.bitrate * ENOUGH or passing.late > LATE:
+        late = passing.late > LATE
+        if each.bitrate >= passing.bitrate * ENOUGH or (late and not choked):
             each.narrow = None
         elif each.narrow is None:
             each.narrow = now
             self._reconsider_in(CHOKED_FOR)
             self._reconsider_in(NARROW)
-        if each.narrow is None or now - each.narrow < (CHOKED_FOR if choked else NARROW):
+        if each.narrow is None or now - each.narrow < (CHOKED_FOR if choked and not late else NARROW):
             return True
         each.narrow = None
         if choked:

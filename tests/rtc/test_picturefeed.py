@@ -337,6 +337,7 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
 ) -> None:
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.1)
+    monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
     source = (await FileSource.opened(str(path), "video", loop=True)).pictures
     stage = Stage(source)
@@ -366,6 +367,8 @@ async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
     """At once, and whether or not it just came: what it is sent there would be lost."""
     monkeypatch.setattr(picturefeed, "BENEFIT", benefit)
     monkeypatch.setattr(picturefeed, "NARROW", 1000.0)
+    for late in ("LATE", "TOO_LATE"):  # as the machine may be
+        monkeypatch.setattr(picturefeed, late, 1000.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
     stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
     assert stage.source.encoded is not None
@@ -421,20 +424,26 @@ async def test_a_lost_picture_of_a_file_is_made_up_for(tmp_path: Path) -> None:
     await stage.close()
 
 
+@pytest.mark.parametrize("much", [False, True])
 async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, much: bool
 ) -> None:
     """Its paths look so, and it has no time to encode."""
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
     monkeypatch.setattr(picturefeed, "LATE", float("-inf"))
+    monkeypatch.setattr(picturefeed, "TOO_LATE", float("-inf") if much else 1000.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=50)
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
-    subscription.limit(1000)
+    assert stage.source.encoded is not None
+    subscription.limit(1000 if much else round(stage.source.encoded.bitrate * 0.7))
     await taker.more(10)
     assert subscription.on is stage.feed._file and stage.feed.encodes == 0
+    if not much:
+        subscription.limit(1000)  # its path takes hardly anything of what it is sent: that is not for being late
+        await taker.until(lambda: isinstance(subscription.on, EncoderRung))
     await stage.close()
 
 
@@ -443,13 +452,16 @@ async def test_who_cannot_keep_up_with_encoding_sends_the_file_as_it_is(
 ) -> None:
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
+    monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
     monkeypatch.setattr(picturefeed, "JUDGED", 2)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=100)
     stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
+    assert stage.source.encoded is not None
     subscription.limit(1000)
     await taker.until(lambda: isinstance(subscription.on, rungs.EncoderRung))
+    subscription.limit(round(stage.source.encoded.bitrate * 0.7))
     for reader in stage.source.readers.all:
         reader.dropped = 1000
     await taker.until(lambda: subscription.on is stage.feed._file)
