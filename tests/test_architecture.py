@@ -37,7 +37,7 @@ PURE = (
     *("peer/swarm/figures.py", "peer/swarm/histogram.py"),
     *("peer/swarm/html.py", "peer/swarm/metrics.py", "peer/swarm/plan.py", "peer/swarm/report.py"),
     *("peer/swarm/saturation.py", "peer/swarm/style.py", "peer/swarm/wire.py"),
-    *("peer/rtc/encoded.py", "peer/rtc/ladder.py"),
+    *("peer/rtc/decimation.py", "peer/rtc/encoded.py", "peer/rtc/ladder.py"),
     *("peer/rtc/arrivalreport.py", "peer/rtc/congestion.py", "peer/rtc/delaybased.py", "peer/rtc/outgoing.py"),
     *("peer/rtc/acknowledged.py", "peer/rtc/pacer.py", "peer/rtc/probing.py", "peer/rtc/sentpackets.py"),
     *("peer/rtc/jitter.py", "peer/rtc/jsep.py", "peer/rtc/layers.py", "peer/rtc/nack.py", "peer/rtc/numbering.py"),

@@ -77,6 +77,21 @@ def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: fl
     assert call.stream.counts.bytes_probes < 200_000
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_much_loss_took_is_back_soon_after_it_is_over(seed: int) -> None:
+    """As where a link was narrow for a while, and what its queue dropped was taken for loss by chance."""
+    world = World(seed)
+    call = Call(world, Link(world, [(0, 3e6)]))
+    world.run(15)
+    usual = call.rate(5, 15)
+    call.link.loss = 0.4
+    world.run(10)
+    assert call.rate(20, 25) < 0.25 * usual
+    call.link.loss = 0.0
+    world.run(20)
+    assert call.reaches(0.9 * usual, 25) < 6
+
+
 def test_two_calls_share_a_link() -> None:
     world = World()
     link = Link(world, [(0, 2e6)])
