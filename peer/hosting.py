@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from peer.errors import UsageError
-from signaling.app import CannotListen, Limits, PortTaken, Server, Settings
+from signaling.app import Access, CannotListen, Limits, PortTaken, Server, Settings
+from signaling.credentials import TurnAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from signaling.messages import IceServer
 
-__all__ = ["Hosted", "Limits", "PortInUse", "serve"]
+__all__ = ["Access", "Hosted", "Limits", "PortInUse", "TurnAccess", "serve"]
 
 
 class PortInUse(UsageError):
@@ -61,12 +62,15 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    access: Access | None = None,
+    open: bool = False,
+    turn: TurnAccess | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s.
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on, or is none.
+        UsageError: the address cannot be listened on, or is none, or would let everybody in; a key cannot be read.
     """
     try:
         server = Server(
@@ -77,12 +81,15 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                access=access,
+                open=open,
+                turn=turn,
             )
         )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be
+    except (CannotListen, ValueError) as error:  # ValueError: settings or keys that cannot be
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

@@ -201,6 +201,13 @@ class TurnAccess(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     ttl: float = 3600.0
 
+    def __post_init__(self) -> None:
+        if not self.urls or not self.secret or not self.ttl > 0:
+            raise ValueError("passwords of a TURN server need its URL, its secret and a time; give all of them")
+
+    def __repr__(self) -> str:
+        return f"TurnAccess({', '.join(self.urls)})"
+
     def ice_server(self, participant: str, now: float) -> IceServer:
         """The entry of `iceServers` for the participant with this id, good from the Unix time `now` for `ttl` s.
 

@@ -84,8 +84,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.access is None and not self.open and not is_loopback(self.host):
             raise ValueError(
-                f"whoever reaches {self.host or 'this machine'} could enter every room; "
-                "give --key-file FILE so that only those with a token may, or --open if everybody may"
+                f"on {self.host or 'every address'} everybody who reaches it could enter every room; "
+                "give it keys (access=), or open=True if everybody may"
             )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
