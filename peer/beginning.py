@@ -55,6 +55,8 @@ class BeginningRoom(Protocol):
 
     def new_call(self, remote: Remote, session: str) -> Call: ...
     def begun(self, call: Call, *, outgoing: bool) -> None: ...
+    def may(self, right: str) -> bool:
+        """Whether our access token allows this."""
 
 
 class Beginning:
@@ -91,6 +93,8 @@ class Beginning:
         return call
 
     async def _provide(self, call: Call, sources: Sources) -> None:
+        if not self._room.may("publish"):
+            sources = SILENT
         if sources.silent:
             call.listen()
         video: Any = self._usual.video if sources.video is ... else sources.video

@@ -1,6 +1,7 @@
 """The signaling server and its page inside our own process: for `peer serve`, `peer demo` and `peer.run`.
 
-The only module of `peer` that imports the server; everything else talks to it over its protocol.
+The only module of `peer` that imports the server; everything else talks to it over its protocol. `peer token` gets what
+makes keys and tokens from here, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from urllib.parse import urlencode
 
 from peer.errors import UsageError
 from signaling.app import Access, CannotListen, Limits, PortTaken, Server, Settings
-from signaling.credentials import TurnAccess
+from signaling.credentials import Claims, TurnAccess, mint, peek
+from signaling.keyring import new_key_pair, new_secret
+from signaling.keyring import read as read_keys
+from signaling.keys import BadKey, Key, secret_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
 
     from signaling.messages import IceServer
 
-__all__ = ["Access", "Hosted", "Limits", "PortInUse", "TurnAccess", "serve"]
+__all__ = [
+    "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "PortInUse", "TurnAccess", "mint", "new_key_pair",
+    "new_secret", "peek", "read_keys", "secret_key", "serve",
+]  # fmt: skip
 
 
 class PortInUse(UsageError):

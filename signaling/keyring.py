@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from signaling.credentials import Verifier
 from signaling.keys import BadKey, Key, parse_keys, secret_key
@@ -76,6 +80,20 @@ def read(path: Path) -> tuple[Key, ...]:
         raise BadKey(f"the key file {path} is no text; write its keys as PEM or JSON") from error
     except BadKey as error:
         raise BadKey(f"in the key file {path}: {error}") from error
+
+
+def new_secret() -> str:
+    """The text of a key file with a fresh secret of 256 bits."""
+    return secrets.token_urlsafe(32) + "\n"
+
+
+def new_key_pair() -> tuple[str, str]:
+    """The texts of two key files: a fresh Ed25519 key, and its public half."""
+    key = Ed25519PrivateKey.generate()
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
