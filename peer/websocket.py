@@ -129,7 +129,7 @@ class WebSocketChannel:
     def _expiring(self, seconds: float) -> None:
         if self._token is None or isinstance(self._token, str):
             text = (
-                "the access token ends in %.0f s, and the signaling server sends us away then; give a way to get others"
+                "the access token ends in %.0f s, and with it the room; give --token-file, or a function that gets others"
             )
             logger.warning(text, seconds)
         elif self._renewing is None or self._renewing.done():
