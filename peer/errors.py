@@ -64,7 +64,7 @@ class NotHere(CallError):
 
 
 class Rejected(CallError):
-    """The other side declined the call; `reason` is `declined` or `busy`, `text` its own words."""
+    """The other side declined the call; `reason` is `declined`, `busy` or `not allowed`, `text` its own words."""
 
     exit_code = 4
 

@@ -128,9 +128,7 @@ class WebSocketChannel:
 
     def _expiring(self, seconds: float) -> None:
         if self._token is None or isinstance(self._token, str):
-            text = (
-                "the access token ends in %.0f s, and with it the room; give --token-file, or a function that gets others"
-            )
+            text = "the access token ends in %.0f s, and with it the room; give --token-file, or what gets others"
             logger.warning(text, seconds)
         elif self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew(seconds), name="renew the access token")
