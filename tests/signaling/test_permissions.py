@@ -115,6 +115,16 @@ def test_without_keys_all_is_allowed_but_sending_others_away() -> None:
     check_moderator(ALL)
 
 
+def test_nothing_is_left_of_those_who_are_gone() -> None:
+    made = permissions(a=ALL, b=grants(call=False), c=grants(be_called=False))
+    made.check("a", offer("b", "1"))
+    made.check("c", offer("a", "2"))
+    made.check("c", offer("http-1", "3"))
+    for one in ("http-1", "a", "c", "b"):
+        made.forget(one)
+    assert vars(made)["_calls"] == vars(made)["_grants"] == {}
+
+
 def test_rights_may_change() -> None:
     made = permissions(a=grants(call=False), b=ALL)
     made.set("a", grants())
