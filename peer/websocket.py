@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -14,7 +15,8 @@ import aiohttp
 import msgspec
 
 from peer.continuity import Continuity
-from peer.errors import SignalingError, Unreachable, UsageError
+from peer.errors import Error, SignalingError, Unreachable, UsageError
+from peer.tokens import lasting, token_of
 from signaling.messages import (
     MAX_RELAYED_BYTES,
     VERSION,
@@ -23,6 +25,8 @@ from signaling.messages import (
     Leave,
     ProtocolError,
     Resumed,
+    Token,
+    TokenExpiring,
     Welcome,
     encode,
     parse_server,
@@ -30,27 +34,34 @@ from signaling.messages import (
 
 if TYPE_CHECKING:
     from peer.channel import SignalingChannel
+    from peer.tokens import TokenSource
     from signaling.messages import ClientMessage, ServerMessage
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT = 4.0
 """Seconds between pings of ours; a server that does not answer one within half of it counts as gone."""
 _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 """Seconds that a server may take to say goodbye."""
+RENEW_AGAIN = 3.0
+"""Seconds until a fresh token is asked for again, where none could be had."""
 
 
 class WebSocketConnect:
-    """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`)."""
+    """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`), with an access token."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0, token: TokenSource | None = None) -> None:
         self.url = url
+        self._token = token
         self._endpoint = endpoint(url)
         self._timeout = timeout
 
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
         previous = before if isinstance(before, WebSocketChannel) else None
         secret = previous.secret if previous is not None else secrets.token_urlsafe(24)
+        token = await token_of(self._token)
         try:
-            join = encode(Join(room, name, VERSION, secret=secret, resume=True))
+            join = encode(Join(room, name, VERSION, secret=secret, token=token, resume=True))
         except ValueError as error:
             raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         async with contextlib.AsyncExitStack() as stack:
@@ -64,7 +75,8 @@ class WebSocketConnect:
                     )
                     if previous is not None and await _resumed(opened, previous):
                         stack.pop_all()
-                        return WebSocketChannel(session, opened, previous.welcome, secret, previous.continuity)
+                        going_on = previous.continuity
+                        return WebSocketChannel(session, opened, previous.welcome, secret, self._token, going_on)
                     await opened.send_str(join)
                     welcome = _parse(await opened.receive())
             except TimeoutError as error:
@@ -77,9 +89,9 @@ class WebSocketConnect:
                 ) from error
             if isinstance(welcome, Welcome):
                 stack.pop_all()  # from here on the channel closes both
-                return WebSocketChannel(session, opened, welcome, secret)
+                return WebSocketChannel(session, opened, welcome, secret, self._token)
         if isinstance(welcome, ErrorMessage):
-            raise SignalingError(welcome.message, welcome.code)
+            raise SignalingError(welcome.message, welcome.code, lasting=lasting(welcome.code, self._token))
         raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")
 
 
@@ -92,6 +104,7 @@ class WebSocketChannel:
         opened: aiohttp.ClientWebSocketResponse,
         welcome: Welcome,
         secret: str,
+        token: TokenSource | None = None,
         continuity: Continuity | None = None,
     ) -> None:
         self.welcome = welcome
@@ -104,6 +117,8 @@ class WebSocketChannel:
         """None: the server lets nobody come back to its place."""
         self._session = session
         self._socket = opened
+        self._token = token
+        self._renewing: asyncio.Task[None] | None = None
 
     async def send(self, message: ClientMessage) -> None:
         try:
@@ -127,6 +142,8 @@ class WebSocketChannel:
             except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
                 raise _gone() from error
             message = _parse(frame)
+            if isinstance(message, TokenExpiring):
+                self._expiring(message.seconds)
             if self.continuity is None:
                 return message
             if self.continuity.fresh(message):
@@ -139,6 +156,25 @@ class WebSocketChannel:
             with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
                 await self._socket.send_str(encode(due))
 
+    def _expiring(self, seconds: float) -> None:
+        if self._token is None or isinstance(self._token, str):
+            text = "the access token ends in %.0f s, and with it the room; give --token-file, or what gets others"
+            logger.warning(text, seconds)
+        elif self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew(seconds), name="renew the access token")
+
+    async def _renew(self, seconds: float) -> None:
+        """Hands a fresh token in, as soon as there is one, while the old one lasts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        await self.send(Token(await token_of(self._token) or ""))
+                        return
+                    except Error as error:
+                        logger.warning("the access token could not be renewed: %s", error)
+                    await asyncio.sleep(RENEW_AGAIN)
+
     def abort(self) -> None:
         sock = self._socket.get_extra_info("socket")
         if sock is None or self._socket.closed:
@@ -148,6 +184,9 @@ class WebSocketChannel:
             ours.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         try:
             async with asyncio.timeout(1):
                 if not self._socket.closed:

@@ -18,18 +18,20 @@ from aiohttp import web
 
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
+from signaling.gate import Gate
 from signaling.hub import Hub
+from signaling.keyring import Keyring
 from signaling.origins import is_loopback, origin_allowed
 from signaling.pages import add_pages
 from signaling.ports import CannotListen, PortTaken, listen, own_address
-from signaling.settings import Limits, Settings, load_ice_servers
+from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
+__all__ = ["Access", "CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 def create_app(settings: Settings) -> web.Application:
     """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
-    hub = _make_hub(settings)
+    keyring = Keyring(settings.access) if settings.access is not None else None
+    hub = _make_hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
@@ -74,6 +77,16 @@ def create_app(settings: Settings) -> web.Application:
     async def start(app: web.Application) -> None:
         await hub.start()
 
+    async def watch_keys(app: web.Application) -> AsyncIterator[None]:
+        if keyring is None:
+            yield
+            return
+        await asyncio.to_thread(keyring.load)
+        watching = asyncio.create_task(keyring.watch())
+        yield
+        watching.cancel()
+        await asyncio.wait([watching])
+
     async def drain(app: web.Application) -> None:
         await hub.drain(_DRAIN_TIMEOUT)
 
@@ -82,20 +95,21 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
     add_pages(app, settings.static)
     app[HUB] = hub
+    app.cleanup_ctx.append(watch_keys)
     app.on_startup.append(start)
     app.on_shutdown.append(drain)
     return app
 
 
-def _make_hub(settings: Settings) -> Hub:
+def _make_hub(settings: Settings, gate: Gate) -> Hub:
     if settings.redis is None:
-        return Hub(settings)
+        return Hub(settings, gate)
     try:
         from signaling.cluster import ClusterHub
         from signaling.redisplane import RedisBackplane
     except ImportError as error:
         raise ValueError(f"redis cannot be used ({error}); install it: pip install 'webrtc-peer[redis]'") from error
-    return ClusterHub(settings, RedisBackplane(settings.redis, secrets.token_hex(8)))
+    return ClusterHub(settings, RedisBackplane(settings.redis, secrets.token_hex(8)), gate)
 
 
 class Server:
@@ -110,7 +124,7 @@ class Server:
     async def start(self) -> Self:
         """Binds the port and serves; afterwards `port` and `url` are the real ones.
 
-        Raises PortTaken or CannotListen, both OSError, with a sentence that says what to do.
+        Raises PortTaken or CannotListen, both OSError, or BadKey, a ValueError, with a sentence that says what to do.
         """
         if self._runner is not None:
             raise RuntimeError("a server starts once; make another one")

@@ -15,17 +15,16 @@ from signaling.backplane import NODE, BackplaneDown
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery
 from signaling.edge import UNTAKEN, Edge, EdgeSeat
+from signaling.guests import Guests
 from signaling.hub import Hub
+from signaling.messages import IceServersChanged, TokenTaken
 from signaling.nodewire import (
-    Admit,
     Admitted,
     AnyAnswer,
     AnyRequest,
     Batch,
-    Dismiss,
     Entered,
     Gone,
-    GuestSays,
     Heard,
     Refused,
     Return,
@@ -39,8 +38,20 @@ from signaling.routes import Routes
 
 if TYPE_CHECKING:
     from signaling.backplane import Backplane
+    from signaling.credentials import Grants
+    from signaling.gate import Gate
     from signaling.hub import Recipient, Returning
-    from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
+    from signaling.messages import (
+        ByeFrom,
+        CandidateFrom,
+        DescriptionFrom,
+        Join,
+        Kick,
+        Member,
+        Resume,
+        ServerMessage,
+        Token,
+    )
     from signaling.rooms import Addressed
     from signaling.settings import Settings
 
@@ -54,22 +65,21 @@ PATIENCE: Final = 1.0  # seconds after which an owner that has not answered is a
 class ClusterHub(Hub):
     """The hub of the node `backplane.node`. `start()` it before use; `drain()` ends it."""
 
-    def __init__(self, settings: Settings, backplane: Backplane) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, backplane: Backplane, gate: Gate | None = None) -> None:
+        super().__init__(settings, gate)
         limits = settings.limits
         keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes, everybody=True)
-        self.rooms = Rooms(limits.room_size, settings.ice_servers, keep)
+        self.rooms = Rooms(limits.room_size, keep)
         """Those that this node owns."""
         self._backplane = backplane
         self._node = backplane.node
         self._ahead = 0.0  # of our clock, the backplane's
-        self._owned = Ownership(backplane, self.rooms, self._now, self._receive, self._lost)
+        self._owned = Ownership(backplane, self.rooms, self._now, self._receive, lambda room: self._routes.find(room))
         self._routes = Routes(backplane, self._owned, self._unanswered)
         self._edge = Edge(self._node)
         self._fences: dict[str, int] = {}  # room -> the fence of the owner that its members are attached to
         self._returning: dict[str, tuple[Returning, Return]] = {}
-        self._admissions: dict[str, asyncio.Future[Member]] = {}
-        self._guest_rooms: dict[str, str] = {}
+        self._guests = Guests(self._node, self._routes)
         self._tasks: list[asyncio.Task[None]] = []
         self._down_since: float | None = None
         self._beaten = 0.0  # when this node last said that it lives
@@ -111,18 +121,22 @@ class ClusterHub(Hub):
 
     # What connections and exchanges ask
 
-    def join(self, connection: Recipient, join: Join) -> str:
-        """Lets a connection into a room, or drops it later. Returns its id; raises ProtocolError (unavailable)."""
+    def join(self, connection: Recipient, join: Join, grants: Grants | None = None) -> str:
+        """As a hub, but refusals of the room come later: the connection is dropped. Raises also: unavailable."""
         self._must_be_up()
+        if grants is None or join.token is not None:
+            grants = self.gate.grants(join.token)
+        self.rooms.permissions.check_join(grants, join.room, join.name)
         new_id = secrets.token_hex(8)
         self._recipients[new_id] = connection
-        self._routes.ask(self._edge.enter(new_id, join, self._loop.time()))
+        self._routes.ask(self._edge.enter(new_id, join, grants, self._ice_servers(new_id), self._loop.time()))
+        self._begin_tenure(new_id, grants)
         return new_id
 
     def resume(self, connection: Returning, resume: Resume) -> None:
         """A member is back, perhaps from another node; it is told later. Raises ProtocolError (unavailable)."""
         self._must_be_up()
-        question = Return(resume.room, self._node, secrets.token_hex(8), resume)
+        question = self._edge.question(secrets.token_hex(8), resume)
         self._returning[question.id] = (connection, question)
         self._routes.ask(question)
 
@@ -137,7 +151,7 @@ class ClusterHub(Hub):
     def leave(self, member_id: str, reason: str) -> None:
         self._depart(member_id, reason, lost=False)
 
-    def relay(self, member_id: str, message: Addressed) -> None:
+    def relay(self, member_id: str, message: Addressed | Kick) -> None:
         seat = self._edge.get(member_id)
         if seat is None or member_id not in self._recipients:
             return
@@ -148,43 +162,57 @@ class ClusterHub(Hub):
         if say is not None:
             self._routes.ask(say)
 
+    def kick(self, member_id: str, message: Kick) -> None:
+        self.relay(member_id, message)
+
+    def renew(self, member_id: str, message: Token) -> None:
+        grants, seat = self.gate.grants(message.token), self._edge.get(member_id)
+        if grants is None or seat is None:
+            return
+        self.rooms.permissions.check_join(grants, seat.room, seat.name)
+        told = TokenTaken(round(self._tenures[member_id].hold(grants), 3), grants.can)
+        say = self._edge.renew(seat, message, grants, told, self._loop.time())
+        if say is not None:
+            self._routes.ask(say)
+
+    def tell(self, member_id: str, message: ServerMessage) -> None:
+        """Tells one member of this node something that is of no use to it elsewhere."""
+        recipient = self._recipients.get(member_id)
+        if recipient is not None:
+            recipient.deliver(Delivery(member_id, message))
+
     def acknowledge(self, member_id: str, got: int) -> None:
         seat = self._edge.get(member_id)
         if seat is not None:
             self._routes.ask(Heard(seat.room, self._node, member_id, got))
 
-    async def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
+    async def admit_guest(
+        self, guest: Recipient, room: str, name: str, grants: Grants | None = None
+    ) -> tuple[str, Member]:
         self._must_be_up()
-        self._refuse_if(full=len(self._guest_rooms) >= self.settings.limits.exchanges)
+        limits = self.settings.limits
+        self._refuse_if(full=len(self._guests) >= limits.exchanges)
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
-        self._recipients[guest_id], self._guest_rooms[guest_id] = guest, room
-        answer = self._admissions[guest_id] = self._loop.create_future()
+        self._recipients[guest_id] = guest
         try:
-            self._routes.ask(Admit(room, self._node, guest_id, name))
-            async with asyncio.timeout(self.settings.limits.answer_timeout):
-                return guest_id, await answer
+            return guest_id, await self._guests.admit(guest_id, room, name, grants, limits.answer_timeout)
         except BaseException as error:
             self.dismiss_guest(guest_id)
             if isinstance(error, TimeoutError):
                 raise _unavailable() from None
             raise
-        finally:
-            del self._admissions[guest_id]
 
     def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
-        room = self._guest_rooms.get(guest_id)
-        if room is not None:
-            self._routes.ask(GuestSays(room, self._node, guest_id, message))
+        self._guests.say(guest_id, message)
 
     def dismiss_guest(self, guest_id: str) -> None:
         self._recipients.pop(guest_id, None)
-        room = self._guest_rooms.pop(guest_id, None)
-        if room is not None:
-            self._routes.ask(Dismiss(room, self._node, guest_id))
+        self._guests.dismiss(guest_id)
         self._note_idle()
 
     def _depart(self, member_id: str, reason: str, *, lost: bool) -> None:
         self._recipients.pop(member_id, None)
+        self._forget(member_id)
         seat = self._edge.get(member_id)
         if seat is not None and seat.departs is None:
             logger.info("%s gone: %s", member_id, reason)
@@ -199,9 +227,6 @@ class ClusterHub(Hub):
         """Everything about a room that its owner may not know."""
         questions = [question for _, question in self._returning.values() if question.room == room]
         return [*self._edge.again(room, self._loop.time()), *questions]
-
-    def _lost(self, room: str) -> None:
-        self._routes.find(room)
 
     # From the others
 
@@ -252,10 +277,8 @@ class ClusterHub(Hub):
                 self._edge.taken(seat, answer.n, self._loop.time())
             case Entered():
                 self._entered(answer)
-            case Admitted() if answer.id in self._admissions:
-                future = self._admissions[answer.id]
-                if not future.done():
-                    future.set_result(answer.host)
+            case Admitted():
+                self._guests.admitted(answer)
             case Refused():
                 self._refused(answer)
             case Gone() if seat is not None:
@@ -277,22 +300,24 @@ class ClusterHub(Hub):
         connection, question = self._returning.pop(answer.id, (None, None))
         if connection is None or question is None:
             return
-        self._edge.entered(answer.member, question.room, question.resume.got, answer.taken)
+        self._edge.entered(answer, question.resume)
         if connection in self._connections:
+            self._forget(answer.member)
             self._supersede(answer.member, connection)
+            self._begin_tenure(answer.member, answer.grants)
+            if self.settings.turn is not None:  # those that it has may be of long ago
+                changed = IceServersChanged(self._ice_servers(answer.member))  # after `resumed`:
+                self._loop.call_soon(self.tell, answer.member, changed)
         else:  # gone meanwhile
             self._depart(answer.member, "lost", lost=True)
 
     def _refused(self, answer: Refused) -> None:
         error = ProtocolError(Code(answer.code), answer.text)
-        future = self._admissions.get(answer.id)
         if answer.id in self._returning:
             self._returning.pop(answer.id)[0].refuse(error)
-        elif future is not None:
-            if not future.done():
-                future.set_exception(error)
-        else:
+        elif not self._guests.refused(answer, error):
             self._edge.remove(answer.id)
+            self._forget(answer.id)
             recipient = self._recipients.pop(answer.id, None)
             if recipient is not None:
                 recipient.drop(error)
@@ -300,11 +325,13 @@ class ClusterHub(Hub):
     def _gone(self, seat: EdgeSeat, answer: Gone) -> None:
         recipient = self._recipients.pop(seat.id, None)
         self._edge.remove(seat.id)
+        self._forget(seat.id)
         if recipient is not None:
             code = Code(answer.reason) if answer.reason else Code.CANNOT_RESUME
-            recipient.drop(
-                ProtocolError(code, "Your place is not at this connection any more; resume it, or join again.")
-            )
+            text = "Your place is not at this connection any more; resume it, or join again."
+            if code is Code.KICKED:
+                text = f"You were sent away from this room{answer.text and f': {answer.text}'}."
+            recipient.drop(ProtocolError(code, text))
 
     # Time
 
@@ -326,7 +353,7 @@ class ClusterHub(Hub):
                 del self._returning[ticket]
         for room in self._edge.overdue(self._loop.time() - PATIENCE):
             self._routes.find(room)
-        here = set(self._edge.rooms) | set(self._guest_rooms.values())
+        here = set(self._edge.rooms) | self._guests.rooms
         self._fences = {room: fence for room, fence in self._fences.items() if room in here}
         self._routes.keep(here)
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from signaling.backlog import numbered
 from signaling.messages import ACK_EVERY, encode
-from signaling.nodewire import AnyRequest, Attach, Depart, Enter, Heard, Say, Told
+from signaling.nodewire import AnyRequest, Attach, Depart, Enter, Heard, Return, Say, Told
 
 if TYPE_CHECKING:
-    from signaling.messages import Join
+    from signaling.credentials import Grants
+    from signaling.ice_servers import IceServer
+    from signaling.messages import Join, Kick, Resume, Token, TokenTaken
+    from signaling.nodewire import Entered
     from signaling.rooms import Addressed
 
 UNTAKEN: Final = 512  # messages of a member that may wait for the owner; a member with more is sent away
@@ -29,6 +33,7 @@ class EdgeSeat:
 
     id: str
     room: str
+    name: str
     numbers: bool
     got: int = 0  # the number of the last message that went to the client
     told: int = 0  # what the owner knows of that, when the client does not say it itself
@@ -61,23 +66,37 @@ class Edge:
         """The rooms that members of this node are in."""
         return list(self._rooms)
 
-    def enter(self, member: str, join: Join, now: float) -> Enter:
+    def enter(self, member: str, join: Join, grants: Grants | None, ice_servers: list[IceServer], now: float) -> Enter:
         """A client joins."""
-        seat = self._add(EdgeSeat(member, join.room, numbers=join.resume and join.secret is not None))
-        seat.asked, seat.since = Enter(join.room, self._node, member, join), now
+        secret = _hidden(join.secret) if join.secret is not None else None
+        join = msgspec.structs.replace(join, token=None, secret=secret)
+        seat = self._add(EdgeSeat(member, join.room, join.name, numbers=join.resume and join.secret is not None))
+        seat.asked, seat.since = Enter(join.room, self._node, member, join, grants, ice_servers), now
         return seat.asked
 
-    def entered(self, member: str, room: str, got: int, taken: int) -> None:
-        """A client has the place that it asked for; it got everything up to `got`, and the owner took up to `taken`."""
-        self._add(EdgeSeat(member, room, numbers=True, got=got, said=taken))
+    def question(self, ticket: str, resume: Resume) -> Return:
+        """A client asks for the place that it had."""
+        return Return(resume.room, self._node, ticket, msgspec.structs.replace(resume, secret=_hidden(resume.secret)))
 
-    def say(self, seat: EdgeSeat, message: Addressed, now: float) -> Say | None:
+    def entered(self, answer: Entered, resume: Resume) -> None:
+        """A client has the place that it asked for."""
+        self._add(EdgeSeat(answer.member, resume.room, answer.name, True, got=resume.got, said=answer.taken))
+
+    def say(self, seat: EdgeSeat, message: Addressed | Kick, now: float) -> Say | None:
         """What a member says, for the owner; None: it was said before."""
         number = seat.said + 1 if message.n is None else message.n
+        plain = message if message.n is None else msgspec.structs.replace(message, n=None)
+        return self._said(seat, number, numbered(encode(plain).encode(), number), None, now)
+
+    def renew(self, seat: EdgeSeat, token: Token, grants: Grants, told: TokenTaken, now: float) -> Say | None:
+        """A member handed in another token, which grants this, and is to be told so."""
+        number = seat.said + 1 if token.n is None else token.n
+        return self._said(seat, number, encode(told).encode(), grants, now)
+
+    def _said(self, seat: EdgeSeat, number: int, text: bytes, grants: Grants | None, now: float) -> Say | None:
         if number <= seat.said:
             return None
-        plain = message if message.n is None else msgspec.structs.replace(message, n=None)
-        say = Say(seat.room, self._node, seat.id, seat.said, number, numbered(encode(plain).encode(), number))
+        say = Say(seat.room, self._node, seat.id, seat.said, number, text, grants)
         seat.since = seat.since if seat.waits else now
         seat.said = number
         seat.untaken.append(say)
@@ -148,3 +167,8 @@ class Edge:
         self._seats[seat.id] = seat
         self._rooms.setdefault(seat.room, {})[seat.id] = seat
         return seat
+
+
+def _hidden(secret: str) -> str:
+    """What other nodes and the backplane get in the place of a client's secret."""
+    return sha256(secret.encode()).hexdigest()

@@ -8,11 +8,27 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from signaling.codes import Code, ProtocolError
+from signaling.credentials import ice_servers
+from signaling.gate import Gate
+from signaling.messages import TokenTaken
 from signaling.rate import RateLimit, Verdict
 from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Keep, Rooms
+from signaling.tenure import Tenure
 
 if TYPE_CHECKING:
-    from signaling.messages import ByeFrom, DescriptionFrom, Join, Member, Resume
+    from signaling.credentials import Grants
+    from signaling.messages import (
+        ByeFrom,
+        CandidateFrom,
+        DescriptionFrom,
+        IceServer,
+        Join,
+        Kick,
+        Member,
+        Resume,
+        ServerMessage,
+        Token,
+    )
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,13 +57,14 @@ class Returning(Recipient, Protocol):
 class Hub:
     """Everything alive in one server. Used on its event loop only."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gate: Gate | None = None) -> None:
         self.settings = settings
+        self.gate = gate or Gate(None)
         limits = settings.limits
-        keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes)
-        self.rooms = Rooms(limits.room_size, settings.ice_servers, keep)
+        self.rooms = Rooms(limits.room_size, Keep(limits.grace, limits.missed_messages, limits.missed_bytes))
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
+        self._tenures: dict[str, Tenure] = {}  # id of a member -> what of its membership runs out
         self._connections: set[Recipient] = set()
         self._draining = False
         self._idle = asyncio.Event()
@@ -71,27 +88,83 @@ class Hub:
         self._connections.discard(connection)
         self._note_idle()
 
-    def join(self, connection: Recipient, join: Join) -> str:
-        """Lets a connection into a room and returns its id. Raises ProtocolError: name-taken, room-full."""
+    def join(self, connection: Recipient, join: Join, grants: Grants | None = None) -> str:
+        """Lets a connection into a room and returns its id; `grants` are those of its request, if it brought any.
+
+        Raises ProtocolError: token-missing, token-invalid, token-expired, forbidden, kicked, name-taken, room-full.
+        """
+        if grants is None or join.token is not None:
+            grants = self.gate.grants(join.token)
+        self.rooms.permissions.check_join(grants, join.room, join.name)
         self._take_over(join)
         new_id = secrets.token_hex(8)
-        deliveries = self.rooms.join(new_id, join)
+        deliveries = self.rooms.join(new_id, join, grants, self._ice_servers(new_id))
         self._recipients[new_id] = connection
         limits = self.settings.limits
         self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, _now())
         logger.info("%s joined room %r as %r", new_id, join.room, join.name)
         self._deliver(deliveries)
+        self._begin_tenure(new_id, grants)
         return new_id
+
+    def _begin_tenure(self, member_id: str, grants: Grants | None) -> None:
+        turn = self.settings.turn
+        if grants is None and turn is None:
+            return
+        tenure = self._tenures[member_id] = Tenure(_Tenant(self, member_id), self.gate.now)
+        if grants is not None:
+            tenure.hold(grants)
+        if turn is not None:  # in the middle, so that what a client has is always good for as long again
+            tenure.refresh(turn.ttl / 2, lambda: self._ice_servers(member_id))
+
+    def _ice_servers(self, member_id: str) -> list[IceServer]:
+        return ice_servers(self.settings.ice_servers, self.settings.turn, member_id, self.gate.now())
+
+    def renew(self, member_id: str, message: Token) -> None:
+        """A member hands in another token. Raises ProtocolError: token-invalid, token-expired, forbidden, kicked."""
+        if not self.rooms.take(member_id, message.n):
+            return
+        grants = self.gate.grants(message.token)
+        place = self.rooms.whereabouts(member_id)
+        if grants is None or place is None:  # a server without keys wants none
+            return
+        self.rooms.permissions.check_join(grants, *place)
+        self.rooms.permissions.set(member_id, grants)
+        left = self._tenures[member_id].hold(grants)
+        self.tell(member_id, TokenTaken(round(left, 3), grants.can))
+
+    def kick(self, member_id: str, message: Kick) -> None:
+        """A member sends another one away. Raises ProtocolError: not-allowed, unknown-target."""
+        if not self.rooms.take(member_id, message.n):
+            return
+        self.rooms.check_kick(member_id, message.to)
+        self.send_away(message.to, message.text)
+
+    def send_away(self, member_id: str, text: str = "") -> None:
+        """Sends a member out of its room, in which its token is not taken any more."""
+        grants, place = self.rooms.permissions.of(member_id), self.rooms.whereabouts(member_id)
+        if grants is not None and place is not None:
+            self.rooms.permissions.ban(place[0], grants)
+        said = f": {text}" if text else ""
+        self.dismiss(member_id, ProtocolError(Code.KICKED, f"You were sent away from this room{said}."))
+
+    def dismiss(self, member_id: str, error: ProtocolError) -> None:
+        """Ends a membership, and the connection that it has."""
+        recipient = self._recipients.get(member_id)
+        self.leave(member_id, error.code.value)
+        if recipient is not None:
+            recipient.drop(error)
+
+    def tell(self, member_id: str, message: ServerMessage) -> None:
+        """Tells one member something; one who is away learns it when it is back."""
+        self._deliver(self.rooms.tell(member_id, message))
 
     def _take_over(self, join: Join) -> None:
         """A client whose network changed is back before its old connection was noticed to be dead."""
         before = self.rooms.place_of(join)
-        if before is None:
-            return
-        recipient = self._recipients.get(before)
-        self.leave(before, Code.REPLACED.value)
-        if recipient is not None:
-            recipient.drop(ProtocolError(Code.REPLACED, "You joined again over another connection; use that one."))
+        if before is not None:
+            text = "You joined again over another connection; use that one."
+            self.dismiss(before, ProtocolError(Code.REPLACED, text))
 
     def resume(self, connection: Returning, resume: Resume) -> None:
         """A member is back over another connection. Raises ProtocolError (cannot-resume), or refuses it later."""
@@ -115,7 +188,7 @@ class Hub:
         logger.info("%s lost its connection: %s", member_id, reason)
         self._deliver(self.rooms.suspend(member_id, reason, _now()))
         if not self.rooms.has(member_id):
-            self._calls.pop(member_id, None)
+            self._forget(member_id)
         self._await_expiry()
 
     def part(self, connection: Recipient, member_id: str, reason: str) -> None:
@@ -126,33 +199,40 @@ class Hub:
     def leave(self, member_id: str, reason: str) -> None:
         """Takes a participant out and tells the others why."""
         self._recipients.pop(member_id, None)
-        self._calls.pop(member_id, None)
+        self._forget(member_id)
         logger.info("%s gone: %s", member_id, reason)
         self._deliver(self.rooms.leave(member_id, reason))
 
+    def _forget(self, member_id: str) -> None:
+        self._calls.pop(member_id, None)
+        if (tenure := self._tenures.pop(member_id, None)) is not None:
+            tenure.close()
+
     def relay(self, member_id: str, message: Addressed) -> None:
-        """Passes a message on, or tells its sender that there is no such target."""
+        """Passes a message on, or tells its sender why not."""
         try:
             deliveries = self.rooms.relay(member_id, message)
         except ProtocolError as error:
             deliveries = self.rooms.refuse(member_id, error)
         self._deliver(deliveries)
 
-    async def admit_guest(self, guest: Recipient, room: str, name: str) -> tuple[str, Member]:
+    async def admit_guest(
+        self, guest: Recipient, room: str, name: str, grants: Grants | None = None
+    ) -> tuple[str, Member]:
         """Lets a caller over HTTP in; returns its id and whom it calls.
 
-        Raises ProtocolError: shutting-down, server-full, rate-limited, unknown-target.
+        Raises ProtocolError: shutting-down, server-full, rate-limited, unknown-target, not-allowed.
         """
         self._refuse_if(full=self.rooms.guest_count >= self.settings.limits.exchanges)
         host = self.rooms.find(room, name)
         if host is not None and self._calls[host.id].judge(_now()) is not Verdict.TAKE:
             raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
-        host = self.rooms.admit_guest(guest_id, room, name)
+        host = self.rooms.admit_guest(guest_id, room, name, grants)
         self._recipients[guest_id] = guest
         return guest_id, host
 
-    def call_as_guest(self, guest_id: str, message: DescriptionFrom | ByeFrom) -> None:
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
         """Passes an offer or a bye of a caller over HTTP on."""
         self._deliver(self.rooms.call_as_guest(guest_id, message))
 
@@ -205,8 +285,23 @@ class Hub:
     def _expire(self) -> None:
         self._expiry = None
         self._deliver(self.rooms.expire(_now()))
-        self._calls = {one: calls for one, calls in self._calls.items() if self.rooms.has(one)}
+        for gone in [one for one in self._calls if not self.rooms.has(one)]:
+            self._forget(gone)
         self._await_expiry()
+
+
+class _Tenant:
+    """A member, for what of its membership runs out."""
+
+    def __init__(self, hub: Hub, member_id: str) -> None:
+        self._hub = hub
+        self._id = member_id
+
+    def tell(self, message: ServerMessage) -> None:
+        self._hub.tell(self._id, message)
+
+    def end(self, error: ProtocolError) -> None:
+        self._hub.dismiss(self._id, error)
 
 
 def _now() -> float:

@@ -16,47 +16,13 @@ from signaling.codes import Code, ProtocolError
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
 
 __all__ = [
-    "ACK_EVERY",
-    "MAX_DEPTH",
-    "MAX_LABEL",
-    "MAX_MESSAGE_BYTES",
-    "MAX_RELAYED_BYTES",
-    "VERSION",
-    "Ack",
-    "Away",
-    "Back",
-    "BadIceServer",
-    "ByeFrom",
-    "ByeReason",
-    "ByeTo",
-    "CandidateFrom",
-    "CandidateTo",
-    "ClientMessage",
-    "Code",
-    "DescriptionFrom",
-    "DescriptionTo",
-    "ErrorMessage",
-    "IceCandidate",
-    "IceServer",
-    "Join",
-    "Joined",
-    "Leave",
-    "Left",
-    "Member",
-    "MessageFrom",
-    "MessageTo",
-    "ProtocolError",
-    "Resume",
-    "Resumed",
-    "ServerMessage",
-    "SessionDescription",
-    "Welcome",
-    "check_label",
-    "encode",
-    "parse_client",
-    "parse_ice_server",
-    "parse_server",
-]
+    "ACK_EVERY", "MAX_DEPTH", "MAX_LABEL", "MAX_MESSAGE_BYTES", "MAX_RELAYED_BYTES", "VERSION", "Ack", "Away", "Back",
+    "BadIceServer", "ByeFrom", "ByeReason", "ByeTo", "CandidateFrom", "CandidateTo", "ClientMessage", "Code",
+    "DescriptionFrom", "DescriptionTo", "ErrorMessage", "IceCandidate", "IceServer", "IceServersChanged", "Join",
+    "Joined", "Kick", "Leave", "Left", "Member", "MessageFrom", "MessageTo", "ProtocolError", "Resume", "Resumed",
+    "ServerMessage", "SessionDescription", "Token", "TokenExpiring", "TokenTaken", "Welcome", "check_label", "encode",
+    "parse_client", "parse_ice_server", "parse_server",
+]  # fmt: skip
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 128 * 1024  # of UTF-8, from a client
@@ -73,11 +39,15 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A participant of a room; `polite` says that it gives way when two offers cross."""
+    """A participant of a room; `polite` says that it gives way when two offers cross.
+
+    `can`: what its token allowed it when it joined (`signaling.credentials.Right`); UNSET: everything.
+    """
 
     id: str
     name: str
     polite: bool = False
+    can: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SessionDescription(msgspec.Struct, frozen=True):
@@ -115,6 +85,7 @@ class Join(Message, frozen=True, tag="join"):
 
     `secret`: made up by the client; who joins again under the same name with the same one takes its own place over.
     `resume`: with it the client may also come back to the same place, see `Resume`.
+    `token`: an access token, if the server wants one and the header `Authorization` had none.
     """
 
     room: _Label
@@ -123,6 +94,7 @@ class Join(Message, frozen=True, tag="join"):
     polite: bool = False
     secret: _Label | None = None
     resume: bool = False
+    token: str | None = None
 
     def __post_init__(self) -> None:
         check_label("room", self.room)
@@ -187,11 +159,24 @@ class MessageTo(Message, frozen=True, tag="message"):
     data: Any
 
 
+class Token(Message, frozen=True, tag="token"):
+    """Another access token in place of the one so far, which is about to expire."""
+
+    token: str
+
+
+class Kick(Message, frozen=True, tag="kick"):
+    """Sends the member `to` away; for moderators."""
+
+    to: _Label
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
 # Server -> client
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """Answers `join`: the own id, the other members, the ICE servers to use.
+    """Answers `join`: the own id, the other members, the ICE servers to use; `can`: see `Member`, None: everything.
 
     `grace`: seconds in which the place can be resumed after its connection is lost; None: it cannot be.
     """
@@ -202,6 +187,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
     name: str
     members: list[Member]
     ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+    can: list[str] | None = None
     grace: float | None = None
 
 
@@ -209,6 +195,25 @@ class Resumed(Message, frozen=True, tag="resumed"):
     """Answers `resume`: what came meanwhile follows. `got`: the last number of the client that the server took."""
 
     got: int
+
+
+class IceServersChanged(Message, frozen=True, tag="ice-servers"):
+    """The ICE servers to use from now on, since the passwords of those so far expire."""
+
+    ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+
+
+class TokenExpiring(Message, frozen=True, tag="token-expiring"):
+    """The access token is taken for so many more `seconds`; without another one the connection is closed then."""
+
+    seconds: float
+
+
+class TokenTaken(Message, frozen=True, tag="token-taken"):
+    """Answers `token`: the new one is taken for so many `seconds`, and allows this."""
+
+    seconds: float
+    can: list[str]
 
 
 class Joined(Message, frozen=True, tag="joined"):
@@ -286,9 +291,13 @@ class ErrorMessage(Message, frozen=True, tag="error"):
     session: str | None = None
 
 
-ClientMessage: TypeAlias = Join | Resume | Ack | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo
+_Addressed: TypeAlias = DescriptionTo | CandidateTo | ByeTo | MessageTo
 _Relayed: TypeAlias = DescriptionFrom | CandidateFrom | ByeFrom | MessageFrom
-ServerMessage: TypeAlias = Welcome | Resumed | Ack | Joined | Left | Away | Back | _Relayed | ErrorMessage
+ClientMessage: TypeAlias = Join | Resume | Ack | Leave | _Addressed | Token | Kick
+ServerMessage: TypeAlias = (
+    Welcome | Resumed | Ack | Joined | Left | Away | Back | _Relayed | ErrorMessage
+    | IceServersChanged | TokenExpiring | TokenTaken
+)  # fmt: skip
 
 
 class _Envelope(msgspec.Struct):

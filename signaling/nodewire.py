@@ -11,8 +11,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume
-from signaling.roomstate import RoomState
+# msgspec reads the annotations when it runs.
+from signaling.credentials import Grants  # noqa: TC001
+from signaling.ice_servers import IceServer  # noqa: TC001
+from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume  # noqa: TC001
+from signaling.roomstate import RoomState  # noqa: TC001
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -23,10 +26,12 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Enter(Request, frozen=True):
-    """A client joins as `id`."""
+    """A client joins as `id`, with grants that its edge has checked. No token, and a digest of the secret."""
 
     id: str
     join: Join
+    grants: Grants | None
+    ice_servers: list[IceServer]
 
 
 class Return(Request, frozen=True):
@@ -44,12 +49,16 @@ class Attach(Request, frozen=True):
 
 
 class Say(Request, frozen=True):
-    """The member `id` says something: its message `n`, after the message `after`. `text`: JSON, as of a client."""
+    """The member `id` says something: its message `n`, after the message `after`. `text`: JSON, as of a client.
+
+    `grants`: of another token that it handed in; then `text` is what it is to be told.
+    """
 
     id: str
     after: int
     n: int
     text: bytes
+    grants: Grants | None = None
 
 
 class Heard(Request, frozen=True):
@@ -72,6 +81,7 @@ class Admit(Request, frozen=True):
 
     id: str
     name: str
+    grants: Grants | None
 
 
 class GuestSays(Request, frozen=True):
@@ -125,7 +135,9 @@ class Entered(Answer, frozen=True):
     """The question `id` of a `Return`: the member `member` has its place. What it missed follows."""
 
     member: str
+    name: str
     taken: int
+    grants: Grants | None
 
 
 class Refused(Answer, frozen=True):
@@ -139,6 +151,7 @@ class Gone(Answer, frozen=True):
     """Its place is not at this edge any more: it departed, or (a reason) is somewhere else, or nowhere."""
 
     reason: str = ""
+    text: str = ""
 
 
 class Admitted(Answer, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from signaling.codes import Code, ProtocolError
-from signaling.messages import ByeTo, CandidateTo, DescriptionTo, MessageTo, parse_client
+from signaling.messages import ByeTo, CandidateTo, DescriptionTo, Kick, MessageTo, parse_client, parse_server
 from signaling.nodewire import (
     Admit,
     Admitted,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from signaling.delivery import Delivery
+    from signaling.messages import ClientMessage
     from signaling.rooms import Rooms
 
 Mail = tuple[str, AnyAnswer]
@@ -117,6 +118,10 @@ class Owner:
         new_id, join = request.id, request.join
         if self.rooms.has(new_id):  # asked twice: the answer got lost
             return self._attach(Attach(request.room, request.node, new_id, 0))
+        try:
+            self.rooms.permissions.check_join(request.grants, join.room, join.name)  # the edge does not know all bans
+        except ProtocolError as error:
+            return [(request.node, Refused(new_id, error.code.value, error.message))]
         before = self.rooms.place_of(join)
         mail: list[Mail] = []
         if before is not None:
@@ -125,7 +130,7 @@ class Owner:
             if edge is not None:
                 mail.append((edge, Gone(before, Code.REPLACED.value)))
         try:
-            deliveries = self.rooms.join(new_id, join)
+            deliveries = self.rooms.join(new_id, join, request.grants, request.ice_servers)
         except ProtocolError as error:
             return [*mail, (request.node, Refused(new_id, error.code.value, error.message))]
         self._places[new_id] = request.node
@@ -137,9 +142,10 @@ class Owner:
             deliveries = self.rooms.resume(request.resume)
         except ProtocolError as error:
             return [(request.node, Refused(request.id, error.code.value, error.message))]
-        before = self._places.get(member)
+        before, grants = self._places.get(member), self.rooms.permissions.of(member)
+        _, name = self.rooms.whereabouts(member) or ("", "")
         self._attached(request.room, member, request.node)
-        mail: list[Mail] = [(request.node, Entered(request.id, member, self.rooms.taken(member)))]
+        mail: list[Mail] = [(request.node, Entered(request.id, member, name, self.rooms.taken(member), grants))]
         if before is not None and before != request.node:
             mail.append((before, Gone(member, Code.REPLACED.value)))
         return mail + self._addressed(deliveries)
@@ -164,15 +170,35 @@ class Owner:
         if self._places.get(member) != request.node or not self.rooms.has(member):
             return []
         taken = self.rooms.taken(member)
-        if request.after <= taken < request.n:
-            message = parse_client(request.text)
+        if not request.after <= taken < request.n:
+            return [(request.node, Taken(member, taken))]
+        if request.grants is not None:
+            self.rooms.take(member, request.n)
+            self.rooms.permissions.set(member, request.grants)
+            told = self._addressed(self.rooms.tell(member, parse_server(request.text)))
+        else:
+            told = self._said(member, parse_client(request.text))
+        return [*told, (request.node, Taken(member, request.n))]
+
+    def _said(self, member: str, message: ClientMessage) -> list[Mail]:
+        try:
             if isinstance(message, DescriptionTo | CandidateTo | ByeTo | MessageTo):
-                try:
-                    deliveries = self.rooms.relay(member, message)
-                except ProtocolError as error:
-                    deliveries = self.rooms.refuse(member, error)
-                return [*self._addressed(deliveries), (request.node, Taken(member, request.n))]
-        return [(request.node, Taken(member, taken))]
+                return self._addressed(self.rooms.relay(member, message))
+            if isinstance(message, Kick):
+                self.rooms.take(member, message.n)
+                self.rooms.check_kick(member, message.to)
+                return self._send_away(message)
+        except ProtocolError as error:
+            return self._addressed(self.rooms.refuse(member, error))
+        return []
+
+    def _send_away(self, kick: Kick) -> list[Mail]:
+        whereabouts, grants = self.rooms.whereabouts(kick.to), self.rooms.permissions.of(kick.to)
+        if grants is not None and whereabouts is not None:
+            self.rooms.permissions.ban(whereabouts[0], grants)
+        mail = self._addressed(self.rooms.leave(kick.to, Code.KICKED.value))
+        edge = self._places.pop(kick.to, None)
+        return mail if edge is None else [*mail, (edge, Gone(kick.to, Code.KICKED.value, kick.text))]
 
     def _depart(self, request: Depart, now: float) -> list[Mail]:
         if self._places.get(request.id) != request.node:
@@ -186,7 +212,7 @@ class Owner:
 
     def _admit(self, request: Admit) -> list[Mail]:
         try:
-            host = self.rooms.admit_guest(request.id, request.room, request.name)
+            host = self.rooms.admit_guest(request.id, request.room, request.name, request.grants)
         except ProtocolError as error:
             return [(request.node, Refused(request.id, error.code.value, error.message))]
         self._places[request.id] = request.node

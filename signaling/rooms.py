@@ -10,7 +10,9 @@ and kept until it says that it got it (`Backlog`); what it says is numbered too,
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from signaling.backlog import Backlog
 from signaling.codes import Code, ProtocolError
@@ -36,6 +38,7 @@ from signaling.messages import (
     Resumed,
     Welcome,
 )
+from signaling.permissions import Permissions, check_call, check_moderator
 from signaling.roomstate import RoomState
 from signaling.seats import (
     Absence,
@@ -52,6 +55,10 @@ from signaling.seats import (
     tell,
 )
 
+if TYPE_CHECKING:
+    from signaling.credentials import Grants
+    from signaling.messages import ServerMessage
+
 __all__ = ["GUEST_PREFIX", "Addressed", "Delivery", "Keep", "Rooms"]
 
 GUEST_PREFIX: Final = "http-"
@@ -62,10 +69,10 @@ Addressed: TypeAlias = DescriptionTo | CandidateTo | ByeTo | MessageTo
 class Rooms:
     """All rooms of a server. A room exists while somebody is in it and has at most `size` members."""
 
-    def __init__(self, size: int, ice_servers: tuple[IceServer, ...] = (), keep: Keep | None = None) -> None:
+    def __init__(self, size: int, keep: Keep | None = None) -> None:
         self._size = size
-        self._ice_servers = list(ice_servers)
         self._keep = keep or Keep()
+        self.permissions = Permissions()
         self._rooms: dict[str, Place] = {}
         self._seats: dict[str, Seat] = {}
         self._away: dict[str, Seat] = {}
@@ -103,6 +110,11 @@ class Rooms:
         """The number of the last message of a member that was taken."""
         return self._seats[member_id].taken
 
+    def whereabouts(self, member_id: str) -> tuple[str, str] | None:
+        """The room and the name of a member."""
+        seat = self._seats.get(member_id)
+        return (seat.room.name, seat.member.name) if seat is not None else None
+
     def place_of(self, join: Join) -> str | None:
         """The id of the member whose place the join takes over, since it is the same client; mostly None."""
         room = self._rooms.get(join.room)
@@ -111,8 +123,13 @@ class Rooms:
             return None
         return held
 
-    def join(self, new_id: str, join: Join) -> list[Delivery]:
-        """Lets the participant `new_id` in. Raises ProtocolError: name-taken, room-full."""
+    def join(
+        self, new_id: str, join: Join, grants: Grants | None = None, ice_servers: list[IceServer] | None = None
+    ) -> list[Delivery]:
+        """Lets the participant `new_id` in, who is told these ICE servers. Raises ProtocolError: name-taken, room-full.
+
+        Whether the grants are for this room and name has been checked.
+        """
         room = self._rooms.get(join.room) or Place(join.room)
         if join.name in room.ids:
             text = f"Somebody called {join.name!r} is in the room; join under another name."
@@ -121,7 +138,8 @@ class Rooms:
             text = f"The room has {self._size} members, which is all it may have; try later or take another room."
             raise ProtocolError(Code.ROOM_FULL, text)
         others = list(room.seats.values())
-        member = Member(new_id, join.name, join.polite)
+        can = grants.can if grants is not None else None
+        member = Member(new_id, join.name, join.polite, can if can is not None else msgspec.UNSET)
         proof = digest(join.secret) if join.secret is not None else None
         resumable = join.resume and proof is not None
         backlog = self._backlog() if resumable or self._keep.everybody else None
@@ -129,8 +147,9 @@ class Rooms:
         self._rooms[join.room] = room
         room.seats[new_id] = self._seats[new_id] = seat
         room.ids[join.name] = new_id
+        self.permissions.set(new_id, grants)
         present, grace = [other.member for other in others], self._keep.grace if resumable else None
-        welcome = Welcome(VERSION, new_id, join.room, join.name, present, self._ice_servers, grace)
+        welcome = Welcome(VERSION, new_id, join.room, join.name, present, ice_servers or [], can, grace)
         told = tell([seat], welcome)
         for other in others:
             if other.away is not None:
@@ -143,6 +162,7 @@ class Rooms:
         if seat is None:
             return []
         self._away.pop(member_id, None)
+        self.permissions.forget(member_id)
         room = seat.room
         del room.seats[member_id], room.ids[seat.member.name]
         if not room.seats:
@@ -223,7 +243,7 @@ class Rooms:
     # Messages
 
     def relay(self, member_id: str, message: Addressed) -> list[Delivery]:
-        """Passes a message on to its target. Raises ProtocolError (unknown-target).
+        """Passes a message on to its target. Raises ProtocolError: unknown-target, not-allowed.
 
         A message with a number that was taken before is dropped: it is sent again after a resume. What a member still
         says to a guest that is gone (its last candidates, a hang-up of the call that goes on without this server) is no
@@ -236,26 +256,53 @@ class Rooms:
             seat.taken = message.n
         if to in self._guests:
             if self._guests[to] == member_id:
+                self.permissions.check(member_id, message)
                 return [Delivery(to, passed_on(message, member_id)), *acknowledged(seat)]
         elif to.startswith(GUEST_PREFIX) and isinstance(message, CandidateTo | ByeTo):
             return acknowledged(seat)
+        target = self._present(seat, to, None if isinstance(message, MessageTo) else message.session)
+        self.permissions.check(member_id, message)
+        return tell([target], passed_on(message, member_id)) + acknowledged(seat)
+
+    def take(self, member_id: str, number: int | None) -> bool:
+        """Whether a message of a participant, by its number, is to be taken: it was not before."""
+        seat = self._seats[member_id]
+        if number is not None:
+            if number <= seat.taken:
+                return False
+            seat.taken = number
+        return True
+
+    def check_kick(self, member_id: str, to: str) -> None:
+        """Whether a member may send another one away. Raises ProtocolError: not-allowed, unknown-target."""
+        check_moderator(self.permissions.of(member_id))
+        self._present(self._seats[member_id], to)
+
+    def _present(self, seat: Seat, to: str, session: str | None = None) -> Seat:
         target = seat.room.seats.get(to)
         if target is None or target is seat:
-            session = None if isinstance(message, MessageTo) else message.session
             text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
             raise ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)
-        return tell([target], passed_on(message, member_id)) + acknowledged(seat)
+        return target
+
+    def tell(self, member_id: str, message: ServerMessage) -> list[Delivery]:
+        """Tells one member something of the server's own."""
+        seat = self._seats.get(member_id)
+        return tell([seat], message) if seat is not None else []
 
     def refuse(self, member_id: str, error: ProtocolError) -> list[Delivery]:
         """Tells a participant that a message of its was refused."""
-        seat = self._seats[member_id]
-        return tell([seat], ErrorMessage(error.code.value, error.message, error.to, error.session))
+        return self.tell(member_id, ErrorMessage(error.code.value, error.message, error.to, error.session))
 
-    def admit_guest(self, guest_id: str, room: str, name: str) -> Member:
-        """Lets a guest call the member `name` of `room`, and returns that. Raises ProtocolError (unknown-target)."""
+    def admit_guest(self, guest_id: str, room: str, name: str, grants: Grants | None = None) -> Member:
+        """Lets a guest call the member `name` of `room`, and returns that.
+
+        Raises ProtocolError: unknown-target, not-allowed.
+        """
         host = self.find(room, name)
         if host is None:
             raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; check both, or try later.")
+        check_call(grants, self.permissions.of(host.id))
         self._guests[guest_id] = host.id
         return host
 
@@ -267,14 +314,18 @@ class Rooms:
     def dismiss_guest(self, guest_id: str) -> None:
         """Forgets a guest. Twice is harmless."""
         self._guests.pop(guest_id, None)
+        self.permissions.forget(guest_id)
 
     # A room moves to another node
 
     def export(self, room: str) -> RoomState:
         """All there is to know of a room."""
         seats = self._rooms[room].seats.values() if room in self._rooms else ()
-        guests = {guest: host for guest, host in self._guests.items() if any(seat.member.id == host for seat in seats)}
-        return RoomState(room, [exported(seat) for seat in seats], guests)
+        here = set(self.ids_of(room))
+        guests = {guest: host for guest, host in self._guests.items() if host in here}
+        known = self.permissions
+        states = [exported(one, known.of(one.member.id), known.calls_of(one.member.id)) for one in seats]
+        return RoomState(room, states, guests, known.banned_from(room))
 
     def adopt(self, state: RoomState) -> None:
         """Goes on with a room that was exported."""
@@ -286,18 +337,21 @@ class Rooms:
             seat = Seat(one.member, room, one.proof, backlog, one.resumable, one.taken, one.acknowledged)
             room.seats[one.member.id] = self._seats[one.member.id] = seat
             room.ids[one.member.name] = one.member.id
+            self.permissions.restore(one.member.id, one.grants, one.calls)
             if one.away is not None:
                 seat.away = Absence(*one.away)
                 self._away[one.member.id] = seat
         if room.seats:
             self._rooms[state.room] = room
         self._guests.update(state.guests)
+        self.permissions.ban_again(state.room, state.banned)
 
     def forget(self, room: str) -> None:
         """Another node has the room now: nobody is told anything."""
         for member_id in self.ids_of(room):
             self._seats.pop(member_id)
             self._away.pop(member_id, None)
+            self.permissions.forget(member_id)
         self._rooms.pop(room, None)
         self._guests = {guest: host for guest, host in self._guests.items() if host in self._seats}
 

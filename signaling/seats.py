@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from signaling.backlog import Backlog
+    from signaling.credentials import Grants
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,13 @@ def repeated(seat: Seat, missed: list[tuple[int, bytes]]) -> list[Delivery]:
     return [Delivery(seat.member.id, number=number, payload=payload) for number, payload in missed]
 
 
-def exported(seat: Seat) -> SeatState:
+def exported(seat: Seat, grants: Grants | None, calls: dict[str, list[str]]) -> SeatState:
     """A member, for another node."""
     last, kept = (seat.backlog.last, seat.backlog.kept) if seat.backlog is not None else (0, [])
     away = (seat.away.reason, seat.away.until) if seat.away is not None else None
-    return SeatState(seat.member, seat.proof, seat.resumable, seat.taken, seat.acknowledged, last, kept, away)
+    return SeatState(
+        seat.member, seat.proof, seat.resumable, seat.taken, seat.acknowledged, last, kept, away, grants, calls
+    )
 
 
 def others_of(seat: Seat) -> list[Seat]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, json
 
-from peer.swarm.collected import Point
+from peer.swarm.collected import Point  # noqa: TC001 - msgspec reads it
 from peer.swarm.conditions import shown, unit_of, value_of
-from peer.swarm.figures import State
+from peer.swarm.figures import State  # noqa: TC001 - msgspec reads it
 from peer.swarm.metrics import METRICS, STATISTICS, spread, summary
 from peer.swarm.plan import share_of
 from peer.swarm.saturation import ramp_reasons, reasons, verdict

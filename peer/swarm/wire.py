@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct, json
 
-from peer.swarm.figures import Figures
-from peer.swarm.plan import Seat
+from peer.swarm.figures import Figures  # noqa: TC001 - msgspec reads it
+from peer.swarm.plan import Seat  # noqa: TC001 - msgspec reads it
 
 MAX_LINE: Final = 64 << 20
 """Bytes of a line: one process may hold all bots."""
@@ -22,6 +22,8 @@ class Work(Struct, frozen=True, kw_only=True, tag=True):
     receive_only: bool
     script: str | None
     timeout: float
+    token: str | None = None
+    token_file: str | None = None
     ice_servers: tuple[str, ...]
     network: dict[str, Any]
     """Keywords of `IceSettings`."""

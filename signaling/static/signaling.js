@@ -12,6 +12,9 @@ const UNACKNOWLEDGED = 256; // messages kept for sending them again; a place tha
 // the server has not noticed to be dead yet, and a full room may empty: then we try again.
 const REFUSALS = new Set(["name-taken", "room-full", "unsupported-version", "bad-message", "bad-json"]);
 
+// Those that trying again with the same token never mends, also in the middle of everything.
+const LASTING = new Set(["token-missing", "token-invalid", "token-expired", "forbidden", "kicked"]);
+
 export class Signaling {
   #socket = null;
   #timer = 0;
@@ -28,10 +31,10 @@ export class Signaling {
    * `onMessage(message)` gets every message of the server, parsed; after "resumed", whose `complete` says whether
    * nothing was to be sent meanwhile, what was missed.
    * `onState(state, detail)`: "connecting"; "joined"; "lost" (detail: seconds until the next try); "refused" (detail: the
-   * server's sentence; nothing more happens after it).
+   * server's sentence; nothing more happens after it). `token`: an access token, "" without.
    */
-  constructor({ url, room, name, onMessage, onState }) {
-    Object.assign(this, { url, room, name, onMessage, onState });
+  constructor({ url, room, name, token = "", onMessage, onState }) {
+    Object.assign(this, { url, room, name, token, onMessage, onState });
     addEventListener("online", () => this.#retryNow());
   }
 
@@ -65,6 +68,12 @@ export class Signaling {
     return true;
   }
 
+  /** Hands in another access token; also for the next time that we join. */
+  renew(token) {
+    this.token = token;
+    this.send({ type: "token", token });
+  }
+
   /** Says goodbye and ends for good. */
   close() {
     this.send({ type: "leave" });
@@ -91,16 +100,16 @@ export class Signaling {
     } else if (message.type === "error" && message.code === "cannot-resume" && !this.#joined) {
       this.#place = null;
       return this.#join(socket);
-    } else if (message.type === "error" && !this.#everJoined && REFUSALS.has(message.code)) {
+    } else if (message.type === "error" && (LASTING.has(message.code) || (!this.#everJoined && REFUSALS.has(message.code)))) {
       this.#refusal = message.message;
     }
     if (this.#take(message)) this.onMessage(message);
   }
 
   #join(socket) {
-    const { room, name } = this;
-    const secret = this.#secret;
-    socket.send(JSON.stringify({ type: "join", version: VERSION, room, name, polite: true, secret, resume: true }));
+    const { room, name, token } = this;
+    const entry = { room, name, polite: true, secret: this.#secret, resume: true, ...(token && { token }) };
+    socket.send(JSON.stringify({ type: "join", version: VERSION, ...entry }));
   }
 
   #resume(socket) {

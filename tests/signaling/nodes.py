@@ -15,6 +15,7 @@ from signaling.settings import Limits, Settings
 if TYPE_CHECKING:
     from signaling.backplane import Backplane
     from signaling.delivery import Delivery
+    from signaling.gate import Gate
 
 
 class Connection:
@@ -55,7 +56,8 @@ class Connection:
 class Client:
     """A client that knows how to come back. `resume=False`: one that does not."""
 
-    def __init__(self, name: str, *, resume: bool = True, room: str = "lab") -> None:
+    def __init__(self, name: str, *, resume: bool = True, room: str = "lab", token: str | None = None) -> None:
+        self.token = token
         self.name = name
         self.resume = resume
         self.room = room
@@ -92,7 +94,7 @@ class Client:
         secret = f"secret of {self.name}" if self.resume else None
         try:
             connection.id = connection.hub.join(
-                connection, m.Join(self.room, self.name, 1, secret=secret, resume=self.resume)
+                connection, m.Join(self.room, self.name, 1, secret=secret, resume=self.resume, token=self.token)
             )
         except ProtocolError as error:
             connection.drop(error)
@@ -154,13 +156,14 @@ class Client:
 class Nodes:
     """Nodes over one bus, or over backplanes of your own."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, gate: Gate | None = None) -> None:
+        self.gate = gate
         self.bus = MemoryBus(asyncio.get_running_loop().time)
         self.limits = limits or Limits()
         self.hubs: dict[str, ClusterHub] = {}
 
     async def start(self, node: str, backplane: Backplane | None = None) -> ClusterHub:
-        hub = ClusterHub(Settings(limits=self.limits), backplane or MemoryBackplane(self.bus, node))
+        hub = ClusterHub(Settings(limits=self.limits), backplane or MemoryBackplane(self.bus, node), self.gate)
         await hub.start()
         self.hubs[node] = hub
         return hub
@@ -184,8 +187,3 @@ async def entered(*clients: Client) -> None:
     async with asyncio.timeout(60):
         for client in clients:
             await client.entered.wait()
-
-
-async def settled(hubs: Nodes, seconds: float = 3.0) -> None:
-    """Lets so much virtual time pass."""
-    await asyncio.sleep(seconds)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from signaling import messages as m
 from signaling.backplane import LEASE
 from signaling.codes import Code, ProtocolError
+from signaling.credentials import Grants
+from signaling.gate import Gate
 from tests.signaling.nodes import Client, Nodes, entered
 
 if TYPE_CHECKING:
@@ -232,3 +235,55 @@ async def test_a_guest_calls_a_member_of_another_node(nodes: Nodes) -> None:
     with pytest.raises(ProtocolError) as refused:
         await one.admit_guest(guest, "lab", "nobody")
     assert refused.value.code is Code.UNKNOWN_TARGET
+
+
+class Doorkeeper(Gate):
+    """Takes the name of a right, or of nothing, for a token."""
+
+    def grants(self, token: str | None) -> Grants | None:
+        assert token is not None
+        return Grants(room="lab", moderate=token == "moderate", call=token != "silent", expires=1e12, bearer=token)
+
+
+async def test_what_a_token_grants_holds_on_every_node(nodes: Nodes) -> None:
+    nodes.gate = Doorkeeper(None, lambda: 0.0)
+    alice, bob = Client("alice", token="moderate"), Client("bob", token="silent")
+    for client, node in ((alice, "one"), (bob, "two")):
+        client.connect(await nodes.start(node))
+        await entered(client)
+    assert bob.connection is not None and alice.connection is not None
+    offer = m.DescriptionTo(alice.id, "s", m.SessionDescription("offer", "v=0"), n=1)
+    bob.connection.hub.relay(bob.id, offer)
+    await asyncio.sleep(0.1)
+    assert isinstance(bob.told[-1], m.ErrorMessage) and bob.told[-1].code == "not-allowed"
+    bob.connection.hub.renew(bob.id, m.Token("talkative", n=2))
+    await asyncio.sleep(0.1)
+    assert isinstance(bob.told[-1], m.TokenTaken)
+    bob.connection.hub.relay(bob.id, msgspec.structs.replace(offer, n=3))
+    await asyncio.sleep(0.1)
+    assert isinstance(alice.told[-1], m.DescriptionFrom)
+    bob.connection.hub.kick(bob.id, m.Kick(alice.id, n=4))
+    await asyncio.sleep(0.1)
+    assert bob.told[-1].code == "not-allowed"
+    assert b"secret of" not in b"".join(nodes.bus.journals["lab"].records), "only digests leave a node"
+    assert b"talkative" in b"".join(nodes.bus.journals["lab"].records), "as the bearer, which is no secret"
+
+
+async def test_who_was_sent_away_is_not_let_in_by_another_node_or_owner(nodes: Nodes) -> None:
+    nodes.gate = Doorkeeper(None, lambda: 0.0)
+    alice, bob = Client("alice", token="moderate"), Client("bob", token="x")
+    for client, node in ((alice, "one"), (bob, "two")):
+        client.connect(await nodes.start(node))
+        await entered(client)
+    assert alice.place is not None
+    alice.place.numbered("{}")  # as the client does with what it sends
+    nodes.hubs["one"].kick(alice.id, m.Kick(bob.id, n=1))
+    await asyncio.sleep(0.1)
+    assert bob.refused == [Code.KICKED] and alice.others == {}
+    await nodes.kill("one", alice)
+    alice.connect(nodes.hubs["two"])
+    await entered(alice)
+    again = Client("bob", token="x")
+    again.connect(nodes.hubs["two"])
+    await asyncio.sleep(0.1)
+    assert again.refused == [Code.KICKED]

@@ -236,6 +236,8 @@ class Meeting(RuleBasedStateMachine):
         for client in self.clients.values():
             client.sent.pop(member_id, None)
             client.heard.pop(member_id, None)
+            if client.id == member_id:
+                client.sent, client.heard = {}, {}
 
 
 Meeting.TestCase.settings = settings(
