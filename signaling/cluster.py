@@ -288,11 +288,11 @@ class ClusterHub(Hub):
         recipient = self._recipients.get(told.id)
         if seat is None:
             if recipient is not None:
-                recipient.deliver(Delivery(told.id, payload=told.payload))
+                recipient.deliver(Delivery(told.id, json=told.payload))
             return
         deliver, requests = self._edge.hear(seat, told, self._loop.time())
         if deliver and recipient is not None:
-            recipient.deliver(Delivery(told.id, number=told.number if seat.numbers else 0, payload=told.payload))
+            recipient.deliver(Delivery(told.id, number=told.number if seat.numbers else 0, json=told.payload))
         for request in requests:
             self._routes.ask(request)
 

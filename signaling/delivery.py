@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from signaling.backlog import numbered
-from signaling.messages import ServerMessage, encode, parse_server
+from signaling.messages import ServerMessage, parse_server, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Delivery:
-    """`message` goes to the participant or guest `to`; `number`: of a member that can resume, else 0."""
+class Delivery(msgspec.Struct, eq=False):
+    """A message goes to the participant or guest `to`; `number`: of a member that can resume, else 0.
 
-    __slots__ = ("_message", "_payload", "number", "to")
+    `known` is the message, `json` the same as JSON; one of them is enough, the other one is made when it is asked for.
+    """
 
-    def __init__(
-        self, to: str, message: ServerMessage | None = None, number: int = 0, payload: bytes | None = None
-    ) -> None:
-        self.to = to
-        self.number = number
-        self._message = message
-        self._payload = payload
+    to: str
+    known: ServerMessage | None = None
+    number: int = 0
+    json: bytes | None = None
 
     @property
     def message(self) -> ServerMessage:
-        """The message, read if only its JSON is known."""
-        if self._message is None:
-            self._message = parse_server(self.payload)
-        return self._message
+        """The message."""
+        if self.known is None:
+            self.known = parse_server(self.payload)
+        return self.known
 
     @property
     def payload(self) -> bytes:
         """The message as JSON, without its number."""
-        if self._payload is None:
-            self._payload = encode(self.message).encode()
-        return self._payload
+        if self.json is None:
+            self.json = to_json(self.message)
+        return self.json
 
     @property
     def frame(self) -> bytes:
@@ -48,13 +48,11 @@ class Delivery:
             return NotImplemented
         return (self.to, self.number, self.message) == (other.to, other.number, other.message)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"Delivery({self.to!r}, {type(self.message).__name__}, {self.number})"
 
 
 def broadcast(recipients: Iterable[str], message: ServerMessage) -> list[Delivery]:
     """`message` for several, without numbers."""
-    payload = encode(message).encode()
-    return [Delivery(one, message, payload=payload) for one in recipients]
+    payload = to_json(message)
+    return [Delivery(one, message, json=payload) for one in recipients]

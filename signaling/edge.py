@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from signaling.backlog import numbered
-from signaling.messages import ACK_EVERY, encode
+from signaling.messages import ACK_EVERY, to_json
 from signaling.nodewire import AnyRequest, Attach, Depart, Enter, Heard, Return, Say, Told
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ class Edge:
         """What a member says, for the owner; None: it was said before."""
         number = seat.said + 1 if message.n is None else message.n
         plain = message if message.n is None else msgspec.structs.replace(message, n=None)
-        return self._said(seat, number, numbered(encode(plain).encode(), number), None, now)
+        return self._said(seat, number, numbered(to_json(plain), number), None, now)
 
     def renew(self, seat: EdgeSeat, token: Token, grants: Grants, told: TokenTaken, now: float) -> Say | None:
         """A member handed in another token, which grants this, and is to be told so."""
         number = seat.said + 1 if token.n is None else token.n
-        return self._said(seat, number, encode(told).encode(), grants, now)
+        return self._said(seat, number, to_json(told), grants, now)
 
     def _said(self, seat: EdgeSeat, number: int, text: bytes, grants: Grants | None, now: float) -> Say | None:
         if number <= seat.said:

@@ -21,7 +21,7 @@ __all__ = [
     "DescriptionFrom", "DescriptionTo", "ErrorMessage", "IceCandidate", "IceServer", "IceServersChanged", "Join",
     "Joined", "Kick", "Leave", "Left", "Member", "MessageFrom", "MessageTo", "ProtocolError", "Resume", "Resumed",
     "ServerMessage", "SessionDescription", "Token", "TokenExpiring", "TokenTaken", "Welcome", "check_label", "encode",
-    "parse_client", "parse_ice_server", "parse_server",
+    "parse_client", "parse_ice_server", "parse_server", "to_json",
 ]  # fmt: skip
 
 VERSION: Final = 1
@@ -337,8 +337,13 @@ def parse_server(data: str | bytes) -> ServerMessage:
 
 def encode(message: ClientMessage | ServerMessage) -> str:
     """One JSON object as text. Raises ProtocolError (bad-message) for data that JSON cannot hold."""
+    return to_json(message).decode()
+
+
+def to_json(message: ClientMessage | ServerMessage) -> bytes:
+    """One JSON object in UTF-8. Raises as `encode`."""
     try:
-        return _encoder.encode(message).decode()
+        return _encoder.encode(message)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(
             Code.BAD_MESSAGE, f"The data cannot be written as JSON ({error}); send plain values."

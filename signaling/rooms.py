@@ -18,6 +18,7 @@ from signaling.backlog import Backlog
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery, broadcast
 from signaling.messages import (
+    ACK_EVERY,
     VERSION,
     Away,
     Back,
@@ -53,6 +54,7 @@ from signaling.seats import (
     proves,
     repeated,
     tell,
+    tell_one,
 )
 
 if TYPE_CHECKING:
@@ -262,7 +264,8 @@ class Rooms:
             return acknowledged(seat)
         target = self._present(seat, to, None if isinstance(message, MessageTo) else message.session)
         self.permissions.check(member_id, message)
-        return tell([target], passed_on(message, member_id)) + acknowledged(seat)
+        told = tell_one(target, passed_on(message, member_id))
+        return told if seat.taken - seat.acknowledged < ACK_EVERY else told + acknowledged(seat)
 
     def take(self, member_id: str, number: int | None) -> bool:
         """Whether a message of a participant, by its number, is to be taken: it was not before."""

@@ -21,7 +21,7 @@ from signaling.messages import (
     MessageFrom,
     MessageTo,
     ServerMessage,
-    encode,
+    to_json,
 )
 from signaling.roomstate import SeatState
 
@@ -79,7 +79,7 @@ class Place:
 
 def tell(seats: Iterable[Seat], message: ServerMessage) -> list[Delivery]:
     """`message` for these; those who are away get it when they are back."""
-    payload = encode(message).encode()
+    payload = to_json(message)
     told = []
     for seat in seats:
         number = seat.backlog.append(payload) if seat.backlog is not None else 0
@@ -88,9 +88,16 @@ def tell(seats: Iterable[Seat], message: ServerMessage) -> list[Delivery]:
     return told
 
 
+def tell_one(seat: Seat, message: ServerMessage) -> list[Delivery]:
+    """The same for one: what happens to every message that is relayed."""
+    payload = to_json(message)
+    number = seat.backlog.append(payload) if seat.backlog is not None else 0
+    return [Delivery(seat.member.id, message, number, payload)] if seat.away is None else []
+
+
 def repeated(seat: Seat, missed: list[tuple[int, bytes]]) -> list[Delivery]:
     """What a member missed, with the numbers it had."""
-    return [Delivery(seat.member.id, number=number, payload=payload) for number, payload in missed]
+    return [Delivery(seat.member.id, number=number, json=payload) for number, payload in missed]
 
 
 def exported(seat: Seat, grants: Grants | None, calls: dict[str, list[str]]) -> SeatState:

@@ -16,7 +16,7 @@ from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from signaling.codes import Code, ProtocolError, effect
 from signaling.gate import bearer
-from signaling.messages import Ack, ErrorMessage, Join, Kick, Leave, Resume, Token, encode, parse_client
+from signaling.messages import Ack, ErrorMessage, Join, Kick, Leave, Resume, Token, parse_client, to_json
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
@@ -259,7 +259,7 @@ class Connection:
 
 
 def _error_frame(error: ProtocolError) -> bytes:
-    return encode(ErrorMessage(error.code.value, error.message, error.to, error.session)).encode()
+    return to_json(ErrorMessage(error.code.value, error.message, error.to, error.session))
 
 
 def _broken(frame: WSMessage) -> Ending:
