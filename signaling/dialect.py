@@ -49,7 +49,6 @@ class OwnDialect:
         return None
 
 
-
 class Roster:
     """Who is in the room of a client, as its dialect heard of it."""
 

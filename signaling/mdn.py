@@ -1,0 +1,384 @@
+"""The chat client of MDN's article "Signaling and video calling", translated into our protocol and back. Pure.
+
+The article's messages have no sessions: one client has one call at a time with somebody of a name. So sessions are made
+up here, and what would break such a client is kept from it: a second caller (who hears `busy`), candidates of another
+call, and an offer while its own is on its way, which it can neither ignore nor take back.
+
+The client writes names and texts into its page as HTML, so nothing that begins a tag ever reaches it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from signaling.codes import Code, ProtocolError
+from signaling.dialect import Roster, refused_over_http
+from signaling.messages import (
+    VERSION,
+    ByeFrom,
+    ByeTo,
+    CandidateFrom,
+    CandidateTo,
+    DescriptionFrom,
+    DescriptionTo,
+    ErrorMessage,
+    IceCandidate,
+    Join,
+    Joined,
+    Left,
+    MessageFrom,
+    MessageTo,
+    SessionDescription,
+    Welcome,
+    parse_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signaling.dialect import Step
+    from signaling.messages import Member, ServerMessage
+
+DEFAULT_ROOM: Final = "lobby"
+SUBPROTOCOL: Final = "json"
+_MAX_NAME: Final = 56  # characters; leaves room for a number behind it
+_MAX_RENAMES: Final = 100
+_MAX_RINGING: Final = 256 * 1024  # characters of an offer and its candidates that are kept until it is answered
+_UNKNOWN: Final = "Nobody of that name is here; take one of the userlist."
+_ORIGIN: Final = re.compile(r"^o=(\S{1,64} \S{1,64}) ", re.MULTILINE)
+
+
+class _Said(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of what the client says; who it is, is known without its `id`."""
+
+
+class _Username(_Said, frozen=True, tag="username"):
+    name: str
+
+
+class _Text(_Said, frozen=True, tag="message"):
+    text: str
+    target: str | None = None
+
+
+class _Offer(_Said, frozen=True, tag="video-offer"):
+    target: str
+    sdp: SessionDescription
+
+
+class _Answer(_Said, frozen=True, tag="video-answer"):
+    target: str
+    sdp: SessionDescription
+
+
+class _Candidate(_Said, frozen=True, tag="new-ice-candidate"):
+    target: str
+    candidate: IceCandidate | None
+
+
+class _HangUp(_Said, frozen=True, tag="hang-up"):
+    target: str
+
+
+_decoder: Final = msgspec.json.Decoder(_Username | _Text | _Offer | _Answer | _Candidate | _HangUp)
+
+
+@dataclass
+class _Call:
+    """The call with one other participant."""
+
+    peer: str  # its id
+    session: str
+    outgoing: bool
+    connection: str = ""  # the client's, as its descriptions name it (o=)
+    agreed: bool = False  # whether there was an answer
+    offering: bool = False  # the client's offer is on its way
+    asked: bool = False  # their offer is on its way
+    here: bool = True  # whether they are in the room
+    ringing: list[str] = field(default_factory=list)  # their offer and candidates, while it is not answered
+
+
+class Mdn:
+    """The dialect of one connection (`signaling.dialect.Dialect`)."""
+
+    def __init__(self, room: str, client_id: str, new_session: Callable[[], str]) -> None:
+        """`client_id`: what the client is told it is; `new_session`: another random session, each time."""
+        self._room = room
+        self._client_id = client_id
+        self._new_session = new_session
+        self._wanted = ""
+        self._renames = 0
+        self._roster: Roster | None = None
+        self._calls: dict[str, _Call] = {}  # by the name of the other side, as the client knows it
+
+    def opened(self) -> list[Step]:
+        return [_frame("id", id=self._client_id)]
+
+    def renamed(self, join: Join) -> Join | None:
+        self._renames += 1
+        if self._renames > _MAX_RENAMES:
+            return None
+        return msgspec.structs.replace(join, name=f"{_usable(self._wanted)}{self._renames}")
+
+    # What the client says
+
+    def read(self, text: str, now: float, *, max_bytes: int) -> list[Step]:
+        said = parse_json(_decoder, text, max_bytes=max_bytes)
+        if isinstance(said, _Username):
+            return self._named(said.name)
+        if self._roster is None:
+            raise ProtocolError(Code.NOT_JOINED, "You have no name yet; send username first.")
+        match said:
+            case _Text(text, target):
+                return self._spoken(self._roster, text, target, now)
+            case _Offer(target, sdp):
+                return self._offered(self._roster, target, sdp)
+            case _Answer(target, sdp):
+                return self._answered(target, sdp)
+            case _Candidate(target, candidate):
+                return self._offers_path(target, candidate)
+            case _:
+                return self._hung_up(said.target)
+
+    def _named(self, name: str) -> list[Step]:
+        if self._roster is not None:  # a member keeps its name
+            return [_frame("rejectusername", id=self._client_id, name=_shown(self._roster.own.name))]
+        self._wanted = name
+        return [Join(self._room, _usable(name), VERSION)]
+
+    def _spoken(self, roster: Roster, text: str, target: str | None, now: float) -> list[Step]:
+        if target:
+            member = _find(roster, target)
+            if member is None:
+                raise ProtocolError(Code.UNKNOWN_TARGET, _UNKNOWN)
+            return [MessageTo(member.id, {"text": text})]
+        own = _chat(roster.own.name, text, now)  # the client shows what it said when it comes back
+        return [*(MessageTo(other, {"text": text}) for other in roster.others), own]
+
+    def _offered(self, roster: Roster, target: str, offer: SessionDescription) -> list[Step]:
+        call = self._calls.get(target)
+        if call is not None and call.asked:  # theirs is with the client already, and stands
+            return (
+                [] if call.agreed else [_frame("hang-up", name=target, target=_shown(roster.own.name)), *call.ringing]
+            )
+        connection = _connection(offer)
+        steps: list[Step] = []
+        if call is not None and call.connection not in ("", connection):
+            steps = self._hung_up(target)  # it gave its connection up and said nothing
+            call = None
+        if call is None:
+            member = _find(roster, target)
+            if member is None:
+                return [
+                    *steps,
+                    self._hang_up(target),
+                    _refusal("Nobody of that name is here; take one of the userlist."),
+                ]
+            call = self._calls[target] = _Call(member.id, self._new_session(), outgoing=True)
+        if not call.here:  # the media goes on without them in the room; they could not answer now
+            return []
+        call.connection = connection
+        call.offering = True
+        return [*steps, DescriptionTo(call.peer, call.session, offer)]
+
+    def _answered(self, target: str, answer: SessionDescription) -> list[Step]:
+        call = self._calls.get(target)
+        if call is None or not call.asked:
+            return []
+        call.asked, call.offering, call.agreed = False, False, True
+        call.ringing.clear()
+        call.connection = _connection(answer)
+        return [DescriptionTo(call.peer, call.session, answer)]
+
+    def _offers_path(self, target: str, candidate: IceCandidate | None) -> list[Step]:
+        call = self._calls.get(target)
+        if call is None or not call.here:
+            return []
+        last = candidate is None or not candidate.candidate  # the latter is Firefox's way to say so
+        return [CandidateTo(call.peer, call.session, None if last else candidate)]
+
+    def _hung_up(self, target: str) -> list[Step]:
+        call = self._calls.pop(target, None)
+        if call is None or not call.here:
+            return []
+        reason: Any = "hung-up" if call.agreed else "cancelled" if call.outgoing else "declined"
+        return [ByeTo(call.peer, call.session, reason)]
+
+    # What the client is told
+
+    def write(self, message: ServerMessage, now: float) -> list[Step]:
+        if isinstance(message, Welcome):
+            return self._welcomed(message)
+        if isinstance(message, ErrorMessage):
+            return self._refused(message)
+        roster = self._roster
+        if roster is None:  # nothing comes before the welcome
+            return []
+        match message:
+            case Joined(member):
+                return self._joined(roster, member, now)
+            case Left(member, reason):
+                return self._left(roster, member, reason)
+            case DescriptionFrom(description=SessionDescription(type="offer")):
+                return self._rung(roster, message)
+            case DescriptionFrom():
+                return self._accepted(message)
+            case CandidateFrom(sender, session, candidate):
+                return self._found(sender, session, candidate)
+            case ByeFrom(sender, session):
+                name = self._name_of_call(sender, session)
+                return [self._ended(name)] if name is not None else []
+            case MessageFrom(sender, data):
+                return [_chat(roster.name_of(sender), _text_of(data), now)]
+        return []
+
+    def _welcomed(self, welcome: Welcome) -> list[Step]:
+        self._roster = Roster(welcome)
+        renamed: list[Step] = []
+        if _shown(welcome.name) != self._wanted:
+            renamed = [_frame("rejectusername", id=self._client_id, name=_shown(welcome.name))]
+        return [*renamed, self._userlist(self._roster)]
+
+    def _refused(self, error: ErrorMessage) -> list[Step]:
+        steps: list[Step] = []
+        if error.code == Code.UNKNOWN_TARGET and error.to is not None and error.session is not None:
+            name = self._name_of_call(error.to, error.session)
+            steps = [self._ended(name)] if name is not None else []
+        return [*steps, _refusal(error.message, error.code)]
+
+    def _joined(self, roster: Roster, member: Member, now: float) -> list[Step]:
+        roster.joined(member)
+        call = self._calls.get(_shown(member.name))
+        if call is not None:  # back, under another id
+            call.peer, call.here = member.id, True
+        came = _frame("username", name=_shown(member.name), date=_date(now))
+        return [came, self._userlist(roster)]
+
+    def _left(self, roster: Roster, member: Member, reason: str) -> list[Step]:
+        """Whoever said goodbye is gone; of others the media tells, and they may come back."""
+        roster.left(member)
+        name = _shown(member.name)
+        call = self._calls.get(name)
+        if call is None or call.peer != member.id:
+            return [self._userlist(roster)]
+        if reason == "left" or not call.agreed:
+            return [self._ended(name), self._userlist(roster)]
+        call.here = False
+        return [self._userlist(roster)]
+
+    def _rung(self, roster: Roster, offer: DescriptionFrom) -> list[Step]:
+        if not offer.trickle:
+            return [refused_over_http(offer)]
+        name = _shown(roster.name_of(offer.sender, offer.name))
+        call = self._calls.get(name)
+        if any(other.here for who, other in self._calls.items() if who != name):
+            return [ByeTo(offer.sender, offer.session, "busy", "in another call")]
+        same = call is not None and call.session == offer.session
+        if call is not None and call.offering and (same or not call.agreed) and not roster.gives_way(call.peer):
+            return []  # it crossed the client's, which stands
+        said = _frame("video-offer", name=name, target=_shown(roster.own.name), sdp=offer.description)
+        if call is not None and same:
+            call.asked = True
+            return [said]
+        steps: list[Step] = []
+        if call is not None:  # it begins anew, with another connection
+            steps = [self._hang_up(name)]
+            crossed = call.offering and not call.agreed
+            if not crossed and offer.replaces != call.session:
+                steps.append(ByeTo(call.peer, call.session, "hung-up"))
+        call = self._calls[name] = _Call(offer.sender, offer.session, outgoing=False, asked=True)
+        self._keep(call, said)
+        return [*steps, said]
+
+    def _accepted(self, answer: DescriptionFrom) -> list[Step]:
+        name = self._name_of_call(answer.sender, answer.session)
+        if name is None:
+            return []
+        call = self._calls[name]
+        if not call.offering:
+            return []
+        call.offering, call.agreed = False, True
+        return [_frame("video-answer", name=name, target=self._own_name, sdp=answer.description)]
+
+    def _found(self, sender: str, session: str, candidate: IceCandidate | None) -> list[Step]:
+        name = self._name_of_call(sender, session)
+        if name is None or candidate is None or not candidate.candidate:  # RTCIceCandidate(null) throws in the client
+            return []
+        said = _frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)
+        call = self._calls[name]
+        if call.asked and not call.agreed:
+            self._keep(call, said)
+        return [said]
+
+    def _keep(self, call: _Call, said: str) -> None:
+        """What a client that called at the same moment is told again; of too many candidates the last are not."""
+        if not call.ringing or sum(map(len, call.ringing)) + len(said) <= _MAX_RINGING:
+            call.ringing.append(said)
+
+    def _ended(self, name: str) -> str:
+        self._calls.pop(name, None)
+        return self._hang_up(name)
+
+    def _hang_up(self, name: str) -> str:
+        return _frame("hang-up", name=name, target=self._own_name)
+
+    def _name_of_call(self, sender: str, session: str) -> str | None:
+        """With whom the call is; None: that session is over, or it is not theirs."""
+        found = (name for name, call in self._calls.items() if (call.peer, call.session) == (sender, session))
+        return next(found, None)
+
+    @property
+    def _own_name(self) -> str:
+        return _shown(self._roster.own.name) if self._roster is not None else ""
+
+    def _userlist(self, roster: Roster) -> str:
+        names = [*(member.name for member in roster.others.values()), roster.own.name]
+        return _frame("userlist", users=[_shown(name) for name in names])
+
+
+def _find(roster: Roster, name: str) -> Member | None:
+    return next((member for member in roster.others.values() if _shown(member.name) == name), None)
+
+
+def _frame(kind: str, **fields: Any) -> str:
+    return msgspec.json.encode({"type": kind, **fields}).decode()
+
+
+def _chat(name: str, text: str, now: float) -> str:
+    return _frame("message", name=_shown(name), text=_shown(text), date=_date(now))
+
+
+def _refusal(text: str, code: str = Code.UNKNOWN_TARGET.value) -> str:
+    """The client shows what it does not know in its console."""
+    return _frame("error", code=code, message=text)
+
+
+def _date(now: float) -> int:
+    return int(now * 1000)
+
+
+def _shown(text: str) -> str:
+    """What the client may write into its page: it begins no tag, whatever follows."""
+    return text.replace("<", "\uff1c")
+
+
+def _text_of(data: Any) -> str:
+    """What a message of a member says in words; what is no text is shown as the JSON that it is."""
+    if isinstance(data, dict) and isinstance(data.get("text"), str):
+        data = data["text"]
+    return data if isinstance(data, str) else msgspec.json.encode(data).decode()
+
+
+def _usable(name: str) -> str:
+    """The name that somebody gets who asks for this one."""
+    return "".join(character for character in name if character.isprintable()).strip()[:_MAX_NAME].strip() or "guest"
+
+
+def _connection(description: SessionDescription) -> str:
+    """Which RTCPeerConnection a description is of: its name and number in the o= line (RFC 8829 section 5.2.1)."""
+    found = _ORIGIN.search(description.sdp[:1000])
+    return found[1] if found else "unknown"
