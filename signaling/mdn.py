@@ -10,7 +10,7 @@ The client writes names and texts into its page as HTML, so nothing that begins 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -47,7 +47,6 @@ DEFAULT_ROOM: Final = "lobby"
 SUBPROTOCOL: Final = "json"
 _MAX_NAME: Final = 56  # characters; leaves room for a number behind it
 _MAX_RENAMES: Final = 100
-_MAX_RINGING: Final = 256 * 1024  # characters of an offer and its candidates that are kept until it is answered
 _UNKNOWN: Final = "Nobody of that name is here; take one of the userlist."
 _ORIGIN: Final = re.compile(r"^o=(\S{1,64} \S{1,64}) ", re.MULTILINE)
 
@@ -99,7 +98,6 @@ class _Call:
     offering: bool = False  # the client's offer is on its way
     asked: bool = False  # their offer is on its way
     here: bool = True  # whether they are in the room
-    ringing: list[str] = field(default_factory=list)  # their offer and candidates, while it is not answered
 
 
 class Mdn:
@@ -161,10 +159,8 @@ class Mdn:
 
     def _offered(self, roster: Roster, target: str, offer: SessionDescription) -> list[Step]:
         call = self._calls.get(target)
-        if call is not None and call.asked:  # theirs is with the client already, and stands
-            return (
-                [] if call.agreed else [_frame("hang-up", name=target, target=_shown(roster.own.name)), *call.ringing]
-            )
+        if call is not None and call.asked:  # theirs is with the client already, which answers it: it stands
+            return []
         connection = _connection(offer)
         steps: list[Step] = []
         if call is not None and call.connection not in ("", connection):
@@ -190,7 +186,6 @@ class Mdn:
         if call is None or not call.asked:
             return []
         call.asked, call.offering, call.agreed = False, False, True
-        call.ringing.clear()
         call.connection = _connection(answer)
         return [DescriptionTo(call.peer, call.session, answer)]
 
@@ -290,14 +285,13 @@ class Mdn:
             crossed = call.offering and not call.agreed
             if not crossed and offer.replaces != call.session:
                 steps.append(ByeTo(call.peer, call.session, "hung-up"))
-        call = self._calls[name] = _Call(offer.sender, offer.session, outgoing=False, asked=True)
-        self._keep(call, said)
+        self._calls[name] = _Call(offer.sender, offer.session, outgoing=False, asked=True)
         return [*steps, said]
 
     def _accepted(self, answer: DescriptionFrom) -> list[Step]:
         name = self._name_of_call(answer.sender, answer.session)
-        if name is None:
-            return []
+        if name is None:  # the client gave that call up, perhaps for one that crossed it, of which they know nothing
+            return [ByeTo(answer.sender, answer.session, "cancelled")]
         call = self._calls[name]
         if not call.offering:
             return []
@@ -308,16 +302,7 @@ class Mdn:
         name = self._name_of_call(sender, session)
         if name is None or candidate is None or not candidate.candidate:  # RTCIceCandidate(null) throws in the client
             return []
-        said = _frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)
-        call = self._calls[name]
-        if call.asked and not call.agreed:
-            self._keep(call, said)
-        return [said]
-
-    def _keep(self, call: _Call, said: str) -> None:
-        """What a client that called at the same moment is told again; of too many candidates the last are not."""
-        if not call.ringing or sum(map(len, call.ringing)) + len(said) <= _MAX_RINGING:
-            call.ringing.append(said)
+        return [_frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)]
 
     def _ended(self, name: str) -> str:
         self._calls.pop(name, None)
