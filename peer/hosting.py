@@ -61,6 +61,7 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    peerjs_path: str = "/",
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s.
 
@@ -77,6 +78,7 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                peerjs_path=peerjs_path,
             )
         )
         await server.start()

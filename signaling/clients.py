@@ -54,10 +54,12 @@ def add_mdn(app: web.Application, hub: Hub, guarded: Guard, page: Handler) -> No
 
 
 def add_peerjs(app: web.Application, hub: Hub, guarded: Guard, path: str) -> None:
-    """Adds the routes of a PeerJS broker below `path`, which ends in a slash.
+    """Adds the routes of a PeerJS broker below `path`; slashes at its ends do not count.
 
     Lists of peers are off, as they are by default in PeerJS' own.
     """
+
+    below = f"/{path.strip('/')}/" if path.strip("/") else "/"
 
     @guarded
     async def open_websocket(request: web.Request) -> web.StreamResponse:
@@ -72,9 +74,9 @@ def add_peerjs(app: web.Application, hub: Hub, guarded: Guard, path: str) -> Non
     async def get_peers(request: web.Request) -> web.StreamResponse:
         return _readable(request, web.Response(status=401, text="Lists of peers are off; agree on ids."))
 
-    app.router.add_get(f"{path}peerjs", open_websocket, name="peerjs")
-    app.router.add_get(f"{path}{_KEY}/id", get_id, name="peerjs-id")
-    app.router.add_get(f"{path}{_KEY}/peers", get_peers, name="peerjs-peers")
+    app.router.add_get(f"{below}peerjs", open_websocket, name="peerjs")
+    app.router.add_get(f"{below}{_KEY}/id", get_id, name="peerjs-id")
+    app.router.add_get(f"{below}{_KEY}/peers", get_peers, name="peerjs-peers")
 
 
 def _offered(request: web.Request) -> list[str]:

@@ -110,6 +110,7 @@ class Mdn:
         self._new_session = new_session
         self._wanted = ""
         self._renames = 0
+        self._declined = ""  # whose offer was with the client when it hung up, perhaps on a call of its own
         self._roster: Roster | None = None
         self._calls: dict[str, _Call] = {}  # by the name of the other side, as the client knows it
 
@@ -183,8 +184,14 @@ class Mdn:
 
     def _answered(self, target: str, answer: SessionDescription) -> list[Step]:
         call = self._calls.get(target)
-        if call is None or not call.asked:
+        if call is None and target == self._declined:
+            return [self._ended(target)]
+        if call is None:
             return []
+        if not call.asked:
+            # To an offer that was hung up meanwhile; whatever it had offered before, it gave up for that.
+            moved_on = not call.agreed or call.connection != _connection(answer)
+            return [*self._hung_up(target), self._ended(target)] if moved_on else []
         call.asked, call.offering, call.agreed = False, False, True
         call.connection = _connection(answer)
         return [DescriptionTo(call.peer, call.session, answer)]
@@ -198,6 +205,7 @@ class Mdn:
 
     def _hung_up(self, target: str) -> list[Step]:
         call = self._calls.pop(target, None)
+        self._declined = target if call is not None and call.asked else ""
         if call is None or not call.here:
             return []
         reason: Any = "hung-up" if call.agreed else "cancelled" if call.outgoing else "declined"
@@ -305,6 +313,7 @@ class Mdn:
         return [_frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)]
 
     def _ended(self, name: str) -> str:
+        self._declined = ""
         self._calls.pop(name, None)
         return self._hang_up(name)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_FILE_BYTES = 64 * 1024
-_PATH = re.compile(r"/([\w.~-]{1,64}/){0,8}", re.ASCII)
+_PATH = re.compile(r"/?([\w.~-]{1,64}/){0,8}([\w.~-]{1,64})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Settings:
 
     `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
     (`https://example.org`) whose pages may connect; the server's own host and loopback always may. `peerjs_path` is the
-    `path` that pages written with PeerJS give, begun and ended with a slash.
+    `path` that pages written with PeerJS give; slashes at its ends do not count.
     """
 
     host: str = "127.0.0.1"
@@ -63,7 +63,7 @@ class Settings:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
         if not _PATH.fullmatch(self.peerjs_path):
-            raise ValueError(f"{self.peerjs_path!r} is no path for PeerJS; use one such as / or /myapp/")
+            raise ValueError(f"{self.peerjs_path!r} is no path for PeerJS; use one such as / or /myapp")
 
 
 def load_ice_servers(path: Path) -> tuple[IceServer, ...]:

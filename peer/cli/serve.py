@@ -20,6 +20,7 @@ Port = Annotated[int, typer.Option(metavar="P", envvar="PORT", min=0, max=65535,
 ServersFile = Annotated[Path | None, typer.Option(metavar="F", help="File of ICE servers: JSON, or a URL a line.")]
 Static = Annotated[Path | None, typer.Option(metavar="DIR", help="Serve the files of DIR beside the page.")]
 Origin = Annotated[list[str] | None, typer.Option(metavar="URL", help="Pages that may connect too; repeatable.")]
+PeerJsPath = Annotated[str, typer.Option(metavar="PATH", help="What pages written with PeerJS give as their path.")]
 RoomSize = Annotated[int, typer.Option(metavar="N", min=1, help="Participants that one room may hold.")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print the configuration with its origin, and end.")]
 
@@ -35,6 +36,7 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    peerjs_path: PeerJsPath = "/",
     seconds: options.Seconds = None,
     show_config: ShowConfig = False,
     json: options.Json = False,
@@ -49,7 +51,7 @@ def serve(
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)
     if static is not None and not static.is_dir():
         raise UsageError(f"{static} is no folder; give --static the folder that holds your pages")
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds)
+    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, peerjs_path, seconds)
     settings.parsed()
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
@@ -70,6 +72,7 @@ async def _serve(settings: ServeSettings, *, json: bool) -> None:
         static=settings.static,
         limits=hosting.Limits(room_size=settings.room_size),
         allowed_origins=settings.origins,
+        peerjs_path=settings.peerjs_path,
     ) as server:
         page = server.page(settings.room)
         if json:

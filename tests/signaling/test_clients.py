@@ -233,8 +233,9 @@ async def test_ids_and_no_lists(serve: Serve, session: ClientSession) -> None:
         assert response.status == 401
 
 
-async def test_below_another_path(serve: Serve, session: ClientSession) -> None:
-    server = await serve(peerjs_path="/my/app/")
+@pytest.mark.parametrize("path", ["/my/app/", "/my/app", "my/app"])
+async def test_below_another_path(serve: Serve, session: ClientSession, path: str) -> None:
+    server = await serve(peerjs_path=path)
     alice = await peerjs(session, server, "alice", path="/my/app/")
     await alice.next("OPEN")
     await alice.ws.close()
@@ -244,7 +245,7 @@ async def test_below_another_path(serve: Serve, session: ClientSession) -> None:
         assert response.status == 404
 
 
-@pytest.mark.parametrize("path", ["", "my", "/my", "my/", "//", "/{x}/", "/a b/"])
+@pytest.mark.parametrize("path", ["//", "/{x}/", "/a b/", "/my//app", "/x" * 10, "/?x"])
 def test_a_path_that_cannot_be(path: str) -> None:
     with pytest.raises(ValueError, match="no path for PeerJS"):
         Settings(peerjs_path=path)
