@@ -43,7 +43,7 @@ def add_mdn(app: web.Application, hub: Hub, guarded: Guard, page: Handler) -> No
             check_label("room", room)
         except ValueError as error:
             raise ProtocolError(Code.BAD_MESSAGE, f"The room cannot be used: {error}.") from error
-        dialect = Mdn(room, secrets.token_hex(8), lambda: secrets.token_hex(16))
+        dialect = Mdn(room, secrets.randbits(48), lambda: secrets.token_hex(16))
         return await serve_websocket(request, hub, dialect, protocols=(SUBPROTOCOL,))
 
     async def serve(request: web.Request) -> web.StreamResponse:

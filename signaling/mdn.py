@@ -75,12 +75,12 @@ class _Answer(_Said, frozen=True, tag="video-answer"):
 
 
 class _Candidate(_Said, frozen=True, tag="new-ice-candidate"):
-    target: str
     candidate: IceCandidate | None
+    target: str | None = None
 
 
 class _HangUp(_Said, frozen=True, tag="hang-up"):
-    target: str
+    target: str | None = None  # the article's client forgets with whom it speaks before it says that it hung up
 
 
 _decoder: Final = msgspec.json.Decoder(_Username | _Text | _Offer | _Answer | _Candidate | _HangUp)
@@ -103,7 +103,7 @@ class _Call:
 class Mdn:
     """The dialect of one connection (`signaling.dialect.Dialect`)."""
 
-    def __init__(self, room: str, client_id: str, new_session: Callable[[], str]) -> None:
+    def __init__(self, room: str, client_id: int, new_session: Callable[[], str]) -> None:
         """`client_id`: what the client is told it is; `new_session`: another random session, each time."""
         self._room = room
         self._client_id = client_id
@@ -138,10 +138,11 @@ class Mdn:
                 return self._offered(self._roster, target, sdp)
             case _Answer(target, sdp):
                 return self._answered(target, sdp)
-            case _Candidate(target, candidate):
+            case _Candidate(candidate, target):
                 return self._offers_path(target, candidate)
             case _:
-                return self._hung_up(said.target)
+                targets = list(self._calls) if said.target is None else [said.target]
+                return [step for target in targets for step in self._hung_up(target)]
 
     def _named(self, name: str) -> list[Step]:
         if self._roster is not None:  # a member keeps its name
@@ -196,8 +197,8 @@ class Mdn:
         call.connection = _connection(answer)
         return [DescriptionTo(call.peer, call.session, answer)]
 
-    def _offers_path(self, target: str, candidate: IceCandidate | None) -> list[Step]:
-        call = self._calls.get(target)
+    def _offers_path(self, target: str | None, candidate: IceCandidate | None) -> list[Step]:
+        call = self._calls.get(target or "")
         if call is None or not call.here:
             return []
         last = candidate is None or not candidate.candidate  # the latter is Firefox's way to say so

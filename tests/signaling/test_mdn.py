@@ -55,9 +55,9 @@ class Chat:
 
     def __init__(self, own_id: str = "m0", name: str = "alice", *others: Member) -> None:
         self.sessions = iter(f"s{number}" for number in range(100))
-        self.mdn = Mdn("lobby", "c7", lambda: next(self.sessions))
+        self.mdn = Mdn("lobby", 7, lambda: next(self.sessions))
         self.mdn.opened()
-        self.say(type="username", name=name, id="c7", date=1)
+        self.say(type="username", name=name, id=7, date=1)
         self.hear(Welcome(1, own_id, "lobby", name, list(others), []))
 
     def say(self, **message: Any) -> list[Any]:
@@ -91,9 +91,9 @@ def hang_up(name: str = "bot") -> dict[str, str]:
 
 
 def test_a_client_is_told_an_id_and_joins_under_the_name_it_says() -> None:
-    mdn = Mdn("lobby", "c7", str)
-    assert shown(mdn.opened()) == [{"type": "id", "id": "c7"}]
-    assert mdn.read('{"type":"username","name":"alice","id":"c7","date":1}', NOW, max_bytes=1000) == [
+    mdn = Mdn("lobby", 7, str)
+    assert shown(mdn.opened()) == [{"type": "id", "id": 7}]
+    assert mdn.read('{"type":"username","name":"alice","id":7,"date":1}', NOW, max_bytes=1000) == [
         Join("lobby", "alice", 1)
     ]
     assert shown(mdn.write(Welcome(1, "m0", "lobby", "alice", [BOT], []), NOW)) == [
@@ -102,7 +102,7 @@ def test_a_client_is_told_an_id_and_joins_under_the_name_it_says() -> None:
 
 
 def test_a_name_that_is_taken_gets_a_number_which_the_client_is_told() -> None:
-    mdn = Mdn("lobby", "c7", str)
+    mdn = Mdn("lobby", 7, str)
     (join,) = mdn.read('{"type":"username","name":"alice"}', NOW, max_bytes=1000)
     assert isinstance(join, Join)
     second = mdn.renamed(join)
@@ -110,7 +110,7 @@ def test_a_name_that_is_taken_gets_a_number_which_the_client_is_told() -> None:
     assert mdn.renamed(second) == Join("lobby", "alice2", 1)
     assert shown(mdn.write(Welcome(1, "m0", "lobby", "alice2", [], []), NOW))[0] == {
         "type": "rejectusername",
-        "id": "c7",
+        "id": 7,
         "name": "alice2",
     }
     tries = 0
@@ -124,18 +124,18 @@ def test_a_name_that_is_taken_gets_a_number_which_the_client_is_told() -> None:
     [("", "guest"), ("  ", "guest"), ("a\u202eb\n", "ab"), ("x" * 100, "x" * 56), (" bob ", "bob")],
 )
 def test_a_name_that_cannot_be_is_made_one_that_can(wanted: str, given_name: str) -> None:
-    assert Mdn("lobby", "c7", str).read(json.dumps({"type": "username", "name": wanted}), NOW, max_bytes=1000) == [
+    assert Mdn("lobby", 7, str).read(json.dumps({"type": "username", "name": wanted}), NOW, max_bytes=1000) == [
         Join("lobby", given_name, 1)
     ]
 
 
 def test_a_name_stays(chat: Chat) -> None:
-    assert chat.say(type="username", name="carol") == [{"type": "rejectusername", "id": "c7", "name": "alice"}]
+    assert chat.say(type="username", name="carol") == [{"type": "rejectusername", "id": 7, "name": "alice"}]
 
 
 def test_nothing_is_said_without_a_name() -> None:
     with pytest.raises(ProtocolError) as refused:
-        Mdn("lobby", "c7", str).read('{"type":"message","text":"hello"}', NOW, max_bytes=1000)
+        Mdn("lobby", 7, str).read('{"type":"message","text":"hello"}', NOW, max_bytes=1000)
     assert refused.value.code is Code.NOT_JOINED
 
 
@@ -152,7 +152,7 @@ def test_who_comes_and_goes_is_in_the_list(chat: Chat) -> None:
 
 def test_a_text_goes_to_everybody_and_comes_back(chat: Chat) -> None:
     chat.hear(Joined(EVE))
-    assert chat.say(type="message", text="hello", id="c7", date=1) == [
+    assert chat.say(type="message", text="hello", id=7, date=1) == [
         MessageTo("b0", {"text": "hello"}),
         MessageTo("e0", {"text": "hello"}),
         {"type": "message", "name": "alice", "text": "hello", "date": 1700000000250},
@@ -232,6 +232,16 @@ def test_a_hang_up_before_the_answer_says_what_it_is(chat: Chat, who: str, reaso
     session = "s0" if who == "caller" else "t0"
     chat.offer() if who == "caller" else chat.rung("t0")
     assert chat.say(type="hang-up", name="alice", target="bot") == [ByeTo("b0", session, reason)]
+
+
+@pytest.mark.parametrize("fields", [{}, {"target": None}])
+def test_the_client_forgets_with_whom_it_speaks_before_it_says_that_it_hung_up(
+    chat: Chat, fields: dict[str, Any]
+) -> None:
+    agreed(chat)
+    assert chat.say(type="new-ice-candidate", candidate=CANDIDATE, **fields) == []
+    assert chat.say(type="hang-up", name="alice", **fields) == [ByeTo("b0", "s0", "hung-up")]
+    assert chat.say(type="hang-up", name="alice", **fields) == []
 
 
 def test_who_is_not_there_cannot_be_called(chat: Chat) -> None:
@@ -425,7 +435,7 @@ class ArticleClient:
         if self.state == "none":
             return []
         self.state, self.agreed, self.hung_up = "none", None, True
-        return [{"type": "hang-up", "name": self.name, "target": self.other}]
+        return [{"type": "hang-up", "name": self.name, "target": None}]
 
     def take(self, message: Any) -> list[Any]:
         match message["type"]:
@@ -451,7 +461,7 @@ class Meeting:
         self.names = {each: name for name, each in self.ids.items()}
         self.clients = {name: ArticleClient(name) for name in self.ids}
         sessions = iter(range(1000))
-        self.dialects = {name: Mdn("lobby", "c", lambda: f"s{next(sessions)}") for name in self.ids}
+        self.dialects = {name: Mdn("lobby", 7, lambda: f"s{next(sessions)}") for name in self.ids}
         self.up: dict[str, list[str]] = {name: [] for name in self.ids}
         self.hub: dict[str, list[ServerMessage]] = {name: [] for name in self.ids}
         self.down: dict[str, list[str]] = {name: [] for name in self.ids}
