@@ -10,13 +10,29 @@ The client writes names and texts into its page as HTML, so nothing that begins 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from signaling.codes import Code, ProtocolError
 from signaling.dialect import Roster, refused_over_http
+from signaling.mdnmessages import (
+    HangUp,
+    NewIceCandidate,
+    Text,
+    Username,
+    VideoAnswer,
+    VideoOffer,
+    chat,
+    date,
+    decoder,
+    frame,
+    refusal,
+    shown,
+    text_of,
+    usable,
+)
 from signaling.messages import (
     VERSION,
     ByeFrom,
@@ -36,6 +52,7 @@ from signaling.messages import (
     Welcome,
     parse_json,
 )
+from signaling.standin import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,45 +62,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOM: Final = "lobby"
 SUBPROTOCOL: Final = "json"
-_MAX_NAME: Final = 56  # characters; leaves room for a number behind it
 _MAX_RENAMES: Final = 100
 _UNKNOWN: Final = "Nobody of that name is here; take one of the userlist."
 _ORIGIN: Final = re.compile(r"^o=(\S{1,64} \S{1,64}) ", re.MULTILINE)
-
-
-class _Said(msgspec.Struct, frozen=True, tag_field="type"):
-    """Base of what the client says; who it is, is known without its `id`."""
-
-
-class _Username(_Said, frozen=True, tag="username"):
-    name: str
-
-
-class _Text(_Said, frozen=True, tag="message"):
-    text: str
-    target: str | None = None
-
-
-class _Offer(_Said, frozen=True, tag="video-offer"):
-    target: str
-    sdp: SessionDescription
-
-
-class _Answer(_Said, frozen=True, tag="video-answer"):
-    target: str
-    sdp: SessionDescription
-
-
-class _Candidate(_Said, frozen=True, tag="new-ice-candidate"):
-    candidate: IceCandidate | None
-    target: str | None = None
-
-
-class _HangUp(_Said, frozen=True, tag="hang-up"):
-    target: str | None = None  # the article's client forgets with whom it speaks before it says that it hung up
-
-
-_decoder: Final = msgspec.json.Decoder(_Username | _Text | _Offer | _Answer | _Candidate | _HangUp)
 
 
 @dataclass
@@ -98,6 +79,7 @@ class _Call:
     offering: bool = False  # the client's offer is on its way
     asked: bool = False  # their offer is on its way
     here: bool = True  # whether they are in the room
+    said: StandIn = field(default_factory=StandIn)
 
 
 class Mdn:
@@ -115,40 +97,41 @@ class Mdn:
         self._calls: dict[str, _Call] = {}  # by the name of the other side, as the client knows it
 
     def opened(self) -> list[Step]:
-        return [_frame("id", id=self._client_id)]
+        return [frame("id", id=self._client_id)]
 
     def renamed(self, join: Join) -> Join | None:
         self._renames += 1
         if self._renames > _MAX_RENAMES:
             return None
-        return msgspec.structs.replace(join, name=f"{_usable(self._wanted)}{self._renames}")
+        return msgspec.structs.replace(join, name=f"{usable(self._wanted)}{self._renames}")
 
     # What the client says
 
     def read(self, text: str, now: float, *, max_bytes: int) -> list[Step]:
-        said = parse_json(_decoder, text, max_bytes=max_bytes)
-        if isinstance(said, _Username):
+        said = parse_json(decoder, text, max_bytes=max_bytes)
+        if isinstance(said, Username):
             return self._named(said.name)
         if self._roster is None:
             raise ProtocolError(Code.NOT_JOINED, "You have no name yet; send username first.")
         match said:
-            case _Text(text, target):
+            case Text(text, target):
                 return self._spoken(self._roster, text, target, now)
-            case _Offer(target, sdp):
+            case VideoOffer(target, sdp):
                 return self._offered(self._roster, target, sdp)
-            case _Answer(target, sdp):
+            case VideoAnswer(target, sdp):
                 return self._answered(target, sdp)
-            case _Candidate(candidate, target):
+            case NewIceCandidate(candidate, target):
                 return self._offers_path(target, candidate)
-            case _:
-                targets = list(self._calls) if said.target is None else [said.target]
+            case HangUp(target):
+                targets = list(self._calls) if target is None else [target]
                 return [step for target in targets for step in self._hung_up(target)]
+        return []
 
     def _named(self, name: str) -> list[Step]:
         if self._roster is not None:  # a member keeps its name
-            return [_frame("rejectusername", id=self._client_id, name=_shown(self._roster.own.name))]
+            return [frame("rejectusername", id=self._client_id, name=shown(self._roster.own.name))]
         self._wanted = name
-        return [Join(self._room, _usable(name), VERSION)]
+        return [Join(self._room, usable(name), VERSION)]
 
     def _spoken(self, roster: Roster, text: str, target: str | None, now: float) -> list[Step]:
         if target:
@@ -156,7 +139,7 @@ class Mdn:
             if member is None:
                 raise ProtocolError(Code.UNKNOWN_TARGET, _UNKNOWN)
             return [MessageTo(member.id, {"text": text})]
-        own = _chat(roster.own.name, text, now)  # the client shows what it said when it comes back
+        own = chat(roster.own.name, text, now)  # the client shows what it said when it comes back
         return [*(MessageTo(other, {"text": text}) for other in roster.others), own]
 
     def _offered(self, roster: Roster, target: str, offer: SessionDescription) -> list[Step]:
@@ -174,13 +157,14 @@ class Mdn:
                 return [
                     *steps,
                     self._hang_up(target),
-                    _refusal("Nobody of that name is here; take one of the userlist."),
+                    refusal("Nobody of that name is here; take one of the userlist."),
                 ]
             call = self._calls[target] = _Call(member.id, self._new_session(), outgoing=True)
         if not call.here:  # the media goes on without them in the room; they could not answer now
             return []
         call.connection = connection
         call.offering = True
+        call.said.client = offer
         return [*steps, DescriptionTo(call.peer, call.session, offer)]
 
     def _answered(self, target: str, answer: SessionDescription) -> list[Step]:
@@ -195,6 +179,7 @@ class Mdn:
             return [*self._hung_up(target), self._ended(target)] if moved_on else []
         call.asked, call.offering, call.agreed = False, False, True
         call.connection = _connection(answer)
+        call.said.client = answer
         return [DescriptionTo(call.peer, call.session, answer)]
 
     def _offers_path(self, target: str | None, candidate: IceCandidate | None) -> list[Step]:
@@ -237,14 +222,14 @@ class Mdn:
                 name = self._name_of_call(sender, session)
                 return [self._ended(name)] if name is not None else []
             case MessageFrom(sender, data):
-                return [_chat(roster.name_of(sender), _text_of(data), now)]
+                return [chat(roster.name_of(sender), text_of(data), now)]
         return []
 
     def _welcomed(self, welcome: Welcome) -> list[Step]:
         self._roster = Roster(welcome)
         renamed: list[Step] = []
-        if _shown(welcome.name) != self._wanted:
-            renamed = [_frame("rejectusername", id=self._client_id, name=_shown(welcome.name))]
+        if shown(welcome.name) != self._wanted:
+            renamed = [frame("rejectusername", id=self._client_id, name=shown(welcome.name))]
         return [*renamed, self._userlist(self._roster)]
 
     def _refused(self, error: ErrorMessage) -> list[Step]:
@@ -252,20 +237,20 @@ class Mdn:
         if error.code == Code.UNKNOWN_TARGET and error.to is not None and error.session is not None:
             name = self._name_of_call(error.to, error.session)
             steps = [self._ended(name)] if name is not None else []
-        return [*steps, _refusal(error.message, error.code)]
+        return [*steps, refusal(error.message, error.code)]
 
     def _joined(self, roster: Roster, member: Member, now: float) -> list[Step]:
         roster.joined(member)
-        call = self._calls.get(_shown(member.name))
+        call = self._calls.get(shown(member.name))
         if call is not None:  # back, under another id
             call.peer, call.here = member.id, True
-        came = _frame("username", name=_shown(member.name), date=_date(now))
+        came = frame("username", name=shown(member.name), date=date(now))
         return [came, self._userlist(roster)]
 
     def _left(self, roster: Roster, member: Member, reason: str) -> list[Step]:
         """Whoever said goodbye is gone; of others the media tells, and they may come back."""
         roster.left(member)
-        name = _shown(member.name)
+        name = shown(member.name)
         call = self._calls.get(name)
         if call is None or call.peer != member.id:
             return [self._userlist(roster)]
@@ -277,16 +262,20 @@ class Mdn:
     def _rung(self, roster: Roster, offer: DescriptionFrom) -> list[Step]:
         if not offer.trickle:
             return [refused_over_http(offer)]
-        name = _shown(roster.name_of(offer.sender, offer.name))
+        name = shown(roster.name_of(offer.sender, offer.name))
         call = self._calls.get(name)
         if any(other.here for who, other in self._calls.items() if who != name):
             return [ByeTo(offer.sender, offer.session, "busy", "in another call")]
         same = call is not None and call.session == offer.session
         if call is not None and call.offering and (same or not call.agreed) and not roster.gives_way(call.peer):
             return []  # it crossed the client's, which stands
-        said = _frame("video-offer", name=name, target=_shown(roster.own.name), sdp=offer.description)
+        said = frame("video-offer", name=name, target=shown(roster.own.name), sdp=offer.description)
         if call is not None and same:
+            answer = call.said.answer(offer.description) if call.agreed and not call.offering else None
+            if answer is not None:
+                return [DescriptionTo(call.peer, call.session, answer)]
             call.asked = True
+            call.said.other = offer.description
             return [said]
         steps: list[Step] = []
         if call is not None:  # it begins anew, with another connection
@@ -294,7 +283,8 @@ class Mdn:
             crossed = call.offering and not call.agreed
             if not crossed and offer.replaces != call.session:
                 steps.append(ByeTo(call.peer, call.session, "hung-up"))
-        self._calls[name] = _Call(offer.sender, offer.session, outgoing=False, asked=True)
+        self._calls[name] = call = _Call(offer.sender, offer.session, outgoing=False, asked=True)
+        call.said.other = offer.description
         return [*steps, said]
 
     def _accepted(self, answer: DescriptionFrom) -> list[Step]:
@@ -305,13 +295,14 @@ class Mdn:
         if not call.offering:
             return []
         call.offering, call.agreed = False, True
-        return [_frame("video-answer", name=name, target=self._own_name, sdp=answer.description)]
+        call.said.other = answer.description
+        return [frame("video-answer", name=name, target=self._own_name, sdp=answer.description)]
 
     def _found(self, sender: str, session: str, candidate: IceCandidate | None) -> list[Step]:
         name = self._name_of_call(sender, session)
         if name is None or candidate is None or not candidate.candidate:  # RTCIceCandidate(null) throws in the client
             return []
-        return [_frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)]
+        return [frame("new-ice-candidate", name=name, target=self._own_name, candidate=candidate)]
 
     def _ended(self, name: str) -> str:
         self._declined = ""
@@ -319,7 +310,7 @@ class Mdn:
         return self._hang_up(name)
 
     def _hang_up(self, name: str) -> str:
-        return _frame("hang-up", name=name, target=self._own_name)
+        return frame("hang-up", name=name, target=self._own_name)
 
     def _name_of_call(self, sender: str, session: str) -> str | None:
         """With whom the call is; None: that session is over, or it is not theirs."""
@@ -328,49 +319,15 @@ class Mdn:
 
     @property
     def _own_name(self) -> str:
-        return _shown(self._roster.own.name) if self._roster is not None else ""
+        return shown(self._roster.own.name) if self._roster is not None else ""
 
     def _userlist(self, roster: Roster) -> str:
         names = [*(member.name for member in roster.others.values()), roster.own.name]
-        return _frame("userlist", users=[_shown(name) for name in names])
+        return frame("userlist", users=[shown(name) for name in names])
 
 
 def _find(roster: Roster, name: str) -> Member | None:
-    return next((member for member in roster.others.values() if _shown(member.name) == name), None)
-
-
-def _frame(kind: str, **fields: Any) -> str:
-    return msgspec.json.encode({"type": kind, **fields}).decode()
-
-
-def _chat(name: str, text: str, now: float) -> str:
-    return _frame("message", name=_shown(name), text=_shown(text), date=_date(now))
-
-
-def _refusal(text: str, code: str = Code.UNKNOWN_TARGET.value) -> str:
-    """The client shows what it does not know in its console."""
-    return _frame("error", code=code, message=text)
-
-
-def _date(now: float) -> int:
-    return int(now * 1000)
-
-
-def _shown(text: str) -> str:
-    """What the client may write into its page: it begins no tag, whatever follows."""
-    return text.replace("<", "\uff1c")
-
-
-def _text_of(data: Any) -> str:
-    """What a message of a member says in words; what is no text is shown as the JSON that it is."""
-    if isinstance(data, dict) and isinstance(data.get("text"), str):
-        data = data["text"]
-    return data if isinstance(data, str) else msgspec.json.encode(data).decode()
-
-
-def _usable(name: str) -> str:
-    """The name that somebody gets who asks for this one."""
-    return "".join(character for character in name if character.isprintable()).strip()[:_MAX_NAME].strip() or "guest"
+    return next((member for member in roster.others.values() if shown(member.name) == name), None)
 
 
 def _connection(description: SessionDescription) -> str:

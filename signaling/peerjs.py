@@ -9,7 +9,7 @@ one: it closes the RTCPeerConnection, and so learns it from the other side.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
@@ -37,6 +37,7 @@ from signaling.messages import (
     check_label,
     parse_json,
 )
+from signaling.standin import StandIn
 
 if TYPE_CHECKING:
     from signaling.dialect import Step
@@ -115,6 +116,7 @@ class _Call:
     kind: _Kind
     outgoing: bool
     agreed: bool = False  # whether there was an answer
+    said: StandIn = field(default_factory=StandIn)
 
 
 class PeerJs:
@@ -160,6 +162,7 @@ class PeerJs:
                 if call is None:
                     return []
                 call.agreed = True
+                call.said.client = payload.sdp
                 return [DescriptionTo(call.peer, payload.connection_id, payload.sdp)]
             case _Candidate(payload):
                 call = self._calls.get(payload.connection_id)
@@ -172,7 +175,9 @@ class PeerJs:
         member = next((member for member in roster.others.values() if member.name == name), None)
         if member is None:
             return [_frame("EXPIRE", src=name, dst=self._id)]
-        self._remember(offer.connection_id, _Call(member.id, name, offer.type, outgoing=True))
+        call = _Call(member.id, name, offer.type, outgoing=True)
+        call.said.client = offer.sdp
+        self._remember(offer.connection_id, call)
         about = _About(offer.type, offer.label, offer.reliable, offer.serialization, offer.metadata)
         return [DescriptionTo(member.id, offer.connection_id, offer.sdp, about={"peerjs": msgspec.to_builtins(about)})]
 
@@ -204,6 +209,7 @@ class PeerJs:
                 call = self._call(sender, session)
                 if call is not None:
                     call.agreed = True
+                    call.said.other = description
                     return [self._passed("ANSWER", call, session, sdp=description)]
             case CandidateFrom(sender, session, candidate):
                 call = self._call(sender, session)
@@ -237,17 +243,24 @@ class PeerJs:
             return [refused_over_http(offer)]
         about = _about(offer)
         if offer.session in self._calls:
-            return []  # PeerJS would take it for another connection and close the one that is there
+            return self._offered_again(offer)
         if about is None and self._crosses(roster, offer.sender):
             return []
         name = roster.name_of(offer.sender, offer.name)
         about = about or _guessed(offer.description)
         call = _Call(offer.sender, name, about.type, outgoing=False)
+        call.said.other = offer.description
         self._remember(offer.session, call)
         fields = msgspec.to_builtins(about)
         if about.type == "data":
             fields = {"label": offer.session, "reliable": True, "serialization": "raw"} | fields
         return [self._passed("OFFER", call, offer.session, **fields, sdp=offer.description)]
+
+    def _offered_again(self, offer: DescriptionFrom) -> list[Step]:
+        """PeerJS would take it for another connection, and close the one that is there."""
+        call = self._call(offer.sender, offer.session)
+        answer = call.said.answer(offer.description) if call is not None and call.agreed else None
+        return [DescriptionTo(offer.sender, offer.session, answer)] if answer is not None else []
 
     def _crosses(self, roster: Roster, sender: str) -> bool:
         """Whether the client calls them too, and its call stands: of two that cross, docs/protocol.md gives one up.

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
-    *("signaling/dialect.py", "signaling/mdn.py", "signaling/peerjs.py"),
+    *("signaling/dialect.py", "signaling/mdn.py", "signaling/mdnmessages.py", "signaling/peerjs.py"),
+    "signaling/standin.py",
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
     *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),

@@ -146,3 +146,22 @@ async def test_chat_goes_both_ways_and_runs_no_script_of_others(server: Server, 
         assert await alice.evaluate("document.querySelectorAll('#chatbox img').length") == 0
         shown = await alice.evaluate("document.getElementById('chatbox').innerText")
         assert re.search(r"bot: .img src=x", shown)
+
+
+@VARIANTS
+async def test_a_recording_that_begins_in_mid_call_leaves_the_call_alone(
+    server: Server, chromium: StartChromium, variant: str, tmp_path: Path
+) -> None:
+    alice = await chromium()
+    async with bot(server) as room:
+        await sign_in(alice, server, "alice", variant)
+        rings = room.rings()
+        assert await alice.evaluate("invite('bot')")
+        async with asyncio.timeout(WAIT):
+            call = await (await anext(rings)).accept()
+        await sees(alice)
+        async with call.record(tmp_path / "kept") as recorder:
+            await receives(call)
+            await sees(alice, 30)
+        assert recorder.files[0].video_frames > 0
+        assert await alice.evaluate("[chat.errors, chat.answers]") == [[], 1]

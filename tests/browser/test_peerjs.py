@@ -103,6 +103,24 @@ async def test_a_peer_calls_a_page(server: Server, chromium: StartChromium) -> N
         assert await alice.evaluate("page.errors") == []
 
 
+async def test_a_recording_that_begins_in_mid_call_leaves_the_call_alone(
+    server: Server, chromium: StartChromium, tmp_path: Path
+) -> None:
+    alice = await chromium()
+    async with bot(server) as room:
+        await arrive(alice, server, "alice")
+        answering = asyncio.create_task(answered(room))
+        assert await alice.evaluate("call('bot')")
+        call = await answering
+        await sees(alice)
+        async with call.record(tmp_path / "kept") as recorder:
+            await receives(call)
+            await sees(alice, 30)
+        assert recorder.files[0].video_frames > 0
+        assert not call._connection.crossing  # the offer that said so was answered
+        assert await alice.evaluate("[page.events, page.errors]") == [[], []]
+
+
 @pytest.mark.parametrize("serialization", ["json", "raw"])
 async def test_a_data_connection(server: Server, chromium: StartChromium, serialization: str) -> None:
     alice = await chromium()

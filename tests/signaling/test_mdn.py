@@ -305,6 +305,20 @@ def test_either_side_negotiates_again_in_the_same_session(chat: Chat) -> None:
     ]
 
 
+def test_an_offer_that_changes_nothing_is_answered_for_the_client(chat: Chat) -> None:
+    """Whoever begins to record says so in mid-call."""
+    media = "m=audio 9 x 0\r\na=mid:0\r\na=setup:{}\r\n"
+    said = {"type": "offer", "sdp": described("offer")["sdp"] + media.format("actpass")}
+    chat.say(type="video-offer", target="bot", sdp=said)
+    chat.hear(DescriptionFrom("b0", "s0", SessionDescription("answer", "v=0\r\n" + media.format("active"))))
+    offer = SessionDescription("offer", "v=0\r\na=record:on\r\n" + media.format("actpass"))
+    (answer,) = chat.hear(DescriptionFrom("b0", "s0", offer))
+    sdp = described("offer")["sdp"] + media.format("passive")
+    assert answer == DescriptionTo("b0", "s0", SessionDescription("answer", sdp))
+    more = SessionDescription("offer", offer.sdp + "m=video 9 x 0\r\na=mid:1\r\n")
+    assert chat.hear(DescriptionFrom("b0", "s0", more))[0]["type"] == "video-offer"
+
+
 def test_an_offer_of_another_connection_of_the_client_is_another_call(chat: Chat) -> None:
     """The client closes its connection without a word when ICE fails, and then calls anew."""
     agreed(chat)

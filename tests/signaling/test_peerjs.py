@@ -207,6 +207,15 @@ def test_an_offer_in_mid_call_is_kept_from_a_page_that_would_end_the_call(page: 
     assert page.rung("t1", replaces="mc_1")[0]["payload"]["connectionId"] == "t1"
 
 
+def test_an_offer_that_changes_nothing_is_answered_for_the_page(page: Page) -> None:
+    """Whoever begins to record says so in mid-call."""
+    page.rung("t0")
+    page.say("ANSWER", payload={"sdp": sdp(ANSWER), "connectionId": "t0"})
+    offer = SessionDescription("offer", "v=0\r\na=record:on\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n")
+    assert page.rung("t0", offer) == [DescriptionTo("b0", "t0", ANSWER)]
+    assert page.rung("t0", offer, sender="e0") == []
+
+
 def test_of_calls_that_cross_the_one_of_the_page_may_stand() -> None:
     first = Page("a0", BOT)
     first.call()
