@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 MAX_KEPT = 2 << 20
-"""Characters, or bytes, of sent messages that are kept; more than can be on their way, so those that go have arrived."""
+"""Characters (or bytes) of sent messages that are kept; more than can be on their way, so those that go arrived."""
 
 
 class TextAccount:

@@ -153,7 +153,7 @@ async def test_bad_messages_of_the_chat_are_answered_and_change_nothing(serve: S
 
 
 async def test_limits_are_the_same_as_for_everybody(serve: Serve, session: ClientSession) -> None:
-    server = await serve(limits=Limits(room_size=1, message_bytes=1000, join_timeout=0.01))
+    server = await serve(limits=Limits(room_size=1, message_bytes=1000))
     alice = await mdn(session, server, "alice")
     await alice.next("userlist")
     second = await mdn(session, server, "bob")
@@ -162,6 +162,10 @@ async def test_limits_are_the_same_as_for_everybody(serve: Serve, session: Clien
     await alice.send("message", text="x" * 2000)
     assert (await alice.next("error"))["code"] == "too-large"
     assert await alice.close_code() == 1009
+
+
+async def test_who_says_no_name_is_sent_away(serve: Serve, session: ClientSession) -> None:
+    server = await serve(limits=Limits(join_timeout=0.01))
     silent = Foreign(await session.ws_connect(server.url, protocols=["json"]))
     await silent.next("id")
     assert (await silent.next("error"))["code"] == "join-timeout"
