@@ -244,7 +244,7 @@ async def test_peerjs_desk(tmp_path: Path) -> None:
             await page.wait_for("page.id === 'alice'")
             assert await page.evaluate("call('desk')")
             await example.line("alice calls")
-            await page.wait_for("frames() > 5", WAIT)
+            await page.wait_for("frames().then((count) => count > 5)", WAIT)
             assert await page.evaluate("connect('desk', { serialization: 'json' })")
             await page.wait_for("page.events.includes('data open')")
             await page.evaluate("(page.data.send(['good', 'morning']), true)")

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from peer.call import Call
     from peer.room import Room
-    from tests.browser.chromium import Chromium
-    from tests.browser.conftest import StartChromium
+    from tests.browser.base import Browser
+    from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 WAIT = 15.0
+BROWSERS = pytest.mark.parametrize("kind", ["chromium", "firefox"])
 VARIANTS = pytest.mark.parametrize("variant", ["", "&transceivers"], ids=["tracks", "transceivers"])
 
 
@@ -38,7 +39,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield running
 
 
-async def sign_in(browser: Chromium, server: Server, name: str, variant: str = "", room: str = "lobby") -> None:
+async def sign_in(browser: Browser, server: Server, name: str, variant: str = "", room: str = "lobby") -> None:
     await browser.open(f"{server.url}/chat.html?name={name}&room={room}{variant}")
     await browser.wait_for(f"chat.users.includes('{name}')")
 
@@ -49,9 +50,10 @@ async def bot(server: Server) -> AsyncIterator[Room]:
         yield room
 
 
-async def sees(browser: Chromium, more: int = 5) -> None:
+async def sees(browser: Browser, more: int = 5) -> None:
+    """Returns when that many more pictures were decoded."""
     before = await browser.evaluate("frames()")
-    await browser.wait_for(f"frames() >= {before + more}", WAIT)
+    await browser.wait_for(f"frames().then((count) => count >= {before + more})", WAIT)
 
 
 async def receives(call: Call) -> None:
@@ -84,8 +86,11 @@ async def test_the_chat_calls_a_peer(server: Server, chromium: StartChromium, va
 
 
 @VARIANTS
-async def test_a_peer_calls_the_chat(server: Server, chromium: StartChromium, variant: str) -> None:
-    alice = await chromium()
+@BROWSERS
+async def test_a_peer_calls_the_chat(
+    server: Server, chromium: StartChromium, firefox: StartFirefox, variant: str, kind: str
+) -> None:
+    alice = await (chromium() if kind == "chromium" else firefox())
     async with bot(server) as room:
         await sign_in(alice, server, "alice", variant)
         await room.wait_for("alice", timeout=WAIT)

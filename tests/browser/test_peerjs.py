@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from peer import events
     from peer.call import Call
     from peer.room import Room
-    from tests.browser.chromium import Chromium
-    from tests.browser.conftest import StartChromium
+    from tests.browser.base import Browser
+    from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 WAIT = 15.0
+BROWSERS = pytest.mark.parametrize("kind", ["chromium", "firefox"])
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield running
 
 
-async def arrive(browser: Chromium, server: Server, name: str) -> None:
+async def arrive(browser: Browser, server: Server, name: str) -> None:
     await browser.open(f"{server.url}/page.html?name={name}")
     await browser.wait_for(f"page.id === '{name}'")
 
@@ -48,9 +49,10 @@ async def bot(server: Server) -> AsyncIterator[Room]:
         yield room
 
 
-async def sees(browser: Chromium, more: int = 5) -> None:
+async def sees(browser: Browser, more: int = 5) -> None:
+    """Returns when that many more pictures were decoded."""
     before = await browser.evaluate("frames()")
-    await browser.wait_for(f"frames() >= {before + more}", WAIT)
+    await browser.wait_for(f"frames().then((count) => count >= {before + more})", WAIT)
 
 
 async def receives(call: Call) -> None:
@@ -69,8 +71,9 @@ async def ended(call: Call) -> events.Ended:
         return await call.ended()
 
 
-async def test_a_page_calls_a_peer(server: Server, chromium: StartChromium) -> None:
-    alice = await chromium()
+@BROWSERS
+async def test_a_page_calls_a_peer(server: Server, chromium: StartChromium, firefox: StartFirefox, kind: str) -> None:
+    alice = await (chromium() if kind == "chromium" else firefox())
     async with bot(server) as room:
         await arrive(alice, server, "alice")
         answering = asyncio.create_task(answered(room))
