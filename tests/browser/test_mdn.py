@@ -5,29 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import peer
 from peer import events
 from signaling.app import Server
 from signaling.settings import Settings
+from tests.browser.foreign import BROWSERS, WAIT, bot, ended, receives, sees
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from peer.call import Call
-    from peer.room import Room
     from tests.browser.base import Browser
     from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
-WAIT = 15.0
-BROWSERS = pytest.mark.parametrize("kind", ["chromium", "firefox"])
 VARIANTS = pytest.mark.parametrize("variant", ["", "&transceivers"], ids=["tracks", "transceivers"])
 
 
@@ -44,33 +39,10 @@ async def sign_in(browser: Browser, server: Server, name: str, variant: str = ""
     await browser.wait_for(f"chat.users.includes('{name}')")
 
 
-@asynccontextmanager
-async def bot(server: Server) -> AsyncIterator[Room]:
-    async with peer.join(server.url, room="lobby", name="bot", video="test:320x240@15", audio="test") as room:
-        yield room
-
-
-async def sees(browser: Browser, more: int = 5) -> None:
-    """Returns when that many more pictures were decoded."""
-    before = await browser.evaluate("frames()")
-    await browser.wait_for(f"frames().then((count) => count >= {before + more})", WAIT)
-
-
-async def receives(call: Call) -> None:
-    async with asyncio.timeout(WAIT):
-        await anext(call.pictures())
-        await anext(call.sound())
-
-
-async def ended(call: Call) -> events.Ended:
-    async with asyncio.timeout(WAIT):
-        return await call.ended()
-
-
 @VARIANTS
 async def test_the_chat_calls_a_peer(server: Server, chromium: StartChromium, variant: str) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "lobby") as room:
         await sign_in(alice, server, "alice", variant)
         rings = room.rings()
         assert await alice.evaluate("invite('bot')")
@@ -91,7 +63,7 @@ async def test_a_peer_calls_the_chat(
     server: Server, chromium: StartChromium, firefox: StartFirefox, variant: str, kind: str
 ) -> None:
     alice = await (chromium() if kind == "chromium" else firefox())
-    async with bot(server) as room:
+    async with bot(server, "lobby") as room:
         await sign_in(alice, server, "alice", variant)
         await room.wait_for("alice", timeout=WAIT)
         async with asyncio.timeout(WAIT):
@@ -120,7 +92,7 @@ async def test_two_chats_call_each_other(server: Server, chromium: StartChromium
 
 async def test_who_is_not_there_or_declines_hangs_up(server: Server, chromium: StartChromium) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "lobby") as room:
         await sign_in(alice, server, "alice")
         assert await alice.evaluate("invite('nobody')")
         await alice.wait_for("pc === null && chat.unknown.length === 1")
@@ -133,7 +105,7 @@ async def test_who_is_not_there_or_declines_hangs_up(server: Server, chromium: S
 
 async def test_chat_goes_both_ways_and_runs_no_script_of_others(server: Server, chromium: StartChromium) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "lobby") as room:
         happened = room.events()
         await sign_in(alice, server, "alice")
         await room.wait_for("alice", timeout=WAIT)
@@ -158,7 +130,7 @@ async def test_a_recording_that_begins_in_mid_call_leaves_the_call_alone(
     server: Server, chromium: StartChromium, variant: str, tmp_path: Path
 ) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "lobby") as room:
         await sign_in(alice, server, "alice", variant)
         rings = room.rings()
         assert await alice.evaluate("invite('bot')")

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-import peer
 from signaling.app import Server
 from signaling.settings import Settings
+from tests.browser.foreign import BROWSERS, WAIT, bot, ended, receives, sees
 from tests.browser.peerjs import make_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from peer import events
     from peer.call import Call
     from peer.room import Room
     from tests.browser.base import Browser
     from tests.browser.conftest import StartChromium, StartFirefox
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-WAIT = 15.0
-BROWSERS = pytest.mark.parametrize("kind", ["chromium", "firefox"])
 
 
 @pytest.fixture
@@ -43,38 +38,15 @@ async def arrive(browser: Browser, server: Server, name: str) -> None:
     await browser.wait_for(f"page.id === '{name}'")
 
 
-@asynccontextmanager
-async def bot(server: Server) -> AsyncIterator[Room]:
-    async with peer.join(server.url, room="peerjs", name="bot", video="test:320x240@15", audio="test") as room:
-        yield room
-
-
-async def sees(browser: Browser, more: int = 5) -> None:
-    """Returns when that many more pictures were decoded."""
-    before = await browser.evaluate("frames()")
-    await browser.wait_for(f"frames().then((count) => count >= {before + more})", WAIT)
-
-
-async def receives(call: Call) -> None:
-    async with asyncio.timeout(WAIT):
-        await anext(call.pictures())
-        await anext(call.sound())
-
-
 async def answered(room: Room) -> Call:
     async with asyncio.timeout(WAIT):
         return await (await anext(room.rings())).accept()
 
 
-async def ended(call: Call) -> events.Ended:
-    async with asyncio.timeout(WAIT):
-        return await call.ended()
-
-
 @BROWSERS
 async def test_a_page_calls_a_peer(server: Server, chromium: StartChromium, firefox: StartFirefox, kind: str) -> None:
     alice = await (chromium() if kind == "chromium" else firefox())
-    async with bot(server) as room:
+    async with bot(server, "peerjs") as room:
         await arrive(alice, server, "alice")
         answering = asyncio.create_task(answered(room))
         assert await alice.evaluate("call('bot')")
@@ -96,7 +68,7 @@ async def test_a_page_calls_a_peer(server: Server, chromium: StartChromium, fire
 
 async def test_a_peer_calls_a_page(server: Server, chromium: StartChromium) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "peerjs") as room:
         await arrive(alice, server, "alice")
         await room.wait_for("alice", timeout=WAIT)
         async with asyncio.timeout(WAIT), room.call("alice") as call:
@@ -110,7 +82,7 @@ async def test_a_recording_that_begins_in_mid_call_leaves_the_call_alone(
     server: Server, chromium: StartChromium, tmp_path: Path
 ) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "peerjs") as room:
         await arrive(alice, server, "alice")
         answering = asyncio.create_task(answered(room))
         assert await alice.evaluate("call('bot')")
@@ -127,7 +99,7 @@ async def test_a_recording_that_begins_in_mid_call_leaves_the_call_alone(
 @pytest.mark.parametrize("serialization", ["json", "raw"])
 async def test_a_data_connection(server: Server, chromium: StartChromium, serialization: str) -> None:
     alice = await chromium()
-    async with bot(server) as room:
+    async with bot(server, "peerjs") as room:
         await arrive(alice, server, "alice")
         answering = asyncio.create_task(answered(room))
         assert await alice.evaluate(f"connect('bot', {{ serialization: '{serialization}', reliable: true }})")
@@ -172,7 +144,7 @@ async def test_two_pages_call_each_other_with_what_they_say_of_it(server: Server
 
 async def test_what_does_not_come_about_is_told_to_the_page(server: Server, chromium: StartChromium) -> None:
     alice, second = await asyncio.gather(chromium(), chromium())
-    async with bot(server) as room:
+    async with bot(server, "peerjs") as room:
         await arrive(alice, server, "alice")
         assert await alice.evaluate("call('nobody')")
         await alice.wait_for("page.errors.length === 1")
