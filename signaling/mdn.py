@@ -234,7 +234,7 @@ class Mdn:
 
     def _refused(self, error: ErrorMessage) -> list[Step]:
         steps: list[Step] = []
-        if error.code == Code.UNKNOWN_TARGET and error.to is not None and error.session is not None:
+        if error.to is not None and error.session is not None:  # nobody is there, or its token does not allow that
             name = self._name_of_call(error.to, error.session)
             steps = [self._ended(name)] if name is not None else []
         return [*steps, refusal(error.message, error.code)]

@@ -123,7 +123,8 @@ class PeerJs:
     """The dialect of one connection (`signaling.dialect.Dialect`)."""
 
     def __init__(self, key: str, peer_id: str, token: str) -> None:
-        """What the client's address says; `token` proves, when it comes again, that it is the same client."""
+        """What the client's address says; `token` proves, when it comes again, that it is the same client, and is its
+        access token where the server wants one."""
         self._key = key
         self._id = peer_id
         self._token = token
@@ -142,7 +143,7 @@ class PeerJs:
         except ValueError as error:
             raise ProtocolError(Code.BAD_MESSAGE, f"The address cannot be used: {error}.") from error
         secret = hashlib.sha256(self._token.encode(errors="replace")).hexdigest()
-        return [Join(self._key, self._id, VERSION, secret=secret)]
+        return [Join(self._key, self._id, VERSION, secret=secret, token=self._token)]
 
     def renamed(self, join: Join) -> Join | None:
         return None
@@ -220,10 +221,13 @@ class PeerJs:
         return []  # an application message has no place in PeerJS
 
     def _refused(self, error: ErrorMessage) -> list[Step]:
+        call = self._calls.pop(error.session or "", None)
+        if call is not None:  # nobody is there, or its token does not allow that
+            return [_frame("EXPIRE", src=call.name, dst=self._id)]
         if error.code == Code.UNKNOWN_TARGET:
-            call = self._calls.pop(error.session or "", None)
-            return [_frame("EXPIRE", src=call.name, dst=self._id)] if call is not None else []
-        kind = "ID-TAKEN" if error.code == Code.NAME_TAKEN else "INVALID-KEY" if self._bad_key else "ERROR"
+            return []
+        bad_key = self._bad_key or error.code == Code.FORBIDDEN
+        kind = "ID-TAKEN" if error.code == Code.NAME_TAKEN else "INVALID-KEY" if bad_key else "ERROR"
         return [_frame(kind, payload={"msg": error.message})]
 
     def _joined(self, roster: Roster, member: Member) -> None:

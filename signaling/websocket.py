@@ -17,13 +17,15 @@ from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from signaling.codes import Code, ProtocolError, effect
 from signaling.dialect import OwnDialect
-from signaling.messages import ErrorMessage, Join, Leave
+from signaling.gate import bearer
+from signaling.messages import ErrorMessage, Join, Kick, Leave, Token
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from signaling.credentials import Grants
     from signaling.dialect import Dialect, Step
     from signaling.hub import Hub
     from signaling.messages import ServerMessage
@@ -47,10 +49,12 @@ class Ending:
 async def serve_websocket(
     request: web.Request, hub: Hub, dialect: Dialect | None = None, *, protocols: tuple[str, ...] = ()
 ) -> web.WebSocketResponse:
-    """Handles a request for a WebSocket from the upgrade to its end. Raises ProtocolError when there is no place.
+    """Handles a request for a WebSocket from the upgrade to its end.
 
-    `dialect`: what its client speaks, without one docs/protocol.md; `protocols`: the sub-protocols that it may ask for.
+    Raises ProtocolError when there is no place, or the token in its header cannot be used. `dialect`: what its client
+    speaks, without one docs/protocol.md; `protocols`: the sub-protocols that it may ask for.
     """
+    grants = hub.gate.grants_of(request) if bearer(request) is not None else None
     limits = hub.settings.limits
     ws = web.WebSocketResponse(
         protocols=protocols,
@@ -59,7 +63,7 @@ async def serve_websocket(
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub, dialect or OwnDialect())
+    connection = Connection(ws, hub, dialect or OwnDialect(), grants)
     hub.connect(connection)
     try:
         await ws.prepare(request)
@@ -77,8 +81,10 @@ async def serve_websocket(
 class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
-    def __init__(self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect) -> None:
+    def __init__(self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect, grants: Grants | None = None) -> None:
+        """`grants`: of the token in the header of its request; None: it is to come with `join`, or none is wanted."""
         self._ws = ws
+        self._grants = grants
         self._hub = hub
         self._dialect = dialect
         self._limits = hub.settings.limits
@@ -221,7 +227,12 @@ class Connection:
         elif isinstance(step, Join):
             self._join(step)
         elif self._id is None:
-            raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=step.to)
+            to = None if isinstance(step, Token) else step.to
+            raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=to)
+        elif isinstance(step, Token):
+            self._hub.renew(self._id, step)
+        elif isinstance(step, Kick):
+            self._hub.kick(self._id, step)
         else:
             self._hub.relay(self._id, step)
 
@@ -230,7 +241,7 @@ class Connection:
             raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
         while self._id is None:
             try:
-                self._id = self._hub.join(self, join)
+                self._id = self._hub.join(self, join, self._grants)
             except ProtocolError as error:
                 other = self._dialect.renamed(join) if error.code is Code.NAME_TAKEN else None
                 if other is None:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from peer.cli.identity import Identity
     from signaling.messages import IceServer
-
 
 NO_CAMERA = (
     "browsers give a page no camera or microphone over plain http from another machine; "
@@ -35,6 +35,7 @@ class ServeSettings:
     room_size: int
     peerjs_path: str
     seconds: float | None
+    identity: Identity
 
     def parsed(self) -> list[IceServer]:
         """The ICE servers. Raises UsageError."""
@@ -54,6 +55,7 @@ class ServeSettings:
             "room_size": self.room_size,
             "peerjs_path": self.peerjs_path,
             "seconds": self.seconds,
+            **self.identity.shown(),
         }
 
 
