@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
-from signaling.app import Limits
+from signaling.app import Access, Limits
 from signaling.settings import Settings
 from tests.signaling.helpers import ANSWER, CANDIDATE, DEADLINE, OFFER, connections, until
+from tests.signaling.tokens import SECRET, token
 
 if TYPE_CHECKING:
     from signaling.app import Server
@@ -285,4 +286,20 @@ async def test_a_chat_of_mdn_calls_a_page_of_peerjs(serve: Serve, session: Clien
     assert (await alice.next("video-answer"))["name"] == "page"
     await page.ws.close()
     assert (await alice.next("hang-up"))["name"] == "page"
+    await alice.ws.close()
+
+
+async def test_a_server_with_keys_takes_the_token_of_peerjs_and_no_chat(serve: Serve, session: ClientSession) -> None:
+    server = await serve(access=Access(secrets=(SECRET,)))
+    alice = await peerjs(session, server, "alice", token(room="peerjs", name="alice"))
+    await alice.next("OPEN")
+    stranger = await peerjs(session, server, "eve", "made-up")
+    await stranger.next("ERROR")
+    assert await stranger.close_code() == 4401
+    elsewhere = await peerjs(session, server, "bob", token(room="other", name="bob"))
+    await elsewhere.next("INVALID-KEY")
+    assert await elsewhere.close_code() == 4403
+    chat = await mdn(session, server, "alice")
+    assert (await chat.next("error"))["code"] == "token-missing"
+    assert await chat.close_code() == 4401
     await alice.ws.close()

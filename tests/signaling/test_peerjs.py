@@ -113,6 +113,7 @@ def test_an_address_that_cannot_be_is_refused(address: tuple[str, str, str], tol
 
 def test_refusals_in_the_words_of_peerjs(page: Page) -> None:
     assert page.hear(ErrorMessage("name-taken", "No.")) == [{"type": "ID-TAKEN", "payload": {"msg": "No."}}]
+    assert page.hear(ErrorMessage("forbidden", "No.")) == [{"type": "INVALID-KEY", "payload": {"msg": "No."}}]
     assert page.hear(ErrorMessage("room-full", "No.")) == [{"type": "ERROR", "payload": {"msg": "No."}}]
 
 
@@ -185,6 +186,10 @@ def test_who_is_not_there_cannot_be_called(page: Page) -> None:
         {"type": "EXPIRE", "src": "bot", "dst": "alice"}
     ]
     assert page.hear(ErrorMessage("unknown-target", "Nobody.", "b0", "mc_1")) == []
+    page.call("mc_2")
+    assert page.hear(ErrorMessage("not-allowed", "No.", "b0", "mc_2")) == [
+        {"type": "EXPIRE", "src": "bot", "dst": "alice"}
+    ]
 
 
 def test_a_call_that_is_declined_is_an_event_in_the_page(page: Page) -> None:
