@@ -23,8 +23,10 @@ from signaling.messages import (
     SessionDescription,
     check_label,
 )
+from signaling.permissions import check_media
 
 if TYPE_CHECKING:
+    from signaling.credentials import Grants
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -73,14 +75,13 @@ class Guest:
 
 async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
     """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
+    grants = hub.gate.grants_of(request)
+    room, caller = request.match_info["room"], _caller(request, grants)
+    hub.rooms.permissions.check_join(grants, room, caller)
     offer = await _read_offer(request, hub.settings.limits.join_timeout)
-    caller = request.query.get("from", "http")
-    try:
-        check_label("from", caller)
-    except ValueError as error:
-        raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
+    check_media(grants, offer)
     guest = Guest()
-    guest_id, host = hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
+    guest_id, host = hub.admit_guest(guest, room, request.match_info["name"], grants)
     logger.info("%s calls %s over HTTP", guest_id, host.id)
     reason: ByeReason | None = "cancelled"
     try:
@@ -99,12 +100,35 @@ async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
         hub.dismiss_guest(guest_id)
 
 
+def _caller(request: web.Request, grants: Grants | None) -> str:
+    """The name of the caller: what the request says, else that of its token, else `http`."""
+    named = grants.name if grants is not None and "*" not in grants.name else "http"
+    caller = request.query.get("from", named)
+    try:
+        check_label("from", caller)
+    except ValueError as error:
+        raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
+    return caller
+
+
+# RFC 6750, section 3.1: what an HTTP client is told of its token, and nothing where it sent none.
+_CHALLENGES: Final = {
+    Code.TOKEN_MISSING: "Bearer",
+    Code.TOKEN_INVALID: 'Bearer error="invalid_token"',
+    Code.TOKEN_EXPIRED: 'Bearer error="invalid_token", error_description="expired"',
+    Code.FORBIDDEN: 'Bearer error="insufficient_scope"',
+    Code.NOT_ALLOWED: 'Bearer error="insufficient_scope"',
+}
+
+
 def error_response(error: ProtocolError) -> web.Response:
     """The HTTP response of a refusal: its status, and its code and sentence as JSON."""
     body = {"code": error.code.value, "message": error.message}
     if isinstance(error, _Rejection):
         body |= {"reason": error.reason, "text": error.text}
-    return web.json_response(body, status=effect(error.code).http_status)
+    challenge = _CHALLENGES.get(error.code)
+    headers = {"WWW-Authenticate": challenge} if challenge is not None else None
+    return web.json_response(body, status=effect(error.code).http_status, headers=headers)
 
 
 async def _read_offer(request: web.Request, timeout: float) -> SessionDescription:

@@ -34,6 +34,8 @@ def bot(
     *,
     room: options.Room = "lab",
     name: options.Name = "bot",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     video: options.Video = "none",
     audio: options.Audio = "none",
     reload: Reload = False,
@@ -71,6 +73,7 @@ def bot(
         reload=reload,
         restart=restart,
         seconds=seconds,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
         network=network,
     )

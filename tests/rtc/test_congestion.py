@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.arrivalreport import ArrivalReport
 from peer.rtc.congestion import MUCH_LOSS, SILENCE, START, Congestion, Losses
 from peer.rtc.delaybased import MAX_BITRATE, MIN_BITRATE
 from peer.rtc.probing import WORTH
+from tests.harness.examples import examples
 from tests.rtc.bottleneck import Call, Link, World
 
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
@@ -220,7 +221,7 @@ def test_few_packets_say_nothing_of_losses() -> None:
     assert losses.limit == 750_000
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**32), st.floats(0.0, 1.0))
 def test_forged_reports_are_bounded(seed: int, honest: float) -> None:
     """Whatever they say, the rate stays within bounds and nothing breaks."""
