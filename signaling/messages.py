@@ -13,6 +13,7 @@ import msgspec
 
 from signaling.bounds import MAX_DEPTH, MAX_LABEL, check_depth, check_label
 from signaling.codes import Code, ProtocolError
+from signaling.envelope import explained, unsupported
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
 
 __all__ = [
@@ -125,7 +126,7 @@ class DescriptionTo(Message, frozen=True, tag="description"):
     """An offer or an answer of the call `session` for the member `to`.
 
     `replaces`: this offer begins another connection for the call of that session, which could not be repaired; `texts`:
-    messages that came over the data channel of the call so far.
+    messages that came over the data channel of the call so far; `about`: any JSON that the caller says about the call.
     """
 
     to: _Label
@@ -133,6 +134,7 @@ class DescriptionTo(Message, frozen=True, tag="description"):
     description: SessionDescription
     replaces: _Label | None = None
     texts: _Count | None = None
+    about: Any = None
 
 
 class CandidateTo(Message, frozen=True, tag="candidate"):
@@ -246,7 +248,7 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     """An offer or an answer from `sender`.
 
     `trickle` False: the answer must contain all candidates. `name`: of a caller who is not a member of the room.
-    `replaces` and `texts`: see `DescriptionTo`.
+    `replaces`, `texts` and `about`: see `DescriptionTo`.
     """
 
     sender: str = msgspec.field(name="from")
@@ -256,6 +258,7 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     name: str | None = None
     replaces: str | None = None
     texts: int | None = None
+    about: Any = None
 
 
 class CandidateFrom(Message, frozen=True, tag="candidate"):
@@ -300,18 +303,8 @@ ServerMessage: TypeAlias = (
 )  # fmt: skip
 
 
-class _Envelope(msgspec.Struct):
-    """What can still be said of a message that does not parse."""
-
-    type: Any = None
-    version: Any = None
-    to: Any = None
-    session: Any = None
-
-
 _client_decoder: Final = msgspec.json.Decoder(ClientMessage)
 _server_decoder: Final = msgspec.json.Decoder(ServerMessage)
-_envelope_decoder: Final = msgspec.json.Decoder(_Envelope)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -321,11 +314,13 @@ def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Cl
     try:
         message: ClientMessage = _decode(_client_decoder, raw)
     except ProtocolError as error:
-        raise _explained(error, raw) from error
+        raise explained(error, raw, VERSION) from error
     if isinstance(message, Join | Resume) and message.version != VERSION:
-        raise _unsupported(message.version)
+        raise unsupported(message.version, VERSION)
     if isinstance(message, MessageTo):
         check_depth(raw, message.data)
+    elif isinstance(message, DescriptionTo):
+        check_depth(raw, message.about)
     return message
 
 
@@ -350,6 +345,11 @@ def to_json(message: ClientMessage | ServerMessage) -> bytes:
         ) from error
 
 
+def parse_json(decoder: msgspec.json.Decoder[Any], data: str | bytes, *, max_bytes: int) -> Any:
+    """What a client wrote in a language of its own. Raises ProtocolError: too-large, bad-json, bad-message."""
+    return _decode(decoder, _to_bytes(data, max_bytes))
+
+
 def _to_bytes(data: str | bytes, max_bytes: int) -> bytes:
     try:
         raw = data.encode() if isinstance(data, str) else data
@@ -371,29 +371,3 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise ProtocolError(Code.BAD_JSON, "The JSON is nested too deep; send flatter data.") from error
     except ValueError as error:  # msgspec.DecodeError, UnicodeDecodeError
         raise ProtocolError(Code.BAD_JSON, f"The text is not JSON ({str(error)[:200]}); send one object.") from error
-
-
-def _explained(error: ProtocolError, raw: bytes) -> ProtocolError:
-    """`error` with what else can be read of the message: its target and session, or the version it asks for."""
-    if error.code is not Code.BAD_MESSAGE:
-        return error
-    try:
-        envelope = _envelope_decoder.decode(raw)
-    except (ValueError, RecursionError):
-        return error
-    if envelope.type in ("join", "resume") and type(envelope.version) is int and envelope.version != VERSION:
-        return _unsupported(envelope.version)
-    error.to = _short(envelope.to)
-    error.session = _short(envelope.session)
-    return error
-
-
-def _unsupported(version: int) -> ProtocolError:
-    text = (
-        f"This server speaks version {VERSION} of the protocol, not {str(version)[:20]}; join with version {VERSION}."
-    )
-    return ProtocolError(Code.UNSUPPORTED_VERSION, text)
-
-
-def _short(value: object) -> str | None:
-    return value if isinstance(value, str) and 1 <= len(value) <= MAX_LABEL else None

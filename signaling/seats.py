@@ -135,8 +135,8 @@ def proves(secret: str, proof: bytes | None) -> bool:
 def passed_on(message: DescriptionTo | CandidateTo | ByeTo | MessageTo, sender: str) -> ServerMessage:
     """What a participant says, as its target hears it."""
     match message:
-        case DescriptionTo(_, session, description, replaces, texts):
-            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts)
+        case DescriptionTo(_, session, description, replaces, texts, about):
+            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts, about=about)
         case CandidateTo(_, session, candidate):
             return CandidateFrom(sender, session, candidate)
         case ByeTo(_, session, reason, text):

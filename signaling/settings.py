@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_FILE_BYTES = 64 * 1024
+_PATH = re.compile(r"/?([\w.~-]{1,64}/){0,8}([\w.~-]{1,64})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ class Settings:
     unless `open` says that this is meant. `turn`: TURN servers for which each participant gets its own password.
     `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
     (`https://example.org`) whose pages may connect; the server's own host and loopback always may. `redis` is the URL
-    of a Redis over which this server is one of several nodes (docs/many-nodes.md); None: it is alone.
+    of a Redis over which this server is one of several nodes (docs/many-nodes.md); None: it is alone. `peerjs_path` is
+    the `path` that pages written with PeerJS give; slashes at its ends do not count.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +84,7 @@ class Settings:
     static: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     redis: str | None = field(default=None, repr=False)  # it may hold a password
+    peerjs_path: str = "/"
     limits: Limits = field(default_factory=Limits)
     access: Access | None = None
     open: bool = False
@@ -96,6 +100,8 @@ class Settings:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
         if self.redis is not None and not self.redis.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("this is not the URL of a Redis; write one like redis://localhost:6379")
+        if not _PATH.fullmatch(self.peerjs_path):
+            raise ValueError(f"{self.peerjs_path!r} is no path for PeerJS; use one such as / or /myapp")
 
 
 def load_ice_servers(path: Path) -> tuple[IceServer, ...]:

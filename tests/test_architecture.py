@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[1]
 
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py", "signaling/bounds.py"),
-    *("signaling/backlog.py", "signaling/delivery.py", "peer/continuity.py"),
+    *("signaling/backlog.py", "signaling/delivery.py", "signaling/envelope.py", "peer/continuity.py"),
     *("signaling/edge.py", "signaling/nodewire.py", "signaling/owner.py", "signaling/roomstate.py"),
-    "signaling/seats.py",
+    *("signaling/dialect.py", "signaling/mdn.py", "signaling/mdnmessages.py", "signaling/peerjs.py"),
+    *("signaling/standin.py", "signaling/seats.py"),
     *("signaling/credentials.py", "signaling/keys.py", "signaling/permissions.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),

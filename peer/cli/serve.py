@@ -20,6 +20,7 @@ Port = Annotated[int, typer.Option(metavar="P", envvar="PORT", min=0, max=65535,
 ServersFile = Annotated[Path | None, typer.Option(metavar="F", help="File of ICE servers: JSON, or a URL a line.")]
 Static = Annotated[Path | None, typer.Option(metavar="DIR", help="Serve the files of DIR beside the page.")]
 Origin = Annotated[list[str] | None, typer.Option(metavar="URL", help="Pages that may connect too; repeatable.")]
+PeerJsPath = Annotated[str, typer.Option(metavar="PATH", help="What pages written with PeerJS give as their path.")]
 RoomSize = Annotated[int, typer.Option(metavar="N", min=1, help="Participants that one room may hold.")]
 RedisUrl = Annotated[
     str | None, typer.Option(metavar="URL", envvar="PEER_REDIS", help="Redis that makes this one of several nodes.")
@@ -39,6 +40,7 @@ def serve(
     origin: Origin = None,
     room_size: RoomSize = 64,
     redis: RedisUrl = None,
+    peerjs_path: PeerJsPath = "/",
     key_file: identity.KeyFiles = None,
     secret_env: identity.SecretEnv = None,
     audience: identity.Audience = None,
@@ -74,7 +76,9 @@ def serve(
         turn_secret_env=turn_secret_env,
         turn_ttl=options.seconds_of(turn_ttl, "--turn-ttl"),
     )
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, who, redis)
+    settings = ServeSettings(
+        host, port, room, servers, static, origin or [], room_size, peerjs_path, seconds, who, redis
+    )
     settings.parsed()
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
@@ -97,6 +101,7 @@ async def _serve(settings: ServeSettings, *, json: bool) -> None:
         limits=hosting.Limits(room_size=settings.room_size),
         allowed_origins=settings.origins,
         redis=settings.redis,
+        peerjs_path=settings.peerjs_path,
         access=settings.identity.access(),
         open=settings.identity.open,
         turn=settings.identity.turn_access(),

@@ -22,6 +22,7 @@ PACKAGES = {
     "nft": "nftables",
     "turnserver": "coturn",
     "redis-server": "redis-server",
+    "npm": "npm",
 }
 """Program -> Debian package."""
 
