@@ -14,7 +14,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg", "turnserver", "nft", "ip", "espeak-ng", "npm")
+TOOLS = (
+    "chromium",
+    "chromedriver",
+    "firefox-esr",
+    "Xvfb",
+    "ffmpeg",
+    "turnserver",
+    "redis-server",
+    "nft",
+    "ip",
+    "espeak-ng",
+    "npm",
+)
 SHELL = shutil.which("sh") or "/bin/sh"
 
 

@@ -11,12 +11,13 @@ from aiohttp import WSMsgType, web
 
 from peer import calling, recordall
 from peer.errors import Rejected, SignalingError, UsageError
+from peer.events import SignalingRestored
 from peer.joining import join
 from peer.tokens import TokenFile, lasting, token_of
 from peer.websocket import WebSocketConnect
 from signaling.app import Access, Server, Settings
 from signaling.messages import Kick, Member, Token, TokenExpiring, Welcome, encode, parse_client
-from tests.rooms import SMALL, connect, soon
+from tests.rooms import SMALL, connect, soon, until
 from tests.signaling.tokens import SECRET, token
 
 if TYPE_CHECKING:
@@ -157,11 +158,9 @@ async def test_closing_ends_the_wait_for_a_token() -> None:
 async def test_a_connection_made_again_asks_for_a_token_again(keyed: str) -> None:
     source = Source(*(token(name="alice") for _ in range(2)))
     async with join(keyed, room="lab", name="alice", token=source) as room:
-        before = room.own.id
+        events = room.events()
         room.network_changed()
-        async with asyncio.timeout(20):
-            while room.own.id == before:  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.01)
+        await until(events, SignalingRestored)
     assert source.answers == []
 
 
