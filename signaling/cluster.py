@@ -32,6 +32,7 @@ from signaling.nodewire import (
     Told,
     read_mail,
 )
+from signaling.owner import Owner
 from signaling.ownership import RETRY, Ownership
 from signaling.rooms import GUEST_PREFIX, Keep, Rooms
 from signaling.routes import Routes
@@ -71,10 +72,11 @@ class ClusterHub(Hub):
         keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes, everybody=True)
         self.rooms = Rooms(limits.room_size, keep)
         """Those that this node owns."""
+        owner = Owner(self.rooms, limits.messages_per_second, limits.burst)
         self._backplane = backplane
         self._node = backplane.node
         self._ahead = 0.0  # of our clock, the backplane's
-        self._owned = Ownership(backplane, self.rooms, self._now, self._receive, lambda room: self._routes.find(room))
+        self._owned = Ownership(backplane, owner, self._now, self._receive, lambda room: self._routes.find(room))
         self._routes = Routes(backplane, self._owned, self._unanswered)
         self._edge = Edge(self._node)
         self._fences: dict[str, int] = {}  # room -> the fence of the owner that its members are attached to

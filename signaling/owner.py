@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from signaling.codes import Code, ProtocolError
-from signaling.messages import ByeTo, CandidateTo, DescriptionTo, Kick, MessageTo, parse_client, parse_server
+from signaling.messages import (
+    MAX_RELAYED_BYTES,
+    ByeTo,
+    CandidateTo,
+    DescriptionTo,
+    Kick,
+    MessageTo,
+    parse_client,
+    parse_server,
+)
 from signaling.nodewire import (
     Admit,
     Admitted,
@@ -35,12 +44,12 @@ from signaling.nodewire import (
     pack,
     read_record,
 )
+from signaling.rate import RateLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from signaling.delivery import Delivery
-    from signaling.messages import ClientMessage
     from signaling.rooms import Rooms
 
 Mail = tuple[str, AnyAnswer]
@@ -50,8 +59,11 @@ Mail = tuple[str, AnyAnswer]
 class Owner:
     """Applies requests to the rooms of this node."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, calls_per_second: int = 100, calls_at_once: int = 500) -> None:
         self.rooms = rooms
+        self._calls_per_second = calls_per_second
+        self._calls_at_once = calls_at_once
+        self._calls: dict[str, RateLimit] = {}  # id of a member -> how many guests may call it
         self._handlers: dict[type, Callable[[Any, float], list[Mail]]] = {
             Enter: lambda request, _: self._enter(request),
             Return: lambda request, _: self._return(request),
@@ -59,7 +71,7 @@ class Owner:
             Say: lambda request, _: self._say(request),
             Heard: lambda request, _: self._heard(request),
             Depart: self._depart,
-            Admit: lambda request, _: self._admit(request),
+            Admit: self._admit,
             GuestSays: lambda request, _: self._guest_says(request),
             Dismiss: lambda request, _: self._dismiss(request),
             NodeGone: lambda request, _: self._node_gone(request),
@@ -177,18 +189,20 @@ class Owner:
             self.rooms.permissions.set(member, request.grants)
             told = self._addressed(self.rooms.tell(member, parse_server(request.text)))
         else:
-            told = self._said(member, parse_client(request.text))
+            told = self._said(member, request)
         return [*told, (request.node, Taken(member, request.n))]
 
-    def _said(self, member: str, message: ClientMessage) -> list[Mail]:
+    def _said(self, member: str, request: Say) -> list[Mail]:
         try:
+            message = parse_client(request.text, max_bytes=MAX_RELAYED_BYTES)  # it has grown by its number
             if isinstance(message, DescriptionTo | CandidateTo | ByeTo | MessageTo):
                 return self._addressed(self.rooms.relay(member, message))
+            self.rooms.take(member, request.n)
             if isinstance(message, Kick):
-                self.rooms.take(member, message.n)
                 self.rooms.check_kick(member, message.to)
                 return self._send_away(message)
         except ProtocolError as error:
+            self.rooms.take(member, request.n)
             return self._addressed(self.rooms.refuse(member, error))
         return []
 
@@ -210,13 +224,23 @@ class Owner:
             told = self.rooms.leave(request.id, request.reason)
         return [*self._addressed(told), (request.node, Gone(request.id))]
 
-    def _admit(self, request: Admit) -> list[Mail]:
+    def _admit(self, request: Admit, now: float) -> list[Mail]:
         try:
+            self._check_calls(request, now)
             host = self.rooms.admit_guest(request.id, request.room, request.name, request.grants)
         except ProtocolError as error:
             return [(request.node, Refused(request.id, error.code.value, error.message))]
         self._places[request.id] = request.node
         return [(request.node, Admitted(request.id, host))]
+
+    def _check_calls(self, request: Admit, now: float) -> None:
+        host = self.rooms.find(request.room, request.name)
+        if host is None:
+            return
+        self._calls = {one: limit for one, limit in self._calls.items() if self.rooms.has(one)}
+        limit = self._calls.setdefault(host.id, RateLimit(self._calls_per_second, self._calls_at_once, now))
+        if limit.judge(now) is not Verdict.TAKE:
+            raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
 
     def _heard(self, request: Heard) -> list[Mail]:
         if self._places.get(request.id) == request.node:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from signaling.backplane import Alive, Backplane
-    from signaling.rooms import Rooms
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +53,13 @@ class Ownership:
     def __init__(
         self,
         backplane: Backplane,
-        rooms: Rooms,
+        owner: Owner,
         now: Callable[[], float],
         deliver: Callable[[Batch], None],
         lost: Callable[[str], None],
     ) -> None:
         self._backplane = backplane
-        self._owner = Owner(rooms)
+        self._owner = owner
         self._now = now
         self._deliver = deliver
         self._lost = lost
