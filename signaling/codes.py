@@ -24,11 +24,15 @@ class Code(StrEnum):
     SERVER_FULL = "server-full"
     TOO_LARGE = "too-large"
     RATE_LIMITED = "rate-limited"
+    TOO_MANY = "too-many"
     SLOW_CLIENT = "slow-client"
     JOIN_TIMEOUT = "join-timeout"
     NO_ANSWER = "no-answer"
     REJECTED = "rejected"
     REPLACED = "replaced"
+    KICKED = "kicked"
+    ROOM_CLOSED = "room-closed"
+    NO_ADMIN = "no-admin"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
     SHUTTING_DOWN = "shutting-down"
@@ -58,10 +62,14 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.SERVER_FULL: Effect(503, None, "the server has as many connections or exchanges as it may have"),
     Code.TOO_LARGE: Effect(413, 1009, "the message is longer than the limit"),
     Code.RATE_LIMITED: Effect(429, 4429, "too many messages in a second; closes when it goes on"),
+    Code.TOO_MANY: Effect(429, 4429, "one address or token has as many connections as it may have"),
     Code.SLOW_CLIENT: Effect(503, 1013, "the client does not read what is sent to it"),
     Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
+    Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
+    Code.ROOM_CLOSED: Effect(410, 4410, "the administrator closed the room"),
+    Code.NO_ADMIN: Effect(401, None, "the request does not come from the administrator"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
@@ -78,12 +86,22 @@ def effect(code: Code) -> Effect:
 class ProtocolError(Exception):
     """A message that cannot be used, or a request the server refuses: `code` and one sentence.
 
-    `to` and `session` say which message of the client is meant, where that is known.
+    `to` and `session` say which message of the client is meant, where that is known; `retry_after`, in how many
+    seconds the same may be tried again.
     """
 
-    def __init__(self, code: Code, message: str, *, to: str | None = None, session: str | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        to: str | None = None,
+        session: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.to = to
         self.session = session
+        self.retry_after = retry_after

@@ -57,6 +57,9 @@ class Guest:
                     self.answer.set_result(answer)
             case ByeFrom(session=self.session, reason=reason, text=text):
                 self._fail(_Rejection(reason, text))
+            case Left(reason=Code.SHUTTING_DOWN):
+                text = "The server is going away, and the participant to another one; try again."
+                self._fail(ProtocolError(Code.SHUTTING_DOWN, text, retry_after=1))
             case Left():
                 text = "The participant left before it answered; check who is in the room, or try later."
                 self._fail(ProtocolError(Code.UNKNOWN_TARGET, text))
@@ -100,11 +103,14 @@ async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
 
 
 def error_response(error: ProtocolError) -> web.Response:
-    """The HTTP response of a refusal: its status, and its code and sentence as JSON."""
+    """The HTTP response of a refusal: its status, when to try again, and its code and sentence as JSON."""
     body = {"code": error.code.value, "message": error.message}
     if isinstance(error, _Rejection):
         body |= {"reason": error.reason, "text": error.text}
-    return web.json_response(body, status=effect(error.code).http_status)
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
+    if error.code is Code.NO_ADMIN:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2; RFC 6750, section 3
+    return web.json_response(body, status=effect(error.code).http_status, headers=headers)
 
 
 async def _read_offer(request: web.Request, timeout: float) -> SessionDescription:

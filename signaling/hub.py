@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from signaling.bans import Bans
 from signaling.codes import Code, ProtocolError
+from signaling.counters import Counters
+from signaling.gate import Gate
 from signaling.rate import RateLimit, Verdict
 from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Rooms
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_PACED: Final = 0.75  # of the time for draining: the rest is for those sent away last
 
 
 class Recipient(Protocol):
@@ -34,11 +40,24 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.rooms = Rooms(settings.limits.room_size, settings.ice_servers)
+        self.gate = Gate(settings.limits)
+        self.counters = Counters()
+        self.bans = Bans()
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
         self._connections: set[Recipient] = set()
         self._draining = False
         self._idle = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._draining
+
+    @property
+    def connection_count(self) -> int:
+        """How many WebSockets are open, joined or not."""
+        return len(self._connections)
 
     def connect(self, connection: Recipient) -> None:
         """Counts a connection in. Raises ProtocolError: shutting-down, server-full."""
@@ -51,7 +70,8 @@ class Hub:
         self._note_idle()
 
     def join(self, connection: Recipient, join: Join) -> str:
-        """Lets a connection into a room and returns its id. Raises ProtocolError: name-taken, room-full."""
+        """Lets a connection into a room and returns its id. Raises ProtocolError: kicked, name-taken, room-full."""
+        self.bans.check(join.room, join.name, asyncio.get_running_loop().time())
         self._take_over(join)
         new_id = secrets.token_hex(8)
         deliveries = self.rooms.join(new_id, join)
@@ -92,7 +112,9 @@ class Hub:
         self._refuse_if(full=self.rooms.guest_count >= self.settings.limits.exchanges)
         host = self.rooms.find(room, name)
         if host is not None and self._calls[host.id].judge(asyncio.get_running_loop().time()) is not Verdict.TAKE:
-            raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
+            raise ProtocolError(
+                Code.RATE_LIMITED, "Too many call this participant; try again in a second.", retry_after=1
+            )
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
         host = self.rooms.admit_guest(guest_id, room, name)
         self._recipients[guest_id] = guest
@@ -107,6 +129,42 @@ class Hub:
         self.rooms.dismiss_guest(guest_id)
         self._recipients.pop(guest_id, None)
         self._note_idle()
+
+    def kick(self, room: str, name: str, seconds: float) -> None:
+        """Sends a member away and keeps its name out of the room for so long. Raises ProtocolError (unknown-target)."""
+        member = self.rooms.find(room, name)
+        if member is None:
+            raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; list who is.")
+        self.bans.add(room, name, asyncio.get_running_loop().time() + seconds)
+        logger.info("%s is sent away by the administrator", member.id)
+        self._recipients[member.id].drop(
+            ProtocolError(Code.KICKED, "You were sent away; do not come back by yourself.")
+        )
+
+    def close_room(self, room: str) -> None:
+        """Sends all members of a room away; who comes next opens it anew. Raises ProtocolError (unknown-target)."""
+        members = self.rooms.members_of(room)
+        if not members:
+            raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
+        logger.info("room %r is closed by the administrator", room)
+        for member in members:
+            self._recipients[member.id].drop(ProtocolError(Code.ROOM_CLOSED, "The administrator closed the room."))
+
+    async def move(self, seconds: float) -> None:
+        """Lets nobody in any more and sends everybody elsewhere, evenly over time; returns when nobody is left.
+
+        Takes at most `seconds`; who is left then is for `drain`.
+        """
+        self._draining = True
+        self._note_idle()
+        connections = list(self._connections)
+        error = ProtocolError(Code.SHUTTING_DOWN, "The server is going away; join again at once.", retry_after=1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for connection in connections:
+                    connection.drop(error)
+                    await asyncio.sleep(seconds * _PACED / len(connections))
+                await self._idle.wait()
 
     async def drain(self, timeout: float) -> None:
         """Lets nobody in any more, tells everybody `shutting-down`, and waits until all are gone or `timeout` s."""
@@ -123,9 +181,11 @@ class Hub:
 
     def _refuse_if(self, *, full: bool) -> None:
         if self._draining:
-            raise ProtocolError(Code.SHUTTING_DOWN, "The server is going away; try again in a few seconds.")
+            raise ProtocolError(
+                Code.SHUTTING_DOWN, "The server is going away; try again in a few seconds.", retry_after=1
+            )
         if full:
-            raise ProtocolError(Code.SERVER_FULL, "The server is full; try again later.")
+            raise ProtocolError(Code.SERVER_FULL, "The server is full; try again later.", retry_after=5)
 
     def _note_idle(self) -> None:
         if self._draining and not self._connections and not self._recipients:

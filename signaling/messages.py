@@ -228,12 +228,16 @@ class MessageFrom(Message, frozen=True, tag="message"):
 
 
 class ErrorMessage(Message, frozen=True, tag="error"):
-    """The server refused something: `code` is a `Code`, `message` one sentence that says what to do."""
+    """The server refused something: `code` is a `Code`, `message` one sentence that says what to do.
+
+    `retry_after`: in how many seconds the same may be tried again, where that is known.
+    """
 
     code: str
     message: str
     to: str | None = None
     session: str | None = None
+    retry_after: int | None = msgspec.field(default=None, name="retryAfter")
 
 
 ClientMessage: TypeAlias = Join | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo

@@ -81,6 +81,15 @@ class Rooms:
         place = self._rooms.get(room)
         return place.members[place.ids[name]] if place is not None and name in place.ids else None
 
+    def listing(self) -> list[tuple[str, int]]:
+        """Name of each room and how many members it has, by name."""
+        return sorted((name, len(room.members)) for name, room in self._rooms.items())
+
+    def members_of(self, room: str) -> list[Member]:
+        """Who is in a room; nobody is in one that does not exist."""
+        place = self._rooms.get(room)
+        return list(place.members.values()) if place is not None else []
+
     def place_of(self, join: Join) -> str | None:
         """The id of the member whose place the join takes over, since it is the same client; mostly None."""
         room = self._rooms.get(join.room)

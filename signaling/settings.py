@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_servers
 from signaling.messages import MAX_MESSAGE_BYTES
+from signaling.operation import Operation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,17 @@ class Limits:
     join_timeout: float = 10.0
     answer_timeout: float = 20.0
     close_timeout: float = 1.0
+    # Of one address, except loopback, and of one access token: WebSockets at a time, joins, offers over HTTP.
+    caller_connections: int = 256
+    caller_joins: float = 20.0  # a second, on average
+    caller_joins_burst: int = 256
+    caller_offers: float = 20.0
+    caller_offers_burst: int = 100
+    # Of all callers together, into one room.
+    room_joins: float = 100.0
+    room_joins_burst: int = 500
+    room_offers: float = 100.0
+    room_offers_burst: int = 500
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -54,6 +66,7 @@ class Settings:
     static: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    operation: Operation = field(default_factory=Operation)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

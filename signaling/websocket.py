@@ -22,6 +22,7 @@ from signaling.rate import RateLimit, Verdict
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from signaling.gate import Caller
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,16 @@ class Ending:
     error: ProtocolError | None = None
 
 
-async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketResponse:
+async def serve_websocket(request: web.Request, hub: Hub, caller: Caller) -> web.WebSocketResponse:
     """Handles a request for a WebSocket from the upgrade to its end. Raises ProtocolError when there is no place."""
+    hub.gate.connect(caller)
+    try:
+        return await _serve(request, hub, caller)
+    finally:
+        hub.gate.disconnect(caller)
+
+
+async def _serve(request: web.Request, hub: Hub, caller: Caller) -> web.WebSocketResponse:
     limits = hub.settings.limits
     ws = web.WebSocketResponse(
         timeout=limits.close_timeout,
@@ -47,7 +56,7 @@ async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketRespon
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub)
+    connection = Connection(ws, hub, caller)
     hub.connect(connection)
     try:
         await ws.prepare(request)
@@ -65,12 +74,14 @@ async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketRespon
 class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
-    def __init__(self, ws: web.WebSocketResponse, hub: Hub) -> None:
+    def __init__(self, ws: web.WebSocketResponse, hub: Hub, caller: Caller) -> None:
+        self._caller = caller
+        self._counters = hub.counters
         self._ws = ws
         self._hub = hub
         self._limits = hub.settings.limits
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes)
+        self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes, self._counters.relayed)
         self._rate = RateLimit(self._limits.messages_per_second, self._limits.burst, self._loop.time())
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._heard = True
@@ -94,6 +105,7 @@ class Connection:
 
     def deliver(self, message: ServerMessage) -> None:
         """Puts a message into the outbox; one that overflows ends the connection."""
+        self._counters.sent[type(message)] += 1
         self._put(WSMsgType.TEXT, encode(message).encode())
 
     def drop(self, error: ProtocolError) -> None:
@@ -159,7 +171,7 @@ class Connection:
         if verdict is Verdict.CLOSE:
             self.drop(error)
         elif verdict is Verdict.DROP_AND_SAY:
-            self.deliver(_error_message(error))
+            self.deliver(self._refusal(error))
         return False
 
     def _take(self, frame: WSMessage) -> None:
@@ -172,18 +184,20 @@ class Connection:
                 self._handle(frame.data)
             except ProtocolError as error:
                 if effect(error.code).close_code is None:
-                    self.deliver(_error_message(error))
+                    self.deliver(self._refusal(error))
                 else:
                     self.drop(error)
 
     def _handle(self, text: str) -> None:
         message = parse_client(text, max_bytes=self._limits.message_bytes)
+        self._counters.received[type(message)] += 1
         logger.debug("< %s %s", self._id, type(message).__name__)
         if isinstance(message, Leave):
             self._end(Ending("left"))
         elif isinstance(message, Join):
             if self._id is not None:
                 raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
+            self._hub.gate.join(self._caller, message.room, self._loop.time())
             self._id = self._hub.join(self, message)
         elif self._id is None:
             raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=message.to)
@@ -202,15 +216,17 @@ class Connection:
                     while len(self._outbox):
                         kind, payload = self._outbox.pop()
                         await self._ws.send_frame(payload, kind)
-                await self._ws.send_frame(encode(_error_message(ending.error)).encode(), WSMsgType.TEXT)
+                await self._ws.send_frame(encode(self._refusal(ending.error)).encode(), WSMsgType.TEXT)
                 close_code = effect(code).close_code or WSCloseCode.INTERNAL_ERROR
                 await self._ws.close(code=close_code, message=code.value.encode())
         except (TimeoutError, ConnectionError):
             pass  # it is gone, or does not read: the transport is closed without it
+        finally:
+            self._counters.dropped += len(self._outbox)
 
-
-def _error_message(error: ProtocolError) -> ErrorMessage:
-    return ErrorMessage(error.code.value, error.message, error.to, error.session)
+    def _refusal(self, error: ProtocolError) -> ErrorMessage:
+        self._counters.refused[error.code] += 1
+        return ErrorMessage(error.code.value, error.message, error.to, error.session, error.retry_after)
 
 
 def _broken(frame: WSMessage) -> Ending:
