@@ -12,6 +12,10 @@ from urllib.parse import urlencode
 
 from peer.errors import UsageError
 from signaling.app import CannotListen, Limits, PortTaken, Server, Settings
+from signaling.forwarded import network
+from signaling.operation import Operation, TlsFiles
+from signaling.ports import listen
+from signaling.tls import load as load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -19,7 +23,18 @@ if TYPE_CHECKING:
 
     from signaling.messages import IceServer
 
-__all__ = ["Hosted", "Limits", "PortInUse", "serve"]
+__all__ = [
+    "Hosted",
+    "Limits",
+    "Operation",
+    "PortInUse",
+    "PortTaken",
+    "TlsFiles",
+    "listen",
+    "load_certificate",
+    "network",
+    "serve",
+]
 
 
 class PortInUse(UsageError):
@@ -46,6 +61,15 @@ class Hosted:
         """The addresses for people, the local one first."""
         return self.server.urls
 
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of `/metrics`, where there is one."""
+        return self.server.metrics_port
+
+    async def drain(self, seconds: float) -> None:
+        """Sends all clients elsewhere, evenly over time; see `Server.drain`."""
+        await self.server.drain(seconds)
+
     def page(self, room: str, name: str | None = None) -> str:
         """The address to open in a browser: with a name the page joins without a click."""
         query = {"room": room} | ({"name": name} if name else {})
@@ -61,12 +85,13 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    operation: Operation | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s.
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on, or is none.
+        UsageError: the address cannot be listened on, or is none; a certificate that cannot be used.
     """
     try:
         server = Server(
@@ -77,12 +102,13 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                operation=operation or Operation(),
             )
         )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be
+    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be, a bad certificate
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

@@ -19,6 +19,7 @@ PURE = (
     *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/gate.py"),
     *("signaling/openapi.py", "signaling/throttle.py"),
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
+    "peer/jsonlogs.py",
     *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),
     *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
     *("peer/doctor/shown.py", "peer/doctor/tcpoffers.py", "peer/rtc/ice/remedies.py"),

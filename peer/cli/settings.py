@@ -5,19 +5,22 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from peer.cli.operating import OperatingFlags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from peer.hosting import Limits
     from signaling.messages import IceServer
 
 
 NO_CAMERA = (
     "browsers give a page no camera or microphone over plain http from another machine; "
-    "put a proxy with https in front, or open the page on this machine"
+    "use --tls-cert or a proxy with https in front, or open the page on this machine"
 )
 """What whoever opens the server to the network has to know."""
 
@@ -34,6 +37,11 @@ class ServeSettings:
     origins: Sequence[str]
     room_size: int
     seconds: float | None
+    operating: OperatingFlags = field(default_factory=OperatingFlags)
+
+    def limits(self) -> Limits:
+        """The limits of the server. Raises UsageError."""
+        return self.operating.limits(self.room_size)
 
     def parsed(self) -> list[IceServer]:
         """The ICE servers. Raises UsageError."""
@@ -52,6 +60,7 @@ class ServeSettings:
             "origins": list(self.origins),
             "room_size": self.room_size,
             "seconds": self.seconds,
+            **self.operating.shown(),
         }
 
 
