@@ -79,7 +79,8 @@ class Hub:
         limits = self.settings.limits
         now = asyncio.get_running_loop().time()
         self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, now)
-        logger.info("%s joined room %r as %r", new_id, join.room, join.name)
+        ids = {"participant": new_id, "room": join.room}
+        logger.info("%s joined room %r as %r", new_id, join.room, join.name, extra=ids)
         self._deliver(deliveries)
         return new_id
 
@@ -97,7 +98,7 @@ class Hub:
         """Takes a participant out and tells the others why."""
         self._recipients.pop(member_id, None)
         self._calls.pop(member_id, None)
-        logger.info("%s gone: %s", member_id, reason)
+        logger.info("%s gone: %s", member_id, reason, extra={"participant": member_id})
         self._deliver(self.rooms.leave(member_id, reason))
 
     def relay(self, member_id: str, message: Addressed) -> None:
@@ -136,7 +137,7 @@ class Hub:
         if member is None:
             raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; list who is.")
         self.bans.add(room, name, asyncio.get_running_loop().time() + seconds)
-        logger.info("%s is sent away by the administrator", member.id)
+        logger.info("%s is sent away by the administrator", member.id, extra={"participant": member.id, "room": room})
         self._recipients[member.id].drop(
             ProtocolError(Code.KICKED, "You were sent away; do not come back by yourself.")
         )
@@ -146,7 +147,7 @@ class Hub:
         members = self.rooms.members_of(room)
         if not members:
             raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
-        logger.info("room %r is closed by the administrator", room)
+        logger.info("room %r is closed by the administrator", room, extra={"room": room})
         for member in members:
             self._recipients[member.id].drop(ProtocolError(Code.ROOM_CLOSED, "The administrator closed the room."))
 
@@ -159,12 +160,11 @@ class Hub:
         self._note_idle()
         connections = list(self._connections)
         error = ProtocolError(Code.SHUTTING_DOWN, "The server is going away; join again at once.", retry_after=1)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                for connection in connections:
-                    connection.drop(error)
-                    await asyncio.sleep(seconds * _PACED / len(connections))
-                await self._idle.wait()
+        for connection in connections:
+            connection.drop(error)
+            if await self._idle_within(seconds * _PACED / len(connections)):
+                return
+        await self._idle_within(seconds * (1 - _PACED))
 
     async def drain(self, timeout: float) -> None:
         """Lets nobody in any more, tells everybody `shutting-down`, and waits until all are gone or `timeout` s."""
@@ -173,11 +173,15 @@ class Hub:
         for recipient in {*self._connections, *self._recipients.values()}:
             recipient.drop(error)
         self._note_idle()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
-        except TimeoutError:
+        if not await self._idle_within(timeout):
             logger.warning("%d connections did not end in %.1f s", len(self._connections), timeout)
+
+    async def _idle_within(self, seconds: float) -> bool:
+        """Whether nobody is left, at the latest after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     def _refuse_if(self, *, full: bool) -> None:
         if self._draining:
