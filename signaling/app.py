@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from signaling.admin import add_admin
 from signaling.asking import add_cors, caller_of, check_origin
@@ -38,8 +39,17 @@ logger = logging.getLogger(__name__)
 _DRAIN_TIMEOUT: Final = 2.0  # seconds for all connections to say goodbye
 _SHUTDOWN_TIMEOUT: Final = 0.3  # seconds that aiohttp gives, twice, to what is neither connection nor exchange
 _LINGERING_TIME: Final = 1.0  # seconds to read on and ignore, so that who sends a refused body sees the refusal
+_http_logger: Final = logging.getLogger("signaling.http")
 HUB: Final = web.AppKey("hub", Hub)
 _CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; nginx's name for it
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a failure that aiohttp logs is one of the server: what is no HTTP is its sender's, who is told (400)."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_logger.addFilter(_is_ours)
 
 
 def _version() -> str:
@@ -110,6 +120,7 @@ class Server:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_http_logger,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
             lingering_time=_LINGERING_TIME,
         )

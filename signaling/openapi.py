@@ -12,7 +12,15 @@ from signaling.messages import MAX_LABEL
 
 Json: TypeAlias = dict[str, Any]
 
-_LABEL: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL}
+# No space at either end, and no control characters; a few more, that turn writing around, are refused as well.
+_ENDS: Final = r"[^\s\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+_INNER: Final = _ENDS.replace(r"\s", "")
+_LABEL: Final[Json] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_LABEL,
+    "pattern": f"^{_ENDS}({_INNER}*{_ENDS})?$",
+}
 
 
 def operation(
@@ -46,9 +54,9 @@ def reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def in_path(name: str, text: str) -> Json:
+def in_path(name: str, text: str, example: str) -> Json:
     """A part of the path."""
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": _LABEL}
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": _LABEL, "example": example}
 
 
 def in_query(name: str, text: str, schema: Json) -> Json:
@@ -96,7 +104,7 @@ _SCHEMAS: Final[Json] = {
         status={"type": "string", "description": "`ok` or `draining`; further ones may come."},
         version=_TEXT, rooms=_integer(), participants=_integer(),
     ),
-    "Offer": _object(type={"const": "offer"}, sdp={"type": "string", "maxLength": 131072}),
+    "Offer": _object(type={"const": "offer"}, sdp={"type": "string", "minLength": 1}),
     "Answer": _object(type={"const": "answer"}, sdp=_TEXT),
     "Rooms": _object(
         "rooms",
@@ -109,8 +117,8 @@ _SCHEMAS: Final[Json] = {
     ),
 }  # fmt: skip
 
-_ROOM: Final = in_path("room", "The room, percent-encoded.")
-_NAME: Final = in_path("name", "The participant's name, percent-encoded.")
+_ROOM: Final = in_path("room", "The room, percent-encoded.", "lab")
+_NAME: Final = in_path("name", "The participant's name, percent-encoded.", "bot")
 _ADMIN: Final = (Code.NO_ADMIN, Code.BAD_ORIGIN)
 
 _PATHS: Final[Json] = {

@@ -188,6 +188,15 @@ async def test_a_mistake_of_the_server_is_one_500(
         assert response.status == 200
 
 
+async def test_what_is_no_http_is_no_error_of_the_server(serve: Serve) -> None:
+    server = await serve()  # which may not log an error
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.0 400") or await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_the_application_works_in_another_runner() -> None:
     app = create_app(Settings(limits=Limits(close_timeout=0.1)))
     async with TestClient(TestServer(app)) as client:
