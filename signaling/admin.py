@@ -63,7 +63,7 @@ def add_admin(app: web.Application, hub: Hub) -> None:
     async def delete_participant(request: web.Request) -> web.Response:
         _enter(request, hub)
         seconds = _number(request, "seconds", KEPT_OUT, 0, MAX_KEPT_OUT)
-        hub.kick(request.match_info["room"], request.match_info["name"], seconds)
+        hub.expel(request.match_info["room"], request.match_info["name"], seconds)
         return web.Response(status=204)
 
     async def get_description(request: web.Request) -> web.Response:

@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> web.Application:
     async def post_offer(request: web.Request) -> web.StreamResponse:
         check_origin(request, settings)
         now = asyncio.get_running_loop().time()
-        hub.gate.offer(caller_of(request, settings), request.match_info["room"], now)
+        hub.admission.offer(caller_of(request, settings), request.match_info["room"], now)
         return await serve_offer(request, hub)
 
     async def get_health(request: web.Request) -> web.StreamResponse:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
+from signaling.admission import Caller
 from signaling.codes import Code, ProtocolError
 from signaling.forwarded import Asker, asker
-from signaling.gate import Caller
 from signaling.origins import origin_allowed
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Final, Protocol
 
+from signaling.admission import Admission
 from signaling.bans import Bans
 from signaling.codes import Code, ProtocolError
 from signaling.counters import Counters
-from signaling.gate import Gate
 from signaling.rate import RateLimit, Verdict
 from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Rooms
 
@@ -40,7 +40,7 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.rooms = Rooms(settings.limits.room_size, settings.ice_servers)
-        self.gate = Gate(settings.limits)
+        self.admission = Admission(settings.limits)
         self.counters = Counters()
         self.bans = Bans()
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
@@ -131,7 +131,7 @@ class Hub:
         self._recipients.pop(guest_id, None)
         self._note_idle()
 
-    def kick(self, room: str, name: str, seconds: float) -> None:
+    def expel(self, room: str, name: str, seconds: float) -> None:
         """Sends a member away and keeps its name out of the room for so long. Raises ProtocolError (unknown-target)."""
         member = self.rooms.find(room, name)
         if member is None:

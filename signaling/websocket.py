@@ -22,7 +22,7 @@ from signaling.rate import RateLimit, Verdict
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from signaling.gate import Caller
+    from signaling.admission import Caller
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -41,11 +41,11 @@ class Ending:
 
 async def serve_websocket(request: web.Request, hub: Hub, caller: Caller) -> web.WebSocketResponse:
     """Handles a request for a WebSocket from the upgrade to its end. Raises ProtocolError when there is no place."""
-    hub.gate.connect(caller)
+    hub.admission.connect(caller)
     try:
         return await _serve(request, hub, caller)
     finally:
-        hub.gate.disconnect(caller)
+        hub.admission.disconnect(caller)
 
 
 async def _serve(request: web.Request, hub: Hub, caller: Caller) -> web.WebSocketResponse:
@@ -197,7 +197,7 @@ class Connection:
         elif isinstance(message, Join):
             if self._id is not None:
                 raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
-            self._hub.gate.join(self._caller, message.room, self._loop.time())
+            self._hub.admission.join(self._caller, message.room, self._loop.time())
             self._id = self._hub.join(self, message)
         elif self._id is None:
             raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=message.to)

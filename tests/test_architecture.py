@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
-    *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/gate.py"),
+    *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/admission.py"),
     *("signaling/openapi.py", "signaling/throttle.py"),
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
     "peer/jsonlogs.py",

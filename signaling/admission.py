@@ -40,7 +40,7 @@ class Caller:
         return address if self.subject is None else (*address, f"subject {self.subject}")
 
 
-class Gate:
+class Admission:
     """Counts who comes in. Everything here is bounded: see `Throttle` and `Tally`."""
 
     def __init__(self, limits: Limits) -> None:

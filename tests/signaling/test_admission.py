@@ -1,18 +1,18 @@
-"""The gate: connections, joins and offers of one address, one token and one room."""
+"""Who is let in: connections, joins and offers of one address, one token and one room."""
 
 from __future__ import annotations
 
 import pytest
 
+from signaling.admission import Admission, Caller
 from signaling.codes import Code, ProtocolError
-from signaling.gate import Caller, Gate
 from signaling.settings import Limits
 
 ALICE = Caller.of("203.0.113.7", "alice")
 
 
-def gate() -> Gate:
-    return Gate(
+def admission() -> Admission:
+    return Admission(
         Limits(
             caller_connections=2,
             caller_joins=1,
@@ -35,7 +35,7 @@ def test_whom_limits_are_counted_by() -> None:
 
 
 def test_connections_at_a_time() -> None:
-    one = gate()
+    one = admission()
     for caller in (ALICE, ALICE):
         one.connect(caller)
     for caller in (ALICE, Caller.of("203.0.113.7"), Caller.of("198.51.100.1", "alice")):
@@ -49,12 +49,12 @@ def test_connections_at_a_time() -> None:
 
 
 def test_who_is_local_has_no_limit_of_address() -> None:
-    one = gate()
+    one = admission()
     for _ in range(100):
         one.connect(Caller.of("127.0.0.1"))
 
 
-def refused(one: Gate, what: str, caller: Caller, room: str, now: float) -> int | None:
+def refused(one: Admission, what: str, caller: Caller, room: str, now: float) -> int | None:
     """After how many seconds it may be tried again; None: it was not refused."""
     try:
         getattr(one, what)(caller, room, now)
@@ -65,7 +65,7 @@ def refused(one: Gate, what: str, caller: Caller, room: str, now: float) -> int 
 
 
 def test_joins() -> None:
-    one = gate()
+    one = admission()
     assert [refused(one, "join", ALICE, room, 0.0) for room in "abc"] == [None, None, 1]
     assert refused(one, "join", ALICE, "c", 1.0) is None
     others = [Caller.of(f"198.51.100.{number}") for number in range(4)]
@@ -73,7 +73,7 @@ def test_joins() -> None:
 
 
 def test_offers() -> None:
-    one = gate()
+    one = admission()
     assert [refused(one, "offer", ALICE, room, 0.0) for room in "ab"] == [None, 10]
     assert refused(one, "offer", Caller.of("198.51.100.1"), "a", 0.0) == 1
     assert refused(one, "offer", Caller(), "b", 0.0) is None
