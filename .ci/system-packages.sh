@@ -6,7 +6,7 @@ set -u
 
 missing() {
     for pair in chromium:chromium chromedriver:chromium-driver firefox-esr:firefox-esr Xvfb:xvfb ffmpeg:ffmpeg \
-        turnserver:coturn nft:nftables ip:iproute2 espeak-ng:espeak-ng; do
+        turnserver:coturn nft:nftables ip:iproute2 espeak-ng:espeak-ng caddy:caddy; do
         command -v "${pair%%:*}" >/dev/null || printf '%s ' "${pair##*:}"
     done
 }

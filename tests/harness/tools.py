@@ -19,8 +19,10 @@ PACKAGES = {
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "ip": "iproute2",
+    "systemd-analyze": "systemd",
     "nft": "nftables",
     "turnserver": "coturn",
+    "caddy": "caddy",
 }
 """Program -> Debian package."""
 
