@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = 100  # rooms in one answer, unless another number is asked for
 MAX_PAGE: Final = 1000
-KEPT_OUT: Final = 60  # seconds that who was sent away stays away, unless another time is given
+KEPT_OUT: Final = 60  # seconds that who was sent away stays away, or a room closed, unless another time is given
 MAX_KEPT_OUT: Final = 86400
 
 
@@ -57,7 +57,7 @@ def add_admin(app: web.Application, hub: Hub) -> None:
 
     async def delete_room(request: web.Request) -> web.Response:
         _enter(request, hub)
-        hub.close_room(request.match_info["room"])
+        hub.close_room(request.match_info["room"], _number(request, "seconds", KEPT_OUT, 0, MAX_KEPT_OUT))
         return web.Response(status=204)
 
     async def delete_participant(request: web.Request) -> web.Response:

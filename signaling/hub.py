@@ -70,7 +70,9 @@ class Hub:
         self._note_idle()
 
     def join(self, connection: Recipient, join: Join) -> str:
-        """Lets a connection into a room and returns its id. Raises ProtocolError: kicked, name-taken, room-full."""
+        """Lets a connection into a room and returns its id. Raises ProtocolError: room-closed, kicked,
+        name-taken, room-full.
+        """
         self.bans.check(join.room, join.name, asyncio.get_running_loop().time())
         self._take_over(join)
         new_id = secrets.token_hex(8)
@@ -142,11 +144,12 @@ class Hub:
             ProtocolError(Code.KICKED, "You were sent away; do not come back by yourself.")
         )
 
-    def close_room(self, room: str) -> None:
-        """Sends all members of a room away; who comes next opens it anew. Raises ProtocolError (unknown-target)."""
+    def close_room(self, room: str, seconds: float) -> None:
+        """Sends all members of a room away and lets nobody in for so long. Raises ProtocolError (unknown-target)."""
         members = self.rooms.members_of(room)
         if not members:
             raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
+        self.bans.add(room, None, asyncio.get_running_loop().time() + seconds)
         logger.info("room %r is closed by the administrator", room, extra={"room": room})
         for member in members:
             self._recipients[member.id].drop(ProtocolError(Code.ROOM_CLOSED, "The administrator closed the room."))

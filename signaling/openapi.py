@@ -119,6 +119,7 @@ _SCHEMAS: Final[Json] = {
 
 _ROOM: Final = in_path("room", "The room, percent-encoded.", "lab")
 _NAME: Final = in_path("name", "The participant's name, percent-encoded.", "bot")
+_SECONDS: Final = in_query("seconds", "How long.", _integer(0, 86400, default=60))
 _ADMIN: Final = (Code.NO_ADMIN, Code.BAD_ORIGIN)
 
 _PATHS: Final[Json] = {
@@ -163,10 +164,10 @@ _PATHS: Final[Json] = {
             secured=True,
         ),
         "delete": operation(
-            "Closes a room: sends all its members away. Calls that run go on.",
+            "Closes a room for a while: sends all its members away. Calls that run go on.",
             {"204": answer("They are told.")},
-            (*_ADMIN, Code.UNKNOWN_TARGET),
-            parameters=(_ROOM,),
+            (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET),
+            parameters=(_ROOM, _SECONDS),
             secured=True,
         ),
     },
@@ -175,7 +176,7 @@ _PATHS: Final[Json] = {
             "Sends a participant away, and keeps its name out of the room for a while.",
             {"204": answer("It is told.")},
             (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET),
-            parameters=(_ROOM, _NAME, in_query("seconds", "How long.", _integer(0, 86400, default=60))),
+            parameters=(_ROOM, _NAME, _SECONDS),
             secured=True,
         )
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,14 +96,25 @@ async def test_somebody_is_sent_away_and_may_come_back(serve: Serve, join: Conne
     await join(server, "eve")
 
 
-async def test_a_room_is_closed_and_opened_anew(serve: Serve, join: Connect, session: ClientSession) -> None:
+async def test_a_room_is_closed_for_a_while(serve: Serve, join: Connect, session: ClientSession) -> None:
     server = await serve(operation=OPERATION)
     clients = [await join(server, name) for name in ("alice", "bob")]
     elsewhere = await (await join(server)).join("carol", room="lobby")
     assert await ask(session, server, "/rooms/lab", "DELETE") == (204, None)
     assert [await client.close_code() for client in clients] == [4410, 4410]
-    await asyncio.sleep(0)
     assert (await ask(session, server, "/rooms"))[1] == {"rooms": [{"name": "lobby", "participants": 1}]}
     assert (await ask(session, server, "/rooms/lab", "DELETE"))[0] == 404
-    await join(server, "alice")
+    late = await join(server)
+    await late.send(type="join", version=1, room="lab", name="dave")
+    message = await late.next("error")
+    assert (message["code"], message["retryAfter"], await late.close_code()) == ("room-closed", 60, 4410)
     assert not elsewhere.ws.closed
+
+
+async def test_a_room_is_closed_and_opened_anew(serve: Serve, join: Connect, session: ClientSession) -> None:
+    server = await serve(operation=OPERATION)
+    alice = await join(server, "alice")
+    assert await ask(session, server, "/rooms/lab?seconds=0", "DELETE") == (204, None)
+    assert await alice.close_code() == 4410
+    await join(server, "alice")
+    assert (await ask(session, server, "/rooms/lab?seconds=x", "DELETE"))[0] == 400
