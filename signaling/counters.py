@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from signaling.codes import Code
@@ -46,9 +46,9 @@ class Counters:
     """Counts since the server began. The keys are names in our own code, never what a client sent."""
 
     def __init__(self) -> None:
-        self.received: Counter[type[Message]] = Counter()  # from clients
-        self.sent: Counter[type[Message]] = Counter()  # to clients
-        self.refused: Counter[Code] = Counter(dict.fromkeys(Code, 0))
+        self.received: defaultdict[type[Message], int] = defaultdict(int)  # from clients
+        self.sent: defaultdict[type[Message], int] = defaultdict(int)  # to clients
+        self.refused = dict.fromkeys(Code, 0)
         self.relayed = Histogram()  # seconds from a message's arrival until it is handed to the receiver's socket
         self.dropped = 0  # messages that still waited when their connection ended
         self.states: dict[str, tuple[str, Callable[[], float]]] = {}

@@ -48,7 +48,7 @@ class Operating:
         if self._operation.metrics is not None:
             from signaling.metrics import metrics_app  # not above: prometheus-client takes a while to load
 
-            sockets = await asyncio.to_thread(listen, *self._operation.metrics)
+            sockets = await asyncio.to_thread(listen, *self._operation.metrics, flags="--metrics-")
             self._metrics = web.AppRunner(metrics_app(hub), access_log=None, shutdown_timeout=0.3)
             try:
                 await self._metrics.setup()

@@ -101,14 +101,14 @@ def _port(settings: ServeSettings) -> str | None:
 
 def _metrics_port(settings: ServeSettings) -> str | None:
     metrics = settings.operating.operation().metrics
-    return _free(*metrics) if metrics is not None else None
+    return _free(*metrics, flags="--metrics-") if metrics is not None else None
 
 
-def _free(host: str, port: int) -> str:
+def _free(host: str, port: int, flags: str = "--") -> str:
     from peer.hosting import PortTaken, listen
 
     try:
-        for one in listen(host, port):
+        for one in listen(host, port, flags=flags):
             one.close()
     except PortTaken as error:
         if "(peer serve)" not in str(error):

@@ -79,7 +79,7 @@ def test_for_people_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_server_that_is_replaced_may_have_the_port(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def taken(host: str, port: int) -> NoReturn:
+    def taken(host: str, port: int, *, flags: str) -> NoReturn:
         raise PortTaken(f"port {port} is taken by pid 7 (peer serve); use --port 1")
 
     monkeypatch.setattr("peer.hosting.listen", taken)
