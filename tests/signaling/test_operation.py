@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ from signaling.operation import Operation, TlsFiles
 from tests.harness.certificates import make_certificate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.signaling.conftest import Serve
 
 
