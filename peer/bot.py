@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from peer import events
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
     from peer.taker import Taker
+    from peer.tokens import TokenSource
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Plan:
     restart: str = "never"
     seconds: float | None = None
     """Seconds after which it ends, well; None: when the script does."""
+    token: TokenSource | None = field(default=None, repr=False)
+    """Where access tokens are from."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
 
@@ -140,6 +143,7 @@ class Bot:
                 audio=media.sound,
                 ice_servers=plan.ice_servers,
                 network=plan.network,
+                token=plan.token,
             )
             room = await stack.enter_async_context(joining)
             others = ", ".join(room.members) or "nobody yet"
@@ -147,6 +151,8 @@ class Bot:
             self._tell(events.ScriptStarted(room.room, room.name, tuple(room.members)))
             room.spawn(self._watch(room.events(aside=True)), "watch the room")
             await self._work(room)
+            if room.refusal is not None:  # the signaling server lets us in no more, and that was the end of it
+                raise room.refusal
 
     async def _work(self, room: Room) -> None:
         """Run what the script says, and of an edited one what that says."""

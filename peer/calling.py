@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peer import events
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peer.ring import Ring
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Plan:
     """Seconds after which to hang up and leave; None: stay."""
     timeout: float = 20.0
     """Seconds that `to` may take to be in the room, and to answer."""
+    token: TokenSource | None = field(default=None, repr=False)
+    """Where access tokens are from."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
 
@@ -84,7 +87,7 @@ class Calling:
         if self.plan.to is not None:
             self._spawn(self._call_one(self.plan.to))
         else:
-            for name in self.room.members:
+            for name in filter(self.room.may_call, self.room.members):
                 self._spawn(self._call(name))
         try:
             async with asyncio.timeout(self.plan.seconds):
@@ -209,7 +212,8 @@ class Calling:
                 case events.MemberJoined():
                     self._lost.discard(event.name)
                     logger.info("%s came", event.name)
-                    if self.plan.to is None and event.name in self.room.members:
+                    here = event.name in self.room.members
+                    if self.plan.to is None and here and self.room.may_call(event.name):
                         self._spawn(self._call(event.name))
                 case events.MemberLeft():
                     lost = event.reason in ("lost", "silent")
@@ -220,6 +224,8 @@ class Calling:
                         logger.info("%s %s", event.name, gone)
                 case events.SignalingRestored():
                     logger.info("the signaling server is back after %.0f s", event.seconds)
+        if self.room.refusal is not None:  # it lets us in no more, and that was the end of the room
+            self._one_is_over(self.room.refusal)
 
     # Inside
 
@@ -279,6 +285,7 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
                 audio=media.sound,
                 ice_servers=plan.ice_servers,
                 network=plan.network,
+                token=plan.token,
             )
             room = await stack.enter_async_context(joining)
             recorder = None

@@ -1,6 +1,7 @@
 """The signaling server and its page inside our own process: for `peer serve`, `peer demo` and `peer.run`.
 
-The only module of `peer` that imports the server; everything else talks to it over its protocol.
+The only module of `peer` that imports the server; everything else talks to it over its protocol. `peer token` gets what
+makes keys and tokens from here, too.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from peer.errors import UsageError
-from signaling.app import CannotListen, Limits, PortTaken, Server, Settings
+from signaling.app import Access, CannotListen, Limits, PortTaken, Server, Settings
+from signaling.credentials import Claims, TurnAccess, mint, peek
 from signaling.forwarded import network
+from signaling.keyring import new_key_pair, new_secret
+from signaling.keyring import read as read_keys
+from signaling.keys import BadKey, Key, secret_key
 from signaling.operation import Operation, TlsFiles
 from signaling.ports import listen
 from signaling.tls import load as load_certificate
@@ -24,17 +29,10 @@ if TYPE_CHECKING:
     from signaling.messages import IceServer
 
 __all__ = [
-    "Hosted",
-    "Limits",
-    "Operation",
-    "PortInUse",
-    "PortTaken",
-    "TlsFiles",
-    "listen",
-    "load_certificate",
-    "network",
-    "serve",
-]
+    "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "Operation", "PortInUse", "PortTaken", "TlsFiles",
+    "TurnAccess", "listen", "load_certificate", "mint", "network", "new_key_pair", "new_secret", "peek", "read_keys",
+    "secret_key", "serve",
+]  # fmt: skip
 
 
 class PortInUse(UsageError):
@@ -85,13 +83,17 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    access: Access | None = None,
+    open: bool = False,
+    turn: TurnAccess | None = None,
     operation: Operation | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s.
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on, or is none; a certificate that cannot be used.
+        UsageError: the address cannot be listened on, or is none, or would let everybody in; a key or a certificate
+            cannot be used.
     """
     try:
         server = Server(
@@ -102,13 +104,16 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                access=access,
+                open=open,
+                turn=turn,
                 operation=operation or Operation(),
             )
         )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be, a bad certificate
+    except (CannotListen, ValueError) as error:  # ValueError: settings, keys or a certificate that cannot be
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from peer.channel import Connect
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 
 @dataclass
@@ -71,6 +72,7 @@ def join(
     network: IceSettings | None = None,
     connect_timeout: float | None = None,
     timeout: float = 10.0,
+    token: TokenSource | None = None,
 ) -> Joining:
     """Join a room under a name: `async with peer.join(url, room="lab", name="bot") as room`, or await it.
 
@@ -86,13 +88,15 @@ def join(
         network: ports, addresses, deadlines and more servers of the connections, see `peer.IceSettings`.
         connect_timeout: seconds that a call may take from its answer to flowing media, 15 unless `network` says else.
         timeout: seconds that the signaling server may take to answer.
+        token: an access token, for a server that wants one; or an async function that gives a fresh one, which is asked
+            whenever we connect, and before the token so far ends.
 
     Raises (when awaited or entered):
         Unreachable: the signaling server does not answer.
-        SignalingError: it refused: name taken, room full.
+        SignalingError: it refused: name taken, room full, no token or a bad one.
         UsageError: a bad URL, ICE server or name.
     """
-    connect = WebSocketConnect(url, timeout=timeout) if isinstance(url, str) else url
+    connect = WebSocketConnect(url, timeout=timeout, token=token) if isinstance(url, str) else url
     servers = tuple(server for entry in ice_servers for server in ice_server(entry))
     return Joining(connect, room, name, RoomOptions(video, audio, servers, network, connect_timeout))
 

@@ -7,7 +7,7 @@ behind a local proxy that is not named as trusted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signaling.codes import Code, ProtocolError
@@ -18,6 +18,7 @@ from signaling.throttle import Tally, Throttle
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from signaling.credentials import Grants
     from signaling.settings import Limits
 
 
@@ -32,6 +33,10 @@ class Caller:
     def of(cls, address: str, subject: str | None = None) -> Caller:
         """The caller at this address; no address (a Unix socket) is local as well."""
         return cls(None if not address or is_loopback(address) else limited_as(address), subject)
+
+    def bearing(self, grants: Grants | None) -> Caller:
+        """The same with a token."""
+        return self if grants is None else replace(self, subject=grants.bearer)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -20,19 +20,21 @@ from signaling.admin import add_admin
 from signaling.asking import add_cors, caller_of, check_origin
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
+from signaling.gate import Gate
 from signaling.hub import Hub
+from signaling.keyring import Keyring
 from signaling.operating import Operating
 from signaling.origins import is_loopback
 from signaling.pages import add_pages
 from signaling.ports import CannotListen, PortTaken, listen, own_address
-from signaling.settings import Limits, Settings, load_ice_servers
+from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
+__all__ = ["Access", "CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 def create_app(settings: Settings) -> web.Application:
     """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
-    hub = Hub(settings)
+    keyring = Keyring(settings.access) if settings.access is not None else None
+    hub = Hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals(hub)], client_max_size=settings.limits.message_bytes)
     add_cors(app, settings)
 
@@ -74,15 +77,23 @@ def create_app(settings: Settings) -> web.Application:
 
     async def post_offer(request: web.Request) -> web.StreamResponse:
         check_origin(request, settings)
-        now = asyncio.get_running_loop().time()
-        hub.admission.offer(caller_of(request, settings), request.match_info["room"], now)
-        return await serve_offer(request, hub)
+        return await serve_offer(request, hub, caller_of(request, settings))
 
     async def get_health(request: web.Request) -> web.StreamResponse:
         rooms, participants = hub.rooms.room_count, hub.rooms.member_count
         status = "draining" if hub.draining else "ok"
         health = {"status": status, "version": _VERSION, "rooms": rooms, "participants": participants}
         return web.json_response(health, status=503 if hub.draining else 200)
+
+    async def watch_keys(app: web.Application) -> AsyncIterator[None]:
+        if keyring is None:
+            yield
+            return
+        await asyncio.to_thread(keyring.load)
+        watching = asyncio.create_task(keyring.watch())
+        yield
+        watching.cancel()
+        await asyncio.wait([watching])
 
     async def drain(app: web.Application) -> None:
         await hub.drain(_DRAIN_TIMEOUT)
@@ -93,6 +104,7 @@ def create_app(settings: Settings) -> web.Application:
     add_admin(app, hub)
     add_pages(app, settings.static)
     app[HUB] = hub
+    app.cleanup_ctx.append(watch_keys)
     app.on_shutdown.append(drain)
     return app
 
@@ -110,7 +122,7 @@ class Server:
     async def start(self) -> Self:
         """Binds the port and serves; afterwards `port` and `url` are the real ones.
 
-        Raises PortTaken or CannotListen, both OSError, with a sentence that says what to do.
+        Raises PortTaken or CannotListen, both OSError, or BadKey, a ValueError, with a sentence that says what to do.
         """
         if self._runner is not None:
             raise RuntimeError("a server starts once; make another one")

@@ -30,6 +30,11 @@ class Code(StrEnum):
     NO_ANSWER = "no-answer"
     REJECTED = "rejected"
     REPLACED = "replaced"
+    TOKEN_MISSING = "token-missing"
+    TOKEN_INVALID = "token-invalid"
+    TOKEN_EXPIRED = "token-expired"
+    FORBIDDEN = "forbidden"
+    NOT_ALLOWED = "not-allowed"
     KICKED = "kicked"
     ROOM_CLOSED = "room-closed"
     NO_ADMIN = "no-admin"
@@ -67,10 +72,15 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
-    Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
     Code.ROOM_CLOSED: Effect(410, 4410, "the administrator closed the room"),
     Code.NO_ADMIN: Effect(401, None, "the request does not come from the administrator"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
+    Code.TOKEN_MISSING: Effect(401, 4401, "the server wants an access token, and there is none"),
+    Code.TOKEN_INVALID: Effect(401, 4401, "the access token is none, or none of this server's"),
+    Code.TOKEN_EXPIRED: Effect(401, 4401, "the access token has expired"),
+    Code.FORBIDDEN: Effect(403, 4403, "the access token is for another room or name"),
+    Code.NOT_ALLOWED: Effect(403, None, "the access token does not allow this"),
+    Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
     Code.SHUTTING_DOWN: Effect(503, 1001, "the server is going away"),

@@ -23,8 +23,11 @@ from signaling.messages import (
     SessionDescription,
     check_label,
 )
+from signaling.permissions import check_media
 
 if TYPE_CHECKING:
+    from signaling.admission import Caller
+    from signaling.credentials import Grants
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -74,16 +77,16 @@ class Guest:
             self.answer.exception()  # looked at: the request may be gone before it waits for the answer
 
 
-async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
+async def serve_offer(request: web.Request, hub: Hub, asking: Caller) -> web.Response:
     """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
+    grants = hub.gate.grants_of(request)
+    room, caller = request.match_info["room"], _caller(request, grants)
+    hub.admission.offer(asking.bearing(grants), room, asyncio.get_running_loop().time())
+    hub.rooms.permissions.check_join(grants, room, caller)
     offer = await _read_offer(request, hub.settings.limits.join_timeout)
-    caller = request.query.get("from", "http")
-    try:
-        check_label("from", caller)
-    except ValueError as error:
-        raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
+    check_media(grants, offer)
     guest = Guest()
-    guest_id, host = hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
+    guest_id, host = hub.admit_guest(guest, room, request.match_info["name"], grants)
     logger.info("%s calls %s over HTTP", guest_id, host.id)
     reason: ByeReason | None = "cancelled"
     try:
@@ -102,14 +105,36 @@ async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
         hub.dismiss_guest(guest_id)
 
 
+def _caller(request: web.Request, grants: Grants | None) -> str:
+    """The name of the caller: what the request says, else that of its token, else `http`."""
+    named = grants.name if grants is not None and "*" not in grants.name else "http"
+    caller = request.query.get("from", named)
+    try:
+        check_label("from", caller)
+    except ValueError as error:
+        raise ProtocolError(Code.BAD_MESSAGE, f"The name of the caller cannot be used: {error}.") from error
+    return caller
+
+
+# RFC 6750, section 3.1: what an HTTP client is told of its token, and nothing where it sent none.
+_CHALLENGES: Final = {
+    Code.NO_ADMIN: "Bearer",
+    Code.TOKEN_MISSING: "Bearer",
+    Code.TOKEN_INVALID: 'Bearer error="invalid_token"',
+    Code.TOKEN_EXPIRED: 'Bearer error="invalid_token", error_description="expired"',
+    Code.FORBIDDEN: 'Bearer error="insufficient_scope"',
+    Code.NOT_ALLOWED: 'Bearer error="insufficient_scope"',
+}
+
+
 def error_response(error: ProtocolError) -> web.Response:
     """The HTTP response of a refusal: its status, when to try again, and its code and sentence as JSON."""
     body = {"code": error.code.value, "message": error.message}
     if isinstance(error, _Rejection):
         body |= {"reason": error.reason, "text": error.text}
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    if error.code is Code.NO_ADMIN:
-        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2; RFC 6750, section 3
+    if error.code in _CHALLENGES:
+        headers["WWW-Authenticate"] = _CHALLENGES[error.code]
     return web.json_response(body, status=effect(error.code).http_status, headers=headers)
 
 

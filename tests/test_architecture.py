@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
+    *("signaling/credentials.py", "signaling/keys.py", "signaling/permissions.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/admission.py"),
     *("signaling/openapi.py", "signaling/throttle.py"),

@@ -32,6 +32,8 @@ def bot(
     *,
     room: options.Room = "lab",
     name: options.Name = "bot",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     video: options.Video = "none",
     audio: options.Audio = "none",
     reload: Reload = False,
@@ -76,6 +78,7 @@ def bot(
         reload=reload,
         restart=restart,
         seconds=seconds,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
         network=options.network(
             udp_port=udp_port,

@@ -25,6 +25,8 @@ def call(
     *,
     room: options.Room = "lab",
     name: options.Name = "bot",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     to: To = None,
     video: options.Video = "test",
     audio: options.Audio = "test",
@@ -66,6 +68,7 @@ def call(
         record=record,
         seconds=seconds,
         timeout=timeout,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
         network=options.network(
             udp_port=udp_port,

@@ -33,6 +33,8 @@ def doctor(
     ice_server: options.IceServers = None,
     room: Room = "doctor",
     to: To = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     timeout: Timeout = 5.0,
     interface: options.Interface = None,
     ipv6: options.Ipv6 = True,
@@ -65,6 +67,7 @@ def doctor(
         origin=origin,
         settings=options.network(interface=interface, ipv6=ipv6, ca_file=ca_file),
         timeout=timeout,
+        token=options.token(token, token_file),
     )
     code = run(_examine(plan, handler, live=not quiet and not json, json=json))
     return code if code is not None else 0

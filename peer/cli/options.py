@@ -12,6 +12,7 @@ from peer.errors import UsageError
 
 if TYPE_CHECKING:
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 MAX_FILE: Final = 64 * 1024
 SOURCES: Final = "test[:WIDTHxHEIGHT@FPS], camera[:DEVICE], display[:NAME], file:PATH[,loop] or none"
@@ -38,6 +39,19 @@ IceServers = Annotated[
         show_envvar=False,
         help="stun:HOST, turn:USER:PASSWORD@HOST or JSON as in browsers; repeatable. [env var: PEER_ICE_SERVERS]",
     ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        envvar="PEER_TOKEN",
+        show_default=False,
+        help="Access token, where the server wants one; others on this machine may see what is on a command line.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="The same, in FILE; read again when a fresh one is wanted."),
 ]
 Recordings = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Recordings, their manifests, or directories of them.")
@@ -118,6 +132,13 @@ def network(
         tcp_port=tcp_port,
         ca_file=str(ca_file) if ca_file is not None else None,
     )
+
+
+def token(text: str | None, file: Path | None) -> "TokenSource | None":
+    """Where access tokens are from; a file stands above the environment's."""
+    from peer.tokens import TokenFile as File
+
+    return File(file) if file is not None else text or None
 
 
 def seconds_of(text: str, flag: str) -> float:

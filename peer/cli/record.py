@@ -35,6 +35,8 @@ def record(
     *,
     room: options.Room = "lab",
     name: options.Name = "recorder",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     directory: Output = RECORDINGS,
     container: Format = "mkv",
     segment: Segment = None,
@@ -76,6 +78,7 @@ def record(
         only=only or None,
         seconds=seconds,
         timeout=timeout,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
         network=options.network(
             udp_port=udp_port,

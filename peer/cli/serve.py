@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from peer.cli import operating, options, output
+from peer.cli import identity, operating, options, output
 from peer.cli.configfile import Config
 from peer.cli.operating import LogFormat, OperatingFlags
 from peer.cli.settings import NO_CAMERA, ServeSettings, is_local
@@ -45,6 +45,14 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    key_file: identity.KeyFiles = None,
+    secret_env: identity.SecretEnv = None,
+    audience: identity.Audience = None,
+    open: identity.Open = False,
+    turn: identity.TurnUrls = None,
+    turn_secret_file: identity.TurnSecretFile = None,
+    turn_secret_env: identity.TurnSecretEnv = None,
+    turn_ttl: identity.TurnTtl = "1h",
     seconds: options.Seconds = None,
     tls_cert: operating.TlsCert = None,
     tls_key: operating.TlsKey = None,
@@ -62,7 +70,10 @@ def serve(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> int:
-    """Run the signaling server and its page until Ctrl-C."""
+    """Run the signaling server and its page until Ctrl-C.
+
+    Without keys everybody may enter every room, so it listens on this machine only unless --open is given.
+    """
     from peer import logs
     from peer.cli.signals import run
 
@@ -79,7 +90,17 @@ def serve(
         admin_secret_file=admin_secret_file,
     )
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, flags)
+    who = identity.Identity(
+        key_file=key_file or (),
+        secret_env=secret_env,
+        audience=audience,
+        open=open,
+        turn=turn or (),
+        turn_secret_file=turn_secret_file,
+        turn_secret_env=turn_secret_env,
+        turn_ttl=options.seconds_of(turn_ttl, "--turn-ttl"),
+    )
+    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, who, flags)
     if check:
         return _check(settings, json=json)
     if static is not None and not static.is_dir():
@@ -88,6 +109,7 @@ def serve(
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
         return 0
+    who.check(host)
     run(_serve(settings, settings.limits(), flags.operation(), json=json))
     return 0
 
@@ -106,6 +128,9 @@ async def _serve(settings: ServeSettings, limits: "Limits", operation: "Operatio
         limits=limits,
         allowed_origins=settings.origins,
         operation=operation,
+        access=settings.identity.access(),
+        open=settings.identity.open,
+        turn=settings.identity.turn_access(),
     ) as server:
         page = server.page(settings.room)
         if json:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from peer.cli.identity import Identity
     from peer.hosting import Limits
     from signaling.messages import IceServer
-
 
 NO_CAMERA = (
     "browsers give a page no camera or microphone over plain http from another machine; "
@@ -37,6 +37,7 @@ class ServeSettings:
     origins: Sequence[str]
     room_size: int
     seconds: float | None
+    identity: Identity
     operating: OperatingFlags = field(default_factory=OperatingFlags)
 
     def limits(self) -> Limits:
@@ -60,6 +61,7 @@ class ServeSettings:
             "origins": list(self.origins),
             "room_size": self.room_size,
             "seconds": self.seconds,
+            **self.identity.shown(),
             **self.operating.shown(),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from peer.beginning import SILENT, Sources
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from peer.ring import Ring
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 
 class Place(Protocol):
@@ -87,6 +88,7 @@ class RoomEntry:
     silent: bool = False
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
+    token: TokenSource | None = field(default=None, repr=False)
 
     @asynccontextmanager
     async def enter(self, room: str, name: str) -> AsyncIterator[RoomPlace]:
@@ -98,6 +100,7 @@ class RoomEntry:
             audio=self.sound,
             ice_servers=self.ice_servers,
             network=self.network,
+            token=self.token,
         )
         async with joining as entered:
             yield RoomPlace(entered, self.silent)

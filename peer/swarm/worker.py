@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from msgspec import DecodeError
@@ -28,6 +29,7 @@ from peer.swarm.collected import TELL
 from peer.swarm.entry import RoomEntry
 from peer.swarm.watch import EncoderWatch, LoopWatch, resident
 from peer.swarm.wire import Go, Ready, Refused, Report, Stop, Work, command, line
+from peer.tokens import TokenFile
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -121,6 +123,7 @@ class Worker:
                     work.receive_only,
                     work.ice_servers,
                     _network(work.network),
+                    TokenFile(Path(work.token_file)) if work.token_file is not None else work.token,
                 )
                 await self._perform(work, entry)
         except Error as error:
