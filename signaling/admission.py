@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from signaling.codes import Code, ProtocolError
 from signaling.forwarded import limited_as
@@ -43,6 +43,10 @@ class Caller:
         """What it is counted under in tables that hold addresses and subjects."""
         address = () if self.address is None else (f"address {self.address}",)
         return address if self.subject is None else (*address, f"subject {self.subject}")
+
+
+LOCAL: Final = Caller()
+"""Whom nothing is counted by."""
 
 
 class Admission:

@@ -73,7 +73,7 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
     Code.ROOM_CLOSED: Effect(410, 4410, "the administrator closed the room"),
-    Code.NO_ADMIN: Effect(401, None, "the request does not come from the administrator"),
+    Code.NO_ADMIN: Effect(401, None, "the request has not the secret of the administrator"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
     Code.TOKEN_MISSING: Effect(401, 4401, "the server wants an access token, and there is none"),
     Code.TOKEN_INVALID: Effect(401, 4401, "the access token is none, or none of this server's"),

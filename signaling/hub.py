@@ -8,7 +8,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Final, Protocol
 
-from signaling.admission import Admission, Caller
+from signaling.admission import LOCAL, Admission, Caller
 from signaling.bans import Bans
 from signaling.codes import Code, ProtocolError
 from signaling.counters import Counters
@@ -77,7 +77,7 @@ class Hub:
         self._connections.discard(connection)
         self._note_idle()
 
-    def join(self, connection: Recipient, join: Join, caller: Caller, grants: Grants | None = None) -> str:
+    def join(self, connection: Recipient, join: Join, grants: Grants | None = None, caller: Caller = LOCAL) -> str:
         """Lets a connection into a room and returns its id; `grants` are those of its request, if it brought any.
 
         Raises ProtocolError: token-missing, token-invalid, token-expired, rate-limited, forbidden, kicked, room-closed,
@@ -91,7 +91,7 @@ class Hub:
         self.bans.check(join.room, join.name, now)
         self._take_over(join)
         new_id = secrets.token_hex(8)
-        bearer = Caller().bearing(grants)
+        bearer = LOCAL.bearing(grants)
         self.admission.connect(bearer)
         try:
             deliveries = self.rooms.join(new_id, join, grants, self._ice_servers(new_id))

@@ -39,7 +39,7 @@ def operation(
     if body is not None:
         found["requestBody"] = body
     if secured:
-        found["security"] = [{"administrator": []}]
+        found["security"] = [{"bearer": []}]
     return found
 
 
@@ -120,7 +120,8 @@ _SCHEMAS: Final[Json] = {
 _ROOM: Final = in_path("room", "The room, percent-encoded.", "lab")
 _NAME: Final = in_path("name", "The participant's name, percent-encoded.", "bot")
 _SECONDS: Final = in_query("seconds", "How long.", _integer(0, 86400, default=60))
-_ADMIN: Final = (Code.NO_ADMIN, Code.BAD_ORIGIN)
+_TOKEN: Final = (Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.FORBIDDEN, Code.NOT_ALLOWED)
+_ADMIN: Final = (Code.NO_ADMIN, *_TOKEN, Code.BAD_ORIGIN)
 
 _PATHS: Final[Json] = {
     "/healthz": {
@@ -135,7 +136,7 @@ _PATHS: Final[Json] = {
             "Calls a participant without a WebSocket; the answer comes with all candidates.",
             {"200": answer("The participant takes the call.", reference("Answer"))},
             (
-                *(Code.BAD_JSON, Code.BAD_MESSAGE, Code.BAD_ORIGIN, Code.UNKNOWN_TARGET, Code.JOIN_TIMEOUT),
+                *(Code.BAD_JSON, Code.BAD_MESSAGE, *_TOKEN, Code.BAD_ORIGIN, Code.UNKNOWN_TARGET, Code.JOIN_TIMEOUT),
                 *(Code.REJECTED, Code.TOO_LARGE, Code.BAD_CONTENT_TYPE, Code.RATE_LIMITED),
                 *(Code.SERVER_FULL, Code.SHUTTING_DOWN, Code.NO_ANSWER),
             ),
@@ -198,6 +199,12 @@ DESCRIPTION: Final[Json] = {
     "paths": _PATHS,
     "components": {
         "schemas": _SCHEMAS,
-        "securitySchemes": {"administrator": {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The administrator's secret, or an access token with the right `admin`.",
+            }
+        },
     },
 }

@@ -205,7 +205,7 @@ class Connection:
         elif isinstance(message, Join):
             if self._id is not None:
                 raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
-            self._id = self._hub.join(self, message, self._caller, self._grants)
+            self._id = self._hub.join(self, message, self._grants, self._caller)
         elif self._id is None:
             to = None if isinstance(message, Token) else message.to
             raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=to)

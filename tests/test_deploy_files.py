@@ -21,6 +21,8 @@ DEPLOY = Path(__file__).parents[1] / "docs" / "deploy"
 UNIT = (DEPLOY / "peer-signaling.service").read_text()
 CONFIG = tomllib.loads((DEPLOY / "serve.toml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SECRETS = ("keys", "admin-secret", "turn-secret")
+"""Files that the reader makes."""
 NODES = {name: one for name, one in COMPOSE["services"].items() if name.startswith("signaling")}
 
 
@@ -36,7 +38,8 @@ def seconds(text: str) -> float:
 
 def test_the_configuration_is_one(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "serve.toml", tmp_path)
-    (tmp_path / "admin-secret").write_text("correct horse battery")
+    for name in SECRETS:
+        (tmp_path / name).write_text("correct horse battery staple and more\n")
     command = [sys.executable, "-c", "from peer.cli import main; main()", "serve", "--config", "serve.toml", "--check"]
     checked = subprocess.run(
         [*command, "--port", "0", "--metrics-port", "0"],
@@ -51,6 +54,7 @@ def test_every_flag_and_variable_that_is_named_is_one() -> None:
     named = {flag for line in commands for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", line)}
     named |= {f"--{key}" for key in CONFIG}
     named |= {f"--{name.lower().replace('_', '-')}" for name in re.findall(r"PEER_([A-Z_]+)=", UNIT)}
+    named |= {f"--{name[5:].lower().replace('_', '-')}" for node in NODES.values() for name in node["environment"]}
     assert named - flags() == set()
     assert len(named) > 8
 
@@ -80,7 +84,7 @@ def test_files_that_are_mounted_and_built_are_there(service: str) -> None:
     one = COMPOSE["services"][service]
     for volume in one.get("volumes", []):
         path = volume.split(":")[0]
-        assert not path.startswith("./") or path == "./admin-secret" or (DEPLOY / path).is_file()
+        assert not path.startswith("./") or path[2:] in SECRETS or (DEPLOY / path).is_file()
     if "build" in one:
         root = (DEPLOY / one["build"]["context"]).resolve()
         copied = re.findall(r"^COPY (?!--)(.+) \S+$", (root / one["build"]["dockerfile"]).read_text(), re.MULTILINE)

@@ -30,6 +30,7 @@ class Found:
 def check(settings: ServeSettings) -> list[Found]:
     """Looks at all of it. Blocks, for some seconds at most."""
     checks: list[tuple[str, Callable[[ServeSettings], str | None]]] = [
+        ("keys", _keys),
         ("ice-servers", _ice_servers),
         ("static", _static),
         ("limits", _limits),
@@ -60,6 +61,19 @@ def report(found: list[Found], *, json: bool) -> int:
         for one in found:
             output.say(f"{'ok' if one.ok else 'FAIL':5} {one.name:13} {one.text}")
     return code
+
+
+def _keys(settings: ServeSettings) -> str:
+    from peer.hosting import read_keys
+
+    settings.identity.check(settings.host)
+    access = settings.identity.access()
+    turn = settings.identity.turn_access()
+    passwords = f"; passwords for {len(turn.urls)} TURN servers" if turn is not None else ""
+    if access is None:
+        return f"none: everybody may come in who reaches {settings.host}{passwords}"
+    count = len(access.secrets) + sum(len(read_keys(path)) for path in access.key_files)
+    return f"{count} that tokens may be signed with{passwords}"
 
 
 def _ice_servers(settings: ServeSettings) -> str | None:

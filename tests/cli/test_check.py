@@ -11,6 +11,7 @@ import pytest
 from peer.cli import main
 from signaling.app import PortTaken
 from tests.harness.certificates import make_certificate
+from tests.signaling import tokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     )
     assert code == 0
     assert found == {
+        "keys": "none: everybody may come in who reaches 127.0.0.1",
         "ice-servers": "1 for every client",
         "static": f"4 entries in {tmp_path}",
         "limits": "5000 connections, 256 of one address, 64 in a room",
@@ -59,12 +61,24 @@ def test_all_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
             *("--limit", "connections=-1"),
         )
     assert code == 2
-    assert {name for name, text in found.items() if not text.startswith("FAIL")} == {"operation"}
+    assert {name for name, text in found.items() if not text.startswith("FAIL")} == {"keys", "operation"}
     assert "certificate has expired" in found["certificate"]
     assert f"port {port} is taken" in found["port"]
     (tmp_path / "short").write_text("short")
     code, found = checked(capsys, "--port", "0", "--admin-secret-file", str(tmp_path / "short"))
     assert (code, found["operation"]) == (2, "FAIL the administrator's secret is short; use 16 characters or more")
+
+
+def test_keys(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "--host 0.0.0.0 would let everybody" in checked(capsys, "--host", "0.0.0.0", "--port", "0")[1]["keys"]
+    (tmp_path / "keys").write_text(f"{tokens.SECRET}\n")
+    (tmp_path / "turn").write_text("secret")
+    flags = ["--port", "0", "--key-file", str(tmp_path / "keys"), "--turn", "turn:turn.example.org"]
+    code, found = checked(capsys, *flags, "--turn-secret-file", str(tmp_path / "turn"))
+    assert (code, found["keys"]) == (0, "1 that tokens may be signed with; passwords for 1 TURN servers")
+    (tmp_path / "keys").write_text("short\n")
+    code, found = checked(capsys, "--port", "0", "--key-file", str(tmp_path / "keys"))
+    assert code == 2 and found["keys"].startswith(f"FAIL in the key file {tmp_path}/keys: ")
 
 
 def test_for_people_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

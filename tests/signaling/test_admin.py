@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from signaling.app import Access
 from signaling.operation import Operation
+from tests.signaling import tokens
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -39,6 +41,37 @@ async def test_only_the_administrator_may(serve: Serve, session: ClientSession, 
         status, body = await ask(session, server, path, method, headers)
         assert (status, body["code"]) == (401, "no-admin")
         assert SECRET not in body["message"]
+
+
+async def test_with_a_token_the_rooms_that_it_is_for(serve: Serve, join: Connect, session: ClientSession) -> None:
+    server = await serve(access=Access(secrets=(tokens.SECRET,)), operation=OPERATION)
+    for room in ("team-a", "team-b", "lab"):
+        await (await join(server)).join("alice", room=room, token=tokens.token(room=room))
+    admin = {"Authorization": f"Bearer {tokens.token(room='team-*', can=('admin',))}"}
+    found = (await ask(session, server, "/rooms", headers=admin))[1]["rooms"]
+    assert [room["name"] for room in found] == ["team-a", "team-b"]
+    assert (await ask(session, server, "/rooms/team-a", "DELETE", admin))[0] == 204
+    assert (await ask(session, server, "/rooms/lab", headers=admin))[1]["code"] == "forbidden"
+    assert (await ask(session, server, "/rooms/lab"))[0] == 200  # the secret opens everything
+    for headers, code in (
+        ({}, "token-missing"),
+        ({"Authorization": "Bearer x"}, "token-invalid"),
+        ({"Authorization": f"Bearer {tokens.token(room='*')}"}, "not-allowed"),
+    ):
+        assert (await ask(session, server, "/rooms", headers=headers))[1]["code"] == code
+
+
+async def test_who_was_sent_away_with_a_token_does_not_come_back_under_another_name(
+    serve: Serve, join: Connect, session: ClientSession
+) -> None:
+    server = await serve(access=Access(secrets=(tokens.SECRET,)), operation=OPERATION)
+    token = tokens.token()
+    eve = await (await join(server)).join("eve", token=token)
+    assert (await ask(session, server, "/rooms/lab/participants/eve?seconds=0", "DELETE"))[0] == 204
+    assert await eve.close_code() == 4403
+    again = await join(server)
+    await again.send(type="join", version=1, room="lab", name="mallory", token=token)
+    assert await again.error() == "kicked"
 
 
 async def test_without_a_secret_nobody_may(serve: Serve, session: ClientSession) -> None:

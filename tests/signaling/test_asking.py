@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import WSServerHandshakeError
 
-from signaling.app import Limits
+from signaling.app import Access, Limits
 from signaling.forwarded import network
 from signaling.operation import Operation
-from tests.signaling.helpers import OFFER
+from tests.signaling import tokens
+from tests.signaling.helpers import OFFER, hub_of, until
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -62,6 +63,27 @@ async def test_offers_too_often_are_429(serve: Serve, session: ClientSession) ->
         async with session.post(f"{server.url}{OFFERS}", json=OFFER, headers=headers) as response:
             statuses.append((response.status, response.headers.get("Retry-After")))
     assert statuses == [(404, None), (429, "10"), (404, None)]
+
+
+async def test_a_token_is_counted_wherever_it_comes_from(serve: Serve, join: Connect, session: ClientSession) -> None:
+    limits = Limits(caller_connections=2, caller_offers=0.1, caller_offers_burst=1)
+    server = await serve(limits=limits, access=Access(secrets=(tokens.SECRET,)))
+    hers, his = tokens.token(jti="hers", room="*"), tokens.token(jti="his", room="*")
+    alice = await (await join(server)).join("alice", token=hers)
+    await (await join(server)).join("alice 2", token=hers)
+    third = await join(server)
+    await third.send(type="join", version=1, room="lab", name="alice 3", token=hers)
+    assert (await third.error(), await third.close_code()) == ("too-many", 4429)
+    await (await join(server)).join("bob", token=his)
+    await alice.close()
+    await until(lambda: hub_of(server).rooms.member_count == 2)
+    await (await join(server)).join("alice 3", token=hers)
+    codes = []
+    for token in (hers, hers, his):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.post(f"{server.url}{OFFERS}", json=OFFER, headers=headers) as response:
+            codes.append(response.status)
+    assert codes == [404, 429, 404]
 
 
 async def test_a_page_elsewhere_may_read_answers_if_it_is_allowed(serve: Serve, session: ClientSession) -> None:
