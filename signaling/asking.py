@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from signaling.settings import Settings
 
 _ASKER: Final = web.RequestKey("asker", Asker)
-_SHARED: Final = ("/rooms/", "/whip/", "/whep/", "/admin/", "/healthz", "/openapi.json")
+_SHARED: Final = ("/rooms/", "/admin/", "/healthz", "/openapi.json")
 """Paths that pages of other origins may use, if their origin is allowed; files are for our own pages."""
-_REQUEST_HEADERS: Final = "Authorization, Content-Type, If-Match, If-None-Match"
-_EXPOSED: Final = "ETag, Link, Location, Accept-Patch, Retry-After, WWW-Authenticate"
+_REQUEST_HEADERS: Final = "Authorization, Content-Type"
+_EXPOSED: Final = "Retry-After, WWW-Authenticate"
 _PREFLIGHT_AGE: Final = "600"  # seconds; Chromium takes two hours at most, and a restart may change what is allowed
 
 
@@ -42,12 +42,6 @@ def asker_of(request: web.Request, settings: Settings) -> Asker:
 def caller_of(request: web.Request, settings: Settings) -> Caller:
     """Whom limits are counted by."""
     return Caller.of(asker_of(request, settings).address)
-
-
-def base_url(request: web.Request, settings: Settings) -> str:
-    """The address of the server as its client wrote it, for links in answers: `https://example.org`."""
-    seen = asker_of(request, settings)
-    return f"{seen.scheme}://{seen.host}"
 
 
 def check_origin(request: web.Request, settings: Settings) -> None:
