@@ -4,7 +4,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 
@@ -45,7 +45,7 @@ def defaults(context: typer.Context, path: Path) -> dict[str, Any]:
             hint = f"write {near[0]}" if near else "see peer serve --help"
             raise UsageError(f"{path}: {key!r} is no flag; {hint}")
         several = getattr(parameter, "multiple", False)
-        found[name] = _value(path, key, value, several=several, is_path=hints.get(name) in {Path, Path | None})
+        found[name] = _value(path, key, value, several=several, is_path=_names_a_file(hints.get(name)))
     if os.environ.get("PEER_ICE_SERVERS", "").strip():  # a variable that is no flag's, yet stands above the file
         for name in ("ice_server", "ice_servers_file"):
             found.pop(name, None)
@@ -57,9 +57,15 @@ def _value(file: Path, key: str, value: Any, *, several: bool, is_path: bool) ->
         value = [f"{name}={one}" for name, one in value.items()]
     if isinstance(value, dict) or (isinstance(value, list) and not several):
         raise UsageError(f"{file}: {key!r} takes one value; write it like {key} = ...")
-    if several and not isinstance(value, list):
-        return [value]
-    return str(file.parent / value) if is_path and isinstance(value, str) else value
+    values = value if isinstance(value, list) else [value]
+    if is_path:
+        values = [str(file.parent / one) if isinstance(one, str) else one for one in values]
+    return values if several else values[0]
+
+
+def _names_a_file(hint: Any) -> bool:
+    """Whether a parameter of this type takes a path, or several."""
+    return hint is Path or any(map(_names_a_file, get_args(hint)))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from peer.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from peer.cli.configfile import _names_a_file
 
 
 class Shown:
@@ -80,6 +79,13 @@ def test_lists_tables_and_paths(shown: Shown, monkeypatch: pytest.MonkeyPatch) -
     assert found["ice_servers"] == {"value": ["stun:stun.example.org"], "origin": f"--config {shown.file}"}
     monkeypatch.setenv("PEER_ICE_SERVERS", "stun:other.example.org")
     assert shown(text)["ice_servers"] == {"value": ["stun:other.example.org"], "origin": "PEER_ICE_SERVERS"}
+
+
+@pytest.mark.parametrize(("hint", "found"), [
+    (Path, True), (Path | None, True), (list[Path] | None, True), (list[str] | None, False), (str, False), (None, False),
+])  # fmt: skip
+def test_which_flags_take_files(hint: Any, found: bool) -> None:
+    assert _names_a_file(hint) is found
 
 
 @pytest.mark.parametrize(("text", "sentence"), [

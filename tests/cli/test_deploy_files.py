@@ -14,10 +14,10 @@ import pytest
 import typer.main
 import yaml
 
-from peer.cli.app import app
+from peer.cli.app import app, main
 from tests.harness.tools import require
 
-DEPLOY = Path(__file__).parents[1] / "docs" / "deploy"
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 UNIT = (DEPLOY / "peer-signaling.service").read_text()
 CONFIG = tomllib.loads((DEPLOY / "serve.toml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -36,16 +36,13 @@ def seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
-def test_the_configuration_is_one(tmp_path: Path) -> None:
+def test_the_configuration_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(DEPLOY / "serve.toml", tmp_path)
     for name in SECRETS:
         (tmp_path / name).write_text("correct horse battery staple and more\n")
-    command = [sys.executable, "-c", "from peer.cli import main; main()", "serve", "--config", "serve.toml", "--check"]
-    checked = subprocess.run(
-        [*command, "--port", "0", "--metrics-port", "0"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--config", str(tmp_path / "serve.toml"), "--check", "--port", "0", "--metrics-port", "0"])
+    assert ended.value.code == 0, capsys.readouterr().out
 
 
 def test_every_flag_and_variable_that_is_named_is_one() -> None:
