@@ -82,7 +82,7 @@ def test_lists_tables_and_paths(shown: Shown, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("hint", "found"), [
-    (Path, True), (Path | None, True), (list[Path] | None, True), (list[str] | None, False), (str, False), (None, False),
+    (Path, True), (Path | None, True), (list[Path] | None, True), (list[str] | None, False), (str, False),
 ])  # fmt: skip
 def test_which_flags_take_files(hint: Any, found: bool) -> None:
     assert _names_a_file(hint) is found
