@@ -46,10 +46,12 @@ class Permissions:
             self._grants[member_id] = grants
 
     def forget(self, member_id: str) -> None:
-        """The member is gone. Twice is harmless."""
+        """The member, or a guest, is gone. Twice is harmless."""
         self._grants.pop(member_id, None)
         for other in self._calls.pop(member_id, {}):
-            self._calls[other].pop(member_id, None)
+            del self._calls[other][member_id]
+            if not self._calls[other]:
+                del self._calls[other]
 
     def ban(self, room: str, grants: Grants) -> None:
         """Whoever bears this token was sent away: it is not taken for this room any more."""

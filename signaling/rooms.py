@@ -197,6 +197,7 @@ class Rooms:
     def dismiss_guest(self, guest_id: str) -> None:
         """Forgets a guest. Twice is harmless."""
         self._guests.pop(guest_id, None)
+        self.permissions.forget(guest_id)
 
 
 def _passed_on(message: Addressed, sender: str) -> ServerMessage:

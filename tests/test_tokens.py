@@ -211,6 +211,10 @@ async def test_who_may_not_publish_listens(keyed: str) -> None:
             mine = outgoing if caller is watching else incoming
             await soon(mine.flowing("video"))
             assert mine._connection.silent
+            with pytest.raises(UsageError, match="does not let us send"):
+                await mine.show(SMALL)
+            with pytest.raises(UsageError, match="does not let us send"):
+                mine.play("tone.opus")
             await outgoing.hang_up()
             await soon(incoming.ended())
 

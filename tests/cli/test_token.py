@@ -7,18 +7,19 @@ import json
 import re
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.cli import main
+from peer.cli import main, options
+from peer.tokens import TokenFile
 from signaling.credentials import Verifier
 from signaling.keyring import read
 from signaling.keys import secret_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., tuple[int, str, str]]
 
@@ -118,3 +119,19 @@ def test_the_room_of_the_environment_is_for_tokens_only(
     monkeypatch.setenv("PEER_ROOM", "lab")
     assert run("--new-key", str(tmp_path / "key"))[0] == 0
     assert run("--key-file", str(tmp_path / "key"))[1].startswith("eyJ")
+
+
+@pytest.mark.parametrize("verb", ["call", "record", "bot", "swarm", "doctor"])
+def test_whatever_joins_takes_a_token(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    with pytest.raises(SystemExit):
+        main((verb, "--help"))
+    out = capsys.readouterr().out
+    assert "--token " in out and "--token-file " in out and "PEER_TOKEN" in out
+
+
+def test_where_the_token_of_a_command_is_from() -> None:
+    file = Path("token")
+    assert options.token(None, None) is None
+    assert options.token("", None) is None  # PEER_TOKEN set, but empty
+    assert options.token("t", None) == "t"
+    assert options.token("of the environment", file) == TokenFile(file)

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import WSServerHandshakeError
 
 from signaling.app import Access, Settings
-from signaling.credentials import LEEWAY
+from signaling.credentials import LEEWAY, TurnAccess
+from signaling.ice_servers import IceServer
 from signaling.keys import secret_key
 from tests.signaling.helpers import OFFER, hears, hub_of
 from tests.signaling.tokens import KEY, SECRET, token
@@ -243,3 +244,20 @@ def test_access_needs_a_key() -> None:
         Access()
     with pytest.raises(ValueError, match="leeway"):
         Access(secrets=(SECRET,), leeway=-1)
+
+
+async def test_turn_passwords_are_each_participants_own_and_given_anew(serve: Serve, join: Connect) -> None:
+    stun = IceServer(["stun:s"])
+    turn = TurnAccess(urls=("turn:t",), secret="north", ttl=0.1)
+    server = await serve(ice_servers=(stun,), turn=turn)
+    alice, bob = await join(server, "alice"), await join(server, "bob")
+    for client in (alice, bob):
+        fixed, own = client.welcome["iceServers"]
+        assert (fixed["urls"], own["urls"]) == (["stun:s"], ["turn:t"])
+        ends, _, whose = own["username"].partition(":")
+        assert (whose, int(ends) > time.time() - 60) == (client.id, True)
+    for client in (alice, bob):
+        told = [await client.next() for _ in range(4)]
+        for fresh in (one["iceServers"] for one in told if one["type"] != "joined"):
+            assert [one["urls"] for one in fresh] == [["stun:s"], ["turn:t"]]
+            assert fresh[1]["username"].endswith(f":{client.id}")

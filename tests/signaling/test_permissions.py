@@ -115,6 +115,16 @@ def test_without_keys_all_is_allowed_but_sending_others_away() -> None:
     check_moderator(ALL)
 
 
+def test_nothing_is_left_of_those_who_are_gone() -> None:
+    made = permissions(a=ALL, b=grants(call=False), c=grants(be_called=False))
+    made.check("a", offer("b", "1"))
+    made.check("c", offer("a", "2"))
+    made.check("c", offer("http-1", "3"))
+    for one in ("http-1", "a", "c", "b"):
+        made.forget(one)
+    assert vars(made)["_calls"] == vars(made)["_grants"] == {}
+
+
 def test_rights_may_change() -> None:
     made = permissions(a=grants(call=False), b=ALL)
     made.set("a", grants())
@@ -167,3 +177,33 @@ def test_what_a_description_sends_and_receives(lines: str, expected: tuple[bool,
 def test_any_text_can_be_looked_at(text: str) -> None:
     assert all(isinstance(one, bool) for one in media_of(text))
     check_media(ALL, SessionDescription("offer", text or "v=0"))
+
+
+RIGHTS = st.fixed_dictionaries({"call": st.booleans(), "be_called": st.booleans()})
+MEMBERS = st.sampled_from("abc")
+STEPS = st.tuples(st.sampled_from(["offer", "bye", "forget"]), MEMBERS, MEMBERS, st.sampled_from("123"))
+
+
+@given(st.lists(RIGHTS, min_size=3, max_size=3), st.lists(STEPS, max_size=40))
+def test_no_order_of_messages_begins_a_call_that_is_not_allowed(
+    rights: list[dict[str, bool]], steps: list[tuple[str, str, str, str]]
+) -> None:
+    members = {name: grants(**its) for name, its in zip("abc", rights, strict=True)}
+    made = permissions(**members)
+    begun: set[tuple[frozenset[str], str]] = set()  # calls that were allowed to begin, and are not over
+    for kind, one, other, session in steps:
+        call = frozenset((one, other)), session
+        if kind == "forget":
+            made.forget(one)
+            made.set(one, members[one])
+            begun = {(pair, known) for pair, known in begun if one not in pair}
+        elif one == other:
+            continue
+        elif kind == "bye":
+            made.check(one, ByeTo(other, session, "hung-up"))
+            begun.discard(call)
+        elif (members[one].call and members[other].be_called) or call in begun:
+            made.check(one, offer(other, session))
+            begun.add(call)
+        else:
+            assert refused(made.check, one, offer(other, session)).code is Code.NOT_ALLOWED
