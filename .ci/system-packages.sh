@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests use of the system (browsers, a virtual screen, ffmpeg, a voice, a TURN server, network
+# Installs what the tests use of the system (browsers, a virtual screen, ffmpeg, a voice, a TURN server, a TLS proxy, network
 # namespaces) where that is allowed.
 # Elsewhere it says what to install, and the tests that need it are skipped; in CI a missing program is an error.
 set -u
