@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 import traceback
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,7 @@ from peer.botfile import Left, ScriptFile
 from peer.botscript import answering, where
 from peer.errors import CallEnded, Error, UsageError
 from peer.goodbye import told
-from peer.joining import join
+from peer.joining import joined
 from peer.report import CallReport, ended_words
 from peer.restarts import Restarts
 
@@ -129,23 +128,7 @@ class Bot:
 
     async def _stay(self) -> None:
         """Be in the room once, for as long as the script runs; raises what it raises."""
-        from peer.media import open_media
-
-        plan = self._plan
-        async with AsyncExitStack() as stack:
-            media = await open_media(plan.video, plan.audio)
-            stack.push_async_callback(media.close)
-            joining = join(
-                plan.url,
-                room=plan.room,
-                name=plan.name,
-                video=media.pictures,
-                audio=media.sound,
-                ice_servers=plan.ice_servers,
-                network=plan.network,
-                token=plan.token,
-            )
-            room = await stack.enter_async_context(joining)
+        async with joined(self._plan) as room:
             others = ", ".join(room.members) or "nobody yet"
             logger.info("in room %s as %s; others: %s", room.room, room.name, others)
             self._tell(events.ScriptStarted(room.room, room.name, tuple(room.members)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from peer import events
 from peer.errors import CallLost, Error, NoAnswer, NotHere
-from peer.joining import join
+from peer.joining import joined
 from peer.observing import Observed
 from peer.report import CallReport, ended_words, file_words, keep
 
@@ -270,24 +270,10 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
     Raises:
         Unreachable, UsageError, DeviceError: it could not even begin.
     """
-    from peer.media import open_media
-
     calling: Calling | None = None
     try:
         async with AsyncExitStack() as stack:
-            media = await open_media(plan.video, plan.audio)
-            stack.push_async_callback(media.close)
-            joining = join(
-                plan.url,
-                room=plan.room,
-                name=plan.name,
-                video=media.pictures,
-                audio=media.sound,
-                ice_servers=plan.ice_servers,
-                network=plan.network,
-                token=plan.token,
-            )
-            room = await stack.enter_async_context(joining)
+            room = await stack.enter_async_context(joined(plan))
             recorder = None
             if plan.record:
                 recorder = await stack.enter_async_context(room.record(plan.record, everyone=False))

@@ -23,7 +23,7 @@ from peer.rtc.dtls import data_on_its_way
 from peer.rtc.ice.candidate import endpoint
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
-from peer.rtc.stats import ConnectionStats, OutboundStats, PairStats
+from peer.rtc.stats import ConnectionStats, PairStats, outbound_stats
 from peer.rtc.textchannel import TextChannel
 from peer.rtc.transceiver import RtpReceiver, RtpTransceiver
 from signaling.messages import IceCandidate, SessionDescription
@@ -241,7 +241,9 @@ class Link:
         """Statistics at this moment."""
         inbound = tuple(each.receiver.remote.stats() for each in self._pc.getTransceivers() if each.mid is not None)
         outbound = [
-            await _outbound(each) for track in (self.sound, self.pictures) if (each := self._sending(track)) is not None
+            outbound_stats((await each.sender.getStats()).values())
+            for track in (self.sound, self.pictures)
+            if (each := self._sending(track)) is not None
         ]
         return ConnectionStats(time.monotonic(), self.state, inbound, tuple(outbound), self.pair())
 
@@ -384,15 +386,3 @@ class Link:
 
 def _free(transceiver: RtpTransceiver, kind: str) -> bool:
     return transceiver.kind == kind and transceiver.sender.track is None and not transceiver.stopped
-
-
-async def _outbound(transceiver: RtpTransceiver) -> OutboundStats:
-    packets = size = lost = 0
-    round_trip = None
-    frames = transceiver.sender.media.stream.counts.frames
-    for entry in (await transceiver.sender.getStats()).values():
-        if entry.type == "outbound-rtp":
-            packets, size = entry.packetsSent, entry.bytesSent
-        elif entry.type == "remote-inbound-rtp":
-            lost, round_trip = entry.packetsLost, entry.roundTripTime
-    return OutboundStats(transceiver.kind, transceiver.sender.codec, packets, size, frames, lost, round_trip)

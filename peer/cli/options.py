@@ -3,14 +3,18 @@
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
 import os
 import re
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from peer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peer.rtc.ice.servers import IceSettings
     from peer.tokens import TokenSource
 
@@ -102,16 +106,41 @@ CaFile = Annotated[
 ]
 
 
+def with_network(*names: str) -> "Callable[[Callable[..., int]], Callable[..., int]]":
+    """Gives a command the flags of the panel "Network" in the place of its parameter `network`, which is what they say.
+
+    `names`: only these of them. The command raises what `network` raises.
+    """
+    flags = [each for name, each in signature(network).parameters.items() if not names or name in names]
+
+    def decorate(command: "Callable[..., int]") -> "Callable[..., int]":
+        @wraps(command)
+        def run(*arguments: Any, **given: Any) -> int:
+            said = network(**{each.name: given.pop(each.name) for each in flags})
+            return command(*arguments, network=said, **given)
+
+        own = signature(command)
+        parameters = [
+            flag for each in own.parameters.values() for flag in (flags if each.name == "network" else [each])
+        ]
+        # What typer reads of a function: its parameters, and their annotations.
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
 def network(
     *,
-    udp_port: int | None = None,
-    udp_ports: str | None = None,
-    tcp_port: int | None = None,
-    public_ip: list[str] | None = None,
-    interface: list[str] | None = None,
-    ipv6: bool = True,
-    relay: bool = False,
-    ca_file: Path | None = None,
+    udp_port: UdpPort = None,
+    udp_ports: UdpPorts = None,
+    tcp_port: TcpPort = None,
+    public_ip: PublicIp = None,
+    interface: Interface = None,
+    ipv6: Ipv6 = True,
+    relay: Relay = False,
+    ca_file: CaFile = None,
 ) -> "IceSettings":
     """What the flags of the panel "Network" say.
 

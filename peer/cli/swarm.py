@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from peer.logs import LineHandler
+    from peer.rtc.ice.servers import IceSettings
     from peer.swarm.plan import Plan
     from peer.swarm.report import SwarmReport
     from peer.swarm.swarm import Swarm
@@ -43,6 +44,7 @@ FailIf = Annotated[
 ]
 
 
+@options.with_network("udp_ports", "interface", "ipv6", "relay", "ca_file")
 def swarm(
     url: Url,
     *,
@@ -66,11 +68,7 @@ def swarm(
     token: options.Token = None,
     token_file: options.TokenFile = None,
     ice_server: options.IceServers = None,
-    udp_ports: options.UdpPorts = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -110,7 +108,7 @@ def swarm(
         token_file=str(token_file.absolute()) if token_file is not None else None,
         conditions=[parse_condition(text) for text in fail_if or ()],
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(udp_ports=udp_ports, interface=interface, ipv6=ipv6, relay=relay, ca_file=ca_file),
+        network=network,
     )
     _writable("--report", report)
     _writable("--html", html)

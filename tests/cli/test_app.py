@@ -11,30 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.cli import main
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Run = Callable[..., tuple[int, str, str]]
+    from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.may_block("the command loads what it needs on its loop, before anything runs there")
 
 HEAVY = ("aiohttp", "aiortc", "asyncio", "av", "cv2", "msgspec", "numpy", "rich", "signaling", "uvloop")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_help_lists_the_verbs_and_loads_nothing_heavy() -> None:
