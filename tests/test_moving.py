@@ -1,4 +1,4 @@
-"""A server that drains: our clients go where the load balancer sends them, and calls that run go on."""
+"""Our clients at a server that drains go where the load balancer sends them; those that are sent away stay away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import aiohttp
+import pytest
+
 import peer
 from peer import events
 from signaling.app import Server
+from signaling.operation import Operation
 from signaling.settings import Settings
-from tests.rooms import connect, soon, until
+from tests.rooms import PATIENCE, connect, soon, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,3 +72,21 @@ async def test_clients_move_one_after_the_other_and_their_call_goes_on() -> None
             assert await soon(anext(answered.messages())) == "still here"
             await calling.hang_up(text="over")
             assert (await soon(answered.ended())).text == "over"
+
+
+@pytest.mark.parametrize("path", ["", "/participants/bob"])
+async def test_whom_the_administrator_sends_away_does_not_come_back(path: str) -> None:
+    secret = "correct horse battery"
+    async with (
+        Server(Settings(port=0, operation=Operation(admin_secret=secret))) as server,
+        peer.join(server.url, room="lab", name="bob") as bob,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {secret}"}) as session,
+    ):
+        told = bob.events()
+        async with session.delete(f"{server.url}/admin/v1/rooms/lab{path}") as response:
+            assert response.status == 204
+        async with asyncio.timeout(PATIENCE):
+            async for _ in told:  # until the room is left
+                pass
+        assert bob.refusal is not None
+        assert bob.refusal.code == ("kicked" if path else "room-closed")
