@@ -250,7 +250,9 @@ class PictureFeed(Feed[PictureSubscription]):
             rung.takers = {each: None for each in self.subscribers if rung in (each.home, each.on, each.via)}
         self._rungs = [rung for rung in self._rungs if rung.takers]
         for encoder in self._rungs:
-            limits = {each: self._most(each) for each in encoder.takers}
+            # Who is about to leave takes what comes until then: others are not to see less for it.
+            staying = [each for each in encoder.takers if encoder in (each.home, each.via)] or encoder.takers
+            limits = {each: self._most(each) for each in staying}
             encoder.encoder.bitrate = round(ladder.bitrate_of(limits))
         if self.subscribers and all(each.muted for each in self.subscribers):
             return  # what is read goes on being read: a file would begin anew

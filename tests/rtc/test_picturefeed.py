@@ -185,6 +185,27 @@ async def test_who_moves_to_another_encoder_misses_nothing(moving: Stage) -> Non
     assert len(decoded("VP8", mover[0].frames)) == len(mover[0].frames)
 
 
+async def test_who_moves_to_another_encoder_takes_nothing_from_those_who_stay(
+    moving: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    encode = EncoderRung.encode
+
+    def noted(rung: EncoderRung, *picture: Any) -> Any:
+        if rung is stays:
+            used.append(rung.encoder.bitrate)
+        return encode(rung, *picture)
+
+    (wide, one), (mover, other) = moving.join(bitrate=600_000), moving.join(bitrate=600_000)
+    await mover.more(3)
+    stays = one.on
+    monkeypatch.setattr(EncoderRung, "encode", noted)
+    other.limit(70_000)
+    await mover.until(lambda: other.on is not stays and len(mover.frames) > 10)
+    await wide.more(2)
+    assert set(used) == {600_000}
+
+
 async def test_an_encoder_goes_along_with_all_who_take_of_it(moving: Stage) -> None:
     taker, subscription = moving.join(bitrate=600_000)
     await taker.more(2)
