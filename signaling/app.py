@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from signaling.admin import add_admin
-from signaling.asking import add_cors, caller_of, check_origin
+from signaling.asking import add_cors, check_origin
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
 from signaling.gate import Gate
@@ -73,11 +73,11 @@ def create_app(settings: Settings) -> web.Application:
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
         check_origin(request, settings)
-        return await serve_websocket(request, hub, caller_of(request, settings))
+        return await serve_websocket(request, hub)
 
     async def post_offer(request: web.Request) -> web.StreamResponse:
         check_origin(request, settings)
-        return await serve_offer(request, hub, caller_of(request, settings))
+        return await serve_offer(request, hub)
 
     async def get_health(request: web.Request) -> web.StreamResponse:
         rooms, participants = hub.rooms.room_count, hub.rooms.member_count

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
+from signaling.asking import caller_of
 from signaling.codes import Code, ProtocolError, effect
 from signaling.messages import (
     ByeFrom,
@@ -26,7 +27,6 @@ from signaling.messages import (
 from signaling.permissions import check_media
 
 if TYPE_CHECKING:
-    from signaling.admission import Caller
     from signaling.credentials import Grants
     from signaling.hub import Hub
 
@@ -77,11 +77,11 @@ class Guest:
             self.answer.exception()  # looked at: the request may be gone before it waits for the answer
 
 
-async def serve_offer(request: web.Request, hub: Hub, asking: Caller) -> web.Response:
+async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
     """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
     grants = hub.gate.grants_of(request)
     room, caller = request.match_info["room"], _caller(request, grants)
-    hub.admission.offer(asking.bearing(grants), room, asyncio.get_running_loop().time())
+    hub.admission.offer(caller_of(request, hub.settings).bearing(grants), room, asyncio.get_running_loop().time())
     hub.rooms.permissions.check_join(grants, room, caller)
     offer = await _read_offer(request, hub.settings.limits.join_timeout)
     check_media(grants, offer)

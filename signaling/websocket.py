@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
+from signaling.asking import caller_of
 from signaling.codes import Code, ProtocolError, effect
 from signaling.gate import bearer
 from signaling.messages import ErrorMessage, Join, Kick, Leave, ServerMessage, Token, encode, parse_client
@@ -41,11 +42,12 @@ class Ending:
     error: ProtocolError | None = None
 
 
-async def serve_websocket(request: web.Request, hub: Hub, caller: Caller) -> web.WebSocketResponse:
+async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketResponse:
     """Handles a request for a WebSocket from the upgrade to its end.
 
     Raises ProtocolError when there is no place, or the token in its header cannot be used.
     """
+    caller = caller_of(request, hub.settings)
     hub.admission.connect(caller)
     try:
         return await _serve(request, hub, caller)
