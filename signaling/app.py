@@ -18,6 +18,7 @@ from aiohttp.http import HttpProcessingError
 
 from signaling.admin import add_admin
 from signaling.asking import add_cors, check_origin
+from signaling.clients import add_mdn, add_peerjs
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
 from signaling.gate import Gate
@@ -25,14 +26,18 @@ from signaling.hub import Hub
 from signaling.keyring import Keyring
 from signaling.operating import Operating
 from signaling.origins import is_loopback
-from signaling.pages import add_pages
+from signaling.pages import STATIC, add_pages, files
 from signaling.ports import CannotListen, PortTaken, listen, own_address
 from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from types import TracebackType
+
+    from aiohttp.typedefs import Middleware
+
+    from signaling.clients import Handler
 
 __all__ = ["Access", "CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
 
@@ -65,18 +70,28 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
+    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, the plain exchange, what other people's
+    clients know (signaling/clients.py), and the user's folder."""
     keyring = Keyring(settings.access) if settings.access is not None else None
     hub = Hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals(hub)], client_max_size=settings.limits.message_bytes)
     add_cors(app, settings)
 
+    def guarded(handler: Handler) -> Handler:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            check_origin(request, settings)
+            return await handler(request)
+
+        return serve
+
+    @guarded
     async def open_websocket(request: web.Request) -> web.StreamResponse:
-        check_origin(request, settings)
+        return await serve_websocket(request, hub)
         return await serve_websocket(request, hub)
 
+    @guarded
     async def post_offer(request: web.Request) -> web.StreamResponse:
-        check_origin(request, settings)
+        return await serve_offer(request, hub)
         return await serve_offer(request, hub)
 
     async def get_health(request: web.Request) -> web.StreamResponse:
@@ -101,6 +116,8 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/ws", open_websocket, name="ws")
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
+    add_mdn(app, hub, guarded, files(STATIC, "index.html"))
+    add_peerjs(app, hub, guarded, settings.peerjs_path)
     add_admin(app, hub)
     add_pages(app, settings.static)
     app[HUB] = hub
@@ -208,13 +225,11 @@ class Server:
         await self.close()
 
 
-def _answer_refusals(hub: Hub) -> Callable[..., Awaitable[web.StreamResponse]]:
+def _answer_refusals(hub: Hub) -> Middleware:
     """The middleware that makes a response of each refusal, and counts it."""
 
     @web.middleware
-    async def middleware(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except ProtocolError as error:

@@ -54,9 +54,9 @@ def reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def in_path(name: str, text: str, example: str) -> Json:
+def in_path(name: str, text: str, example: str, schema: Json = _LABEL) -> Json:
     """A part of the path."""
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": _LABEL, "example": example}
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema, "example": example}
 
 
 def in_query(name: str, text: str, schema: Json) -> Json:
@@ -119,6 +119,9 @@ _SCHEMAS: Final[Json] = {
 
 _ROOM: Final = in_path("room", "The room, percent-encoded.", "lab")
 _NAME: Final = in_path("name", "The participant's name, percent-encoded.", "bot")
+_KEY_TEXT: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 256}
+_KEY: Final = in_path("key", "Any; PeerJS has `peerjs`.", "peerjs", _KEY_TEXT)
+_NO_KEY: Final[Json] = {"404": answer("The key is too long.")}
 _SECONDS: Final = in_query("seconds", "How long.", _integer(0, 86400, default=60))
 _TOKEN: Final = (Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.FORBIDDEN, Code.NOT_ALLOWED)
 _ADMIN: Final = (Code.NO_ADMIN, *_TOKEN, Code.BAD_ORIGIN)
@@ -179,6 +182,22 @@ _PATHS: Final[Json] = {
             (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET),
             parameters=(_ROOM, _NAME, _SECONDS),
             secured=True,
+        )
+    },
+    "/{key}/id": {
+        "get": operation(
+            "An id for a page written with PeerJS; below --peerjs-path.",
+            {"200": answer("The id.", {"type": "string", "format": "uuid"}, "text/plain"), **_NO_KEY},
+            (Code.BAD_ORIGIN,),
+            parameters=(_KEY,),
+        )
+    },
+    "/{key}/peers": {
+        "get": operation(
+            "Who is connected; not told.",
+            {"401": answer("Lists of peers are off.", _TEXT, "text/plain"), **_NO_KEY},
+            (Code.BAD_ORIGIN,),
+            parameters=(_KEY,),
         )
     },
     "/metrics": {

@@ -29,6 +29,7 @@ Port = Annotated[
 ServersFile = Annotated[Path | None, typer.Option(metavar="F", help="File of ICE servers: JSON, or a URL a line.")]
 Static = Annotated[Path | None, typer.Option(metavar="DIR", help="Serve the files of DIR beside the page.")]
 Origin = Annotated[list[str] | None, typer.Option(metavar="URL", help="Pages that may connect too; repeatable.")]
+PeerJsPath = Annotated[str, typer.Option(metavar="PATH", help="What pages written with PeerJS give as their path.")]
 RoomSize = Annotated[int, typer.Option(metavar="N", min=1, help="Participants that one room may hold.")]
 Check = Annotated[bool, typer.Option("--check", help="Say whether the server could run like this, and end.")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print the configuration with its origin, and end.")]
@@ -45,6 +46,7 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    peerjs_path: PeerJsPath = "/",
     key_file: identity.KeyFiles = None,
     secret_env: identity.SecretEnv = None,
     audience: identity.Audience = None,
@@ -100,7 +102,9 @@ def serve(
         turn_secret_env=turn_secret_env,
         turn_ttl=options.seconds_of(turn_ttl, "--turn-ttl"),
     )
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, who, flags)
+    settings = ServeSettings(
+        host, port, room, servers, static, origin or [], room_size, peerjs_path, seconds, who, flags
+    )
     if check:
         return _check(settings, json=json)
     if static is not None and not static.is_dir():
@@ -127,6 +131,7 @@ async def _serve(settings: ServeSettings, limits: "Limits", operation: "Operatio
         static=settings.static,
         limits=limits,
         allowed_origins=settings.origins,
+        peerjs_path=settings.peerjs_path,
         operation=operation,
         access=settings.identity.access(),
         open=settings.identity.open,

@@ -23,6 +23,7 @@ PACKAGES = {
     "nft": "nftables",
     "turnserver": "coturn",
     "caddy": "caddy",
+    "npm": "npm",
 }
 """Program -> Debian package."""
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tests.signaling.conftest import Serve
 
 SECRET = "correct horse battery"
-UNDESCRIBED = {"/", "/doctor", "/assets/{path}", "/ws"}
-"""Pages, files, and the WebSocket, which OpenAPI cannot describe."""
+UNDESCRIBED = {"/", "/doctor", "/assets/{path}", "/ws", "/peerjs"}
+"""Pages, files, and the WebSockets, which OpenAPI cannot describe."""
 ELSEWHERE = {"/metrics"}
 """On a listener of their own."""
 
