@@ -275,15 +275,15 @@ class PeerJs:
         return calling and not roster.gives_way(sender)
 
     def _ended(self, session: str) -> list[Step]:
-        """LEAVE closes every connection with that peer, so it is said when there is no other; of an open one the client
-        learns anyway, as its data channel closes. EXPIRE is an event in the page even before anybody answered."""
+        """Of an open connection the client learns itself, as its data channel closes. LEAVE closes every connection to
+        that peer, also one that it begins at this moment, so it is said of a call that rings only, and alone."""
         call = self._calls.pop(session)
-        steps: list[Step] = []
-        if call.outgoing and not call.agreed:
-            steps.append(_frame("EXPIRE", src=call.name, dst=self._id))
-        if not any(other.name == call.name for other in self._calls.values()):
-            steps.append(_frame("LEAVE", src=call.name, dst=self._id))
-        return steps
+        if call.agreed:
+            return []
+        if call.outgoing:
+            return [_frame("EXPIRE", src=call.name, dst=self._id)]
+        alone = not any(other.name == call.name for other in self._calls.values())
+        return [_frame("LEAVE", src=call.name, dst=self._id)] if alone else []
 
     def _call(self, sender: str, session: str) -> _Call | None:
         call = self._calls.get(session)
