@@ -23,6 +23,7 @@ from signaling.pages import add_pages
 from signaling.ports import CannotListen, PortTaken, listen, own_address
 from signaling.settings import Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
+from signaling.whip import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +51,7 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, plain exchange, and the user's folder."""
+    """The aiohttp application: pages, `/ws`, `/healthz`, plain exchange, WHIP and WHEP, and the user's folder."""
     hub = Hub(settings)
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/ws", open_websocket, name="ws")
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
+    Gateway(hub, lambda request: _check_origin(request, settings)).add_routes(app)
     add_pages(app, settings.static)
     app[HUB] = hub
     app.on_shutdown.append(drain)

@@ -12,7 +12,7 @@ from signaling.rate import RateLimit, Verdict
 from signaling.rooms import GUEST_PREFIX, Addressed, Delivery, Rooms
 
 if TYPE_CHECKING:
-    from signaling.messages import ByeFrom, DescriptionFrom, Join, Member, ServerMessage
+    from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, ServerMessage
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -98,8 +98,8 @@ class Hub:
         self._recipients[guest_id] = guest
         return guest_id, host
 
-    def call_as_guest(self, guest_id: str, message: DescriptionFrom | ByeFrom) -> None:
-        """Passes an offer or a bye of a caller over HTTP on."""
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
+        """Passes an offer, a candidate or a bye of a caller over HTTP on."""
         self._deliver(self.rooms.call_as_guest(guest_id, message))
 
     def dismiss_guest(self, guest_id: str) -> None:

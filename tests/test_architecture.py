@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
+    "signaling/sdpfrag.py",
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
     *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),
     *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),
