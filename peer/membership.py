@@ -55,6 +55,11 @@ class Membership:
         """What the server hands out."""
         return self._channel.welcome.ice_servers
 
+    @property
+    def direction(self) -> str:
+        """Which way media may go: `sendrecv`, `sendonly` or `recvonly`."""
+        return self._channel.direction
+
     def named(self, name: str) -> Member | None:
         """The member of that name."""
         return next((member for member in self.members.values() if member.name == name), None)

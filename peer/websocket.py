@@ -79,6 +79,8 @@ class WebSocketConnect:
 class WebSocketChannel:
     """One joined WebSocket."""
 
+    direction = "sendrecv"
+
     def __init__(
         self, session: aiohttp.ClientSession, opened: aiohttp.ClientWebSocketResponse, welcome: Welcome, secret: str
     ) -> None:
