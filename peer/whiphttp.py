@@ -178,10 +178,7 @@ class WhipHttp:
             raise Unreachable(f"{where} cannot be reached ({legible(cause)[:200]}); check the URL") from error
 
     def _redirected(self, reply: _Reply) -> str:
-        target = urljoin(reply.url, reply.headers.get("Location", ""))
-        if urlsplit(reply.url).scheme == "https" and urlsplit(target).scheme == "http":
-            raise SignalingError("the server redirects from https to http, which is not followed; use another URL")
-        return _usable(target, "redirects to what is no address")
+        return _target(reply, reply.headers.get("Location", ""), "redirects")
 
     def _created(self, reply: _Reply) -> Created:
         if reply.status not in (200, 201):
@@ -193,9 +190,7 @@ class WhipHttp:
         if location is None:
             logger.warning("the server gave the session no address, so it cannot be told of its end")
         else:
-            url = _usable(urljoin(reply.url, location), "gave the session what is no address")
-            if urlsplit(reply.url).scheme == "https" and urlsplit(url).scheme == "http":
-                raise SignalingError("the server moved the session from https to http, which is not followed")
+            url = _target(reply, location, "moved the session")
         return Created(url, reply.headers.get("ETag"), reply.text, ice_servers_of(reply.headers.getall("Link", [])))
 
 
@@ -250,11 +245,15 @@ async def _read(response: aiohttp.ClientResponse) -> str:
     return data.decode(errors="replace")
 
 
-def _usable(url: str, wrong: str) -> str:
+def _target(reply: _Reply, location: str, did: str) -> str:
+    """Where a reply points to. Raises SignalingError for what is no address, or less safe than where it came from."""
     try:
-        return checked_url(url)
-    except UsageError as error:
-        raise SignalingError(f"the server {wrong}; it is no WHIP or WHEP endpoint") from error
+        url = checked_url(urljoin(reply.url, location))
+    except ValueError as error:
+        raise SignalingError(f"the server {did} to what is no address; it is no WHIP or WHEP endpoint") from error
+    if urlsplit(reply.url).scheme == "https" and urlsplit(url).scheme == "http":
+        raise SignalingError(f"the server {did} from https to http, which is not followed; use another URL")
+    return url
 
 
 def _wait(reply: _Reply, deadline: float) -> float | None:
@@ -263,7 +262,7 @@ def _wait(reply: _Reply, deadline: float) -> float | None:
     if reply.status not in _WAITING or not value:
         return None
     try:
-        if value.isdecimal() and len(value) < 10:
+        if value.isascii() and value.isdecimal() and len(value) < 10:
             seconds = float(value)
         else:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
