@@ -44,13 +44,13 @@ class Acknowledged:
     def take(self, arrived: Sequence[Arrived]) -> Usage:
         """What one report tells of, in the order of sending, at least one packet; what that says of the path."""
         shortest = self._place(arrived)
-        newest, packets = arrived[-1], self._packets
+        (sent, at, _, _), packets = arrived[-1], self._packets
         packets.extend(arrived)
+        second = int(sent)
         # A receiver may say what it likes of its clock, but not when we sent.
-        came, sent = newest.at - RATE_WINDOW, newest.sent - 3 * RATE_WINDOW
-        while packets[0][1] <= came or packets[0][0] <= sent:
+        sent, at = sent - 3 * RATE_WINDOW, at - RATE_WINDOW
+        while packets[0][1] <= at or packets[0][0] <= sent:
             self._bytes -= packets.popleft()[2]
-        second = int(newest.sent)
         if self._bases and self._bases[-1][0] == second:
             self._bases[-1] = (second, min(self._bases[-1][1], shortest))
         else:
@@ -63,38 +63,38 @@ class Acknowledged:
 
     def rate(self) -> float | None:
         """Bits per second that arrive; None before there is enough to tell."""
-        span = self._packets[-1].at - self._packets[0].at if self._packets else 0.0
+        span = self._packets[-1][1] - self._packets[0][1] if self._packets else 0.0
         return 8 * self._bytes / max(span, 0.9 * RATE_WINDOW) if span >= RATE_WINDOW / 2 else None
 
     def newest_rate(self) -> float:
         """Of late: what a path takes whose queue is never empty. There is a `rate` already."""
-        since, size = self._packets[-1].at - SHORT_WINDOW, 0
-        for packet in reversed(self._packets):
-            if packet.at <= since:
+        since, total = self._packets[-1][1] - SHORT_WINDOW, 0
+        for _, at, size, _ in reversed(self._packets):
+            if at <= since:
                 break
-            size += packet.size
-        return 8 * size / SHORT_WINDOW
+            total += size
+        return 8 * total / SHORT_WINDOW
 
     def _place(self, arrived: Sequence[Arrived]) -> float:
         """Put packets into groups (section 5.2), and these on the trend; returns the shortest delay."""
-        shortest = arrived[0].at - arrived[0].sent
-        group = self._group
+        left, at, _, _ = arrived[0]
+        shortest, total = at - left, 0
+        first, last, came = self._group or (left, left, at)
         for sent, at, size, _ in arrived:
-            self._bytes += size
+            total += size
             if at - sent < shortest:
                 shortest = at - sent
-            if group is None:
-                group = (sent, sent, at)
-                continue
-            first, last, came = group
             # What was held up on the way and came in one burst belongs together, whenever it left.
             if sent - first <= BURST or (0 <= at - came <= BURST and at - came < sent - last):
-                group = (first, sent, at if at > came else came)
+                last = sent
+                if at > came:
+                    came = at
                 continue
             if self._before is not None:
                 interval = last - self._before[0]
                 self._trend.add(came - self._before[1] - interval, interval, came)
             self._before = (last, came)
-            group = (sent, sent, at)
-        self._group = group
+            first, last, came = sent, sent, at
+        self._group = first, last, came
+        self._bytes += total
         return shortest

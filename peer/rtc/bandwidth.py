@@ -47,6 +47,7 @@ class Trend:
     _OVERUSE_TIME: Final = 0.010
     _FAR: Final = 15.0
     _FLAT: Final = 0.2
+    _LEAST_THRESHOLD: Final = 6.0
 
     def __init__(self) -> None:
         self.usage: Usage = "normal"
@@ -67,12 +68,16 @@ class Trend:
         """A group came: `variation` seconds later than the one before it would have it, which left `interval` ago."""
         self._count += 1
         self._delay += 1000 * variation
-        self._smoothed = self._SMOOTHING * self._smoothed + (1 - self._SMOOTHING) * self._delay
-        self._points.append((1000 * now, self._smoothed))
-        self._level += 1
-        if abs(self._smoothed - self._around) > self._FLAT:
-            self._around, self._level = self._smoothed, 0
-        flat = self._level >= self._WINDOW  # as nearly always: a slope that means nothing need not be worked out
+        self._smoothed = smoothed = self._SMOOTHING * self._smoothed + (1 - self._SMOOTHING) * self._delay
+        self._points.append((1000 * now, smoothed))
+        if not -self._FLAT <= smoothed - self._around <= self._FLAT:
+            self._around, self._level = smoothed, 0
+        elif self._level < self._WINDOW:
+            self._level += 1
+        elif self._slope == 0.0 and self._threshold == self._LEAST_THRESHOLD:  # as nearly always: nothing changes
+            self._adapted = now
+            return
+        flat = self._level >= self._WINDOW  # a slope that means nothing need not be worked out
         slope = _slope(self._points) if len(self._points) == self._WINDOW and not flat else 0.0
         self._judge(slope, interval, now)
 
@@ -99,7 +104,7 @@ class Trend:
             return
         gain = 0.039 if trend < self._threshold else 0.0087
         self._threshold += gain * (trend - self._threshold) * 1000 * min(now - before, 0.1)
-        self._threshold = min(max(self._threshold, 6.0), 600.0)
+        self._threshold = min(max(self._threshold, self._LEAST_THRESHOLD), 600.0)
 
 
 class BandwidthEstimator:

@@ -137,7 +137,7 @@ class Congestion:
             return lost > 0
         self._heard = self._lowered_at = now
         sending = self._sending.rate(now)
-        self.round_trip += 0.2 * (min(max(now - arrived[-1].sent, 0.0), 2.0) - self.round_trip)
+        self.round_trip += 0.2 * (min(max(now - arrived[-1][0], 0.0), 2.0) - self.round_trip)
         self._delay.take(arrived)
         probing, hold = self._prober.on(now), self.losses.fraction > CALM_LOSS
         before = self._delay.estimate

@@ -42,7 +42,7 @@ from peer.rtc.outgoing import Outgoing
 from peer.rtc.pacer import SOUND
 from peer.rtc.router import Router, RtpStream
 from peer.rtc.rtcp import SenderReports, estimated, media_sources
-from peer.rtc.srtp import handle, protect
+from peer.rtc.srtp import handle, protect_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -203,7 +203,7 @@ class DtlsTransport(RTCDtlsTransport):
 
     def send_rtp(self, packets: list[bytes], urgency: int = SOUND) -> None:
         """The same for RTP, packets of one stream, now or soon: `urgency` is one of `peer.rtc.pacer`."""
-        if packets and self.state == "connected":
+        if packets and self._state is State.CONNECTED:  # `state` makes a word of it, which takes longer
             self.outgoing.send(packets, urgency, time.monotonic())
 
     def told_loss(self, fraction: float) -> None:
@@ -211,14 +211,7 @@ class DtlsTransport(RTCDtlsTransport):
         self.outgoing.told_loss(fraction, time.monotonic())
 
     def _leave(self, packets: list[bytes], number: int | None) -> None:
-        session, leaving = handle(self._tx_srtp), []
-        for data in packets:
-            try:
-                leaving.append(protect(session, data, number))
-            except (pylibsrtp.Error, ValueError) as error:  # ValueError: larger than a packet can be
-                logger.debug("RTP not sent: %s", error)
-            if number is not None:
-                number = number + 1 & 0xFFFF
+        leaving = protect_all(handle(self._tx_srtp), packets, number)
         self.packets_sent += len(leaving)
         self.bytes_sent += sum(map(len, leaving))
         self.pipe.ice.send_all(leaving)

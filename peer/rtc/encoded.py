@@ -32,6 +32,8 @@ class Encoded(NamedTuple):
     keyframe: bool = False
     level: int | None = None
     """Of sound that was encoded here: decibels below full scale (RFC 6464)."""
+    step: int = 0
+    """Of sound: by how much each payload is later than the one before, in units of the codec's clock."""
 
     @property
     def size(self) -> int:

@@ -17,6 +17,7 @@ from peer.media.encoder import CLOCK, VideoEncoder
 from peer.rtc.codecs import CAPABILITIES
 from peer.rtc.encoded import LIVE, Encoded
 from peer.rtc.header import QUIETEST
+from peer.rtc.payload.opus import duration
 from peer.rtc.payload.packetise import packetiser_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class SoundEncoding:
     async def encode(self, data: Any, taken: float, *, keyframe: bool) -> Encoded | None:
         if not isinstance(data, AudioFrame):
             payloads, timestamp = self._encoder.pack(data)
-            return Encoded(self._codec, payloads, timestamp, self, taken)
+            return self._encoded(payloads, timestamp, self, taken, None)
         return await asyncio.to_thread(self.encode_now, data, self, taken)
 
     def encode_now(self, sound: AudioFrame, timeline: object, taken: float) -> Encoded | None:
@@ -88,7 +89,13 @@ class SoundEncoding:
         # The resampler keeps what is no whole packet yet.
         if not payloads:
             return None
-        return Encoded(self._codec, payloads, timestamp, timeline, taken, level=level_of(sound))
+        return self._encoded(payloads, timestamp, timeline, taken, level_of(sound))
+
+    def _encoded(
+        self, payloads: list[bytes], timestamp: int, timeline: object, taken: float, level: int | None
+    ) -> Encoded:
+        step = duration(self._codec.name, payloads[0])
+        return Encoded(self._codec, payloads, timestamp, timeline, taken, level=level, step=step)
 
     def limit(self, bitrate: int) -> None:
         """Sound takes what it takes."""

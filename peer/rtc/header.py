@@ -14,7 +14,9 @@ _EXTENSION: Final = Struct("!HH")
 _PLAIN, _WITH_EXTENSIONS = 0x80, 0x90
 _ONE_BYTE, _TWO_BYTES = 0xBEDE, 0x1000
 _ABS_SEND_TIME_UNITS: Final = 1 << 18
-"""A second, in the 24 bits of abs-send-time."""
+"""A second, in the 24 bits of abs-send-time ..."""
+_TIME_BYTES: Final = 3
+"""... which are so many bytes."""
 _FIRST: Final = 16
 """Where the first extension begins."""
 NUMBER_AT: Final = 17
@@ -51,18 +53,20 @@ class HeaderWriter:
         self._mid = self._element(sent_as.mid_id, mid) if mid else b""
         # Where `Stamp` looks for it; in the long form, which nobody of those who know it needs, it is left out.
         self._number = self._element(sent_as.transport_wide_id, bytes(2)) if self._short else b""
-        self._abs_send_time_id = sent_as.abs_send_time_id
+        self._time = self._element(sent_as.abs_send_time_id, bytes(_TIME_BYTES))
         self._level_id = sent_as.audio_level_id
+        self._parts: dict[int | None, tuple[int, bytes, bytes]] = {}
+        """By level: the first byte of a header, what follows its fixed part up to the time, and what is after that."""
 
     def packets(self, frame: SentFrame, ssrc: int, now: float) -> list[bytes]:
         """Those of a frame that is sent `now`, in seconds of any clock that runs evenly."""
         first, tail = self._extensions(frame.level, now)
-        number, timestamp, step = frame.first, frame.timestamp, frame.step
-        plain, marked, pack = frame.payload_type, frame.marked, _HEADER.pack
+        timestamp, step = frame.timestamp, frame.step
+        plain, pack, marked = frame.payload_type, _HEADER.pack, frame.first + frame.marked
         found = []
-        for index, payload in enumerate(frame.payloads):
-            second = plain | 0x80 if index == marked else plain
-            found.append(pack(first, second, number + index & 0xFFFF, timestamp, ssrc) + tail + payload)
+        for number, payload in enumerate(frame.payloads, frame.first):
+            second = plain | 0x80 if number == marked else plain
+            found.append(pack(first, second, number & 0xFFFF, timestamp, ssrc) + tail + payload)
             if step:
                 timestamp = timestamp + step & 0xFFFFFFFF
         return found
@@ -79,17 +83,28 @@ class HeaderWriter:
 
     def _extensions(self, level: int | None, now: float) -> tuple[int, bytes]:
         """The first byte of a header, and what follows its fixed part."""
-        values = self._number
-        if self._abs_send_time_id:
-            values += self._element(self._abs_send_time_id, _send_time(now))
+        if level is not None:
+            level = 0 if level < 0 else QUIETEST if level > QUIETEST else level
+        parts = self._parts.get(level)
+        if parts is None:
+            parts = self._parts[level] = self._parts_with(level)
+        first, before, after = parts
+        return first, before + _send_time(now) + after if self._time else before
+
+    def _parts_with(self, level: int | None) -> tuple[int, bytes, bytes]:
+        values = self._number + self._time
+        to_time = len(values) - _TIME_BYTES
         values += self._mid
         if self._level_id and level is not None:
-            values += self._element(self._level_id, bytes((min(max(level, 0), QUIETEST),)))
+            values += self._element(self._level_id, bytes((level,)))
         if not values:
-            return _PLAIN, b""
+            return _PLAIN, b"", b""
         words = (len(values) + 3) // 4
-        profile = _ONE_BYTE if self._short else _TWO_BYTES
-        return _WITH_EXTENSIONS, _EXTENSION.pack(profile, words) + values.ljust(4 * words, b"\0")
+        values = values.ljust(4 * words, b"\0")
+        head = _EXTENSION.pack(_ONE_BYTE if self._short else _TWO_BYTES, words)
+        if not self._time:
+            return _WITH_EXTENSIONS, head + values, b""
+        return _WITH_EXTENSIONS, head + values[:to_time], values[to_time + _TIME_BYTES :]
 
     def _element(self, number: int, value: bytes) -> bytes:
         if not number:
@@ -119,4 +134,4 @@ class Stamp:
 
 
 def _send_time(now: float) -> bytes:
-    return (int(now * _ABS_SEND_TIME_UNITS) & 0xFFFFFF).to_bytes(3, "big")
+    return (int(now * _ABS_SEND_TIME_UNITS) & 0xFFFFFF).to_bytes(_TIME_BYTES, "big")

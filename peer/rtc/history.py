@@ -19,7 +19,7 @@ class SentFrame:
 
     __slots__ = (
         *("again", "at", "first", "level", "marked", "payload_type", "payloads", "rtx_payload_type"),
-        *("step", "timestamp"),
+        *("size", "step", "timestamp"),
     )
 
     def __init__(
@@ -33,14 +33,16 @@ class SentFrame:
         step: int,
         level: int | None,
         at: float,
+        size: int,
     ) -> None:
         """`first`: sequence number of the first packet, without wrap-around; `marked`: the index of the one that has
-        the marker, -1 for none; `step`: by how much the timestamp of each is later than that of the one before."""
-        self.first, self.payloads, self.marked, self.at = first, payloads, marked, at
+        the marker, -1 for none; `step`: by how much the timestamp of each is later than that of the one before;
+        `size`: bytes of payload in all."""
+        self.first, self.payloads, self.marked, self.at, self.size = first, payloads, marked, at, size
         self.payload_type, self.rtx_payload_type = payload_type, rtx_payload_type
         self.timestamp, self.step, self.level = timestamp, step, level
-        self.again: dict[int, float] = {}
-        """When a packet was sent again last, by index."""
+        self.again: dict[int, float] | None = None
+        """When a packet was sent again last, by index; of most, none ever is."""
 
 
 class History:
@@ -52,9 +54,11 @@ class History:
 
     def add(self, frame: SentFrame, now: float) -> None:
         """The next frame; what is too old is forgotten."""
-        self._frames.append(frame)
+        frames = self._frames
+        frames.append(frame)
         self._packets += len(frame.payloads)
-        self.forget(now)
+        if now - frames[0].at > HISTORY or self._packets > MAX_HISTORY:
+            self.forget(now)
 
     def find(self, number: int) -> tuple[SentFrame, int] | None:
         """The frame of that 16-bit sequence number, and the index of the packet in it."""
@@ -73,6 +77,15 @@ class History:
         for frame in reversed(self._frames):
             for index in range(len(frame.payloads) - 1, -1, -1):
                 yield frame, index
+
+    def sent_since(self, then: float) -> int:
+        """Bytes of payload that were sent later than that, for the first time, as far as they are remembered."""
+        size = 0
+        for frame in reversed(self._frames):
+            if frame.at < then:
+                break
+            size += frame.size
+        return size
 
     def forget(self, now: float) -> None:
         """What is too old, or too much."""

@@ -106,7 +106,10 @@ class OutboundRtp:
         """Whether only that is sent again without which the newest picture cannot be shown."""
         self._needed = -1.0
         """When the last keyframe was sent: before, nothing is needed for that."""
-        self._allowance = _Allowance()
+        self._repeats: deque[tuple[float, int]] = deque()
+        """What was sent again within the last second: when, and how many bytes of payload ..."""
+        self._repeated = 0
+        """... in all."""
 
     def configure(self, sent_as: Format) -> None:
         """From the next frame on; before the first one it has to be called."""
@@ -136,37 +139,33 @@ class OutboundRtp:
         self._clock.note(timestamp, taken)
         if keyframe:
             self._needed = now
-        sent = SentFrame(
-            self._number,
-            payloads,
-            self._format.payload_type,
-            self._format.rtx_payload_type,
-            self._marked(timestamp, step, len(payloads)),
-            timestamp,
-            step,
-            level,
-            now,
-        )
         self.counts.frames += 1
-        return self._first_time(sent, now)
+        marked = self._marked(timestamp, step, len(payloads)) if step else len(payloads) - 1
+        types = self._format.payload_type, self._format.rtx_payload_type
+        return self._first_time(payloads, types, marked, timestamp, step, level, now)
 
-    def _first_time(self, sent: SentFrame, now: float) -> list[bytes]:
+    def _first_time(
+        self,
+        payloads: Sequence[bytes],
+        types: tuple[int, int | None],
+        marked: int,
+        timestamp: int,
+        step: int,
+        level: int | None,
+        now: float,
+    ) -> list[bytes]:
+        """The packets of these payloads, which are remembered."""
         assert self._writer is not None
-        count, size = len(sent.payloads), sum(map(len, sent.payloads))
-        self._number += count
-        self.counts.packets += count
-        self.counts.bytes += size
-        self._allowance.earn(size, now)
+        first, count, size, counts = self._number, len(payloads), sum(map(len, payloads)), self.counts
+        self._number = first + count
+        counts.packets += count
+        counts.bytes += size
+        sent = SentFrame(first, payloads, *types, marked, timestamp, step, level, now, size)
         self._history.add(sent, now)
         return self._writer.packets(sent, self.ssrc, now)
 
     def _marked(self, timestamp: int, step: int, count: int) -> int:
-        """Which packet has the marker: the last of a picture, of sound the first after silence (RFC 3551 section 4.1).
-
-        That is -1 for none.
-        """
-        if not step:
-            return count - 1
+        """Which packet of sound has the marker: the first after silence (RFC 3551 section 4.1); -1 for none."""
         expected, self._sound_until = self._sound_until, (timestamp + count * step) & 0xFFFFFFFF
         return 0 if expected is None or (timestamp - expected) & 0xFFFFFFFF > step else -1
 
@@ -179,10 +178,7 @@ class OutboundRtp:
         if payload_type is None:
             return []
         timestamp = (self._origin + timestamp) & 0xFFFFFFFF
-        marked = 0 if marker else -1
-        return self._first_time(
-            SentFrame(self._number, [payload], payload_type, None, marked, timestamp, 0, None, now), now
-        )
+        return self._first_time([payload], (payload_type, None), 0 if marker else -1, timestamp, 0, None, now)
 
     def again(self, numbers: Iterable[int], now: float) -> list[bytes]:
         """Those of the packets that can be sent again, to be sent now.
@@ -192,20 +188,25 @@ class OutboundRtp:
         self.counts.nacks += 1
         self._history.forget(now)
         gap = max(AGAIN_GAP, self.counts.round_trip_time or 0.0)
+        allowed = self._allowed_again(now)
         packets = []
         for number in numbers:
             sent, index = self._history.find(number) or (None, 0)
-            if sent is None or now - sent.again.get(index, float("-inf")) < gap:
+            if sent is None or (self.sparing and sent.at < self._needed):
                 continue
-            if self.sparing and sent.at < self._needed:
+            if sent.again is None:
+                sent.again = {}
+            elif now - sent.again.get(index, float("-inf")) < gap:
                 continue
             size = len(sent.payloads[index])
-            if not self._allowance.spend(size, now, self.again_limit):
+            if self._repeated + size > allowed:
                 break
+            self._repeats.append((now, size))
+            self._repeated += size
             sent.again[index] = now
             self.counts.again += 1
             self.counts.bytes_again += size
-            packets.append(self._repeated(sent, index, now))
+            packets.append(self._once_more(sent, index, now))
         return packets
 
     def probe(self, size: int, now: float) -> list[bytes]:
@@ -220,7 +221,7 @@ class OutboundRtp:
                 break
             self.counts.probes += 1
             self.counts.bytes_probes += len(sent.payloads[index])
-            packets.append(self._repeated(sent, index, now))
+            packets.append(self._once_more(sent, index, now))
             size -= len(packets[-1])
         return packets
 
@@ -243,7 +244,14 @@ class OutboundRtp:
         if self._format is not None:
             counts.jitter = block.jitter / self._format.clock_rate
 
-    def _repeated(self, sent: SentFrame, index: int, now: float) -> bytes:
+    def _allowed_again(self, now: float) -> int:
+        """Bytes of payload that may have been sent again within the second up to now."""
+        while self._repeats and now - self._repeats[0][0] > 1.0:
+            self._repeated -= self._repeats.popleft()[1]
+        allowed = max(self._history.sent_since(now - 1.0), AGAIN_FREE)
+        return allowed if self.again_limit is None else min(allowed, self.again_limit)
+
+    def _once_more(self, sent: SentFrame, index: int, now: float) -> bytes:
         """A packet once more, as in RFC 4588 where that was agreed."""
         assert self._writer is not None
         number, payload = sent.first + index & 0xFFFF, sent.payloads[index]
@@ -256,37 +264,3 @@ class OutboundRtp:
             sent.rtx_payload_type, marker, rtx_number, timestamp, self._rtx_ssrc, sent.level, now
         )
         return header + number.to_bytes(2, "big") + payload
-
-
-class _Allowance:
-    """How much may be sent again: within a second as much as was sent in it, and AGAIN_FREE in any case."""
-
-    def __init__(self) -> None:
-        self._sent: deque[tuple[float, int]] = deque()
-        """When, and how many bytes: positive for new ones, negative for those sent again."""
-        self._new = self._repeated = 0
-
-    def earn(self, size: int, now: float) -> None:
-        self._add(size, now)
-        self._new += size
-
-    def spend(self, size: int, now: float, limit: int | None) -> bool:
-        self._drop(now)
-        allowed = max(self._new, AGAIN_FREE)
-        if self._repeated + size > (allowed if limit is None else min(allowed, limit)):
-            return False
-        self._add(-size, now)
-        self._repeated += size
-        return True
-
-    def _add(self, size: int, now: float) -> None:
-        self._drop(now)
-        self._sent.append((now, size))
-
-    def _drop(self, now: float) -> None:
-        while self._sent and now - self._sent[0][0] > 1.0:
-            _, size = self._sent.popleft()
-            if size > 0:
-                self._new -= size
-            else:
-                self._repeated += size

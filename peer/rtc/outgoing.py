@@ -102,13 +102,15 @@ class Outgoing:
     # Packets
 
     def send(self, packets: list[bytes], urgency: int, now: float) -> None:
-        """Packets of one stream to be sent, in order: now, or soon."""
-        at_once = self._pacer.admit(packets, urgency, now)
+        """Packets of one stream and format to be sent, in order: now, or soon."""
+        sizes = list(map(len, packets))
+        at_once = self._pacer.admit(sizes, urgency, now)
         if at_once == len(packets):
-            self._go(packets, urgency, now)
+            if at_once:
+                self._go(packets, sizes, urgency, now)
             return
         if at_once:
-            self._go(packets[:at_once], urgency, now)
+            self._go(packets[:at_once], sizes[:at_once], urgency, now)
         for data in packets[at_once:]:
             self._pacer.wait(data, urgency)
         if not self._waking:
@@ -118,7 +120,7 @@ class Outgoing:
         """What is due leaves."""
         self._waking = False
         for urgency, packets in groupby(self._pacer.release(now), _urgency):
-            self._go([self._stamp.timed(data, now) for data, _ in packets], urgency, now)
+            self._go_each([self._stamp.timed(data, now) for data, _ in packets], urgency, now)
         due = self._pacer.due(now)
         if self._probing(now):
             due = now + TICK
@@ -133,18 +135,19 @@ class Outgoing:
         self._waking = True
         self._alarm(at)
 
-    def _go(self, packets: list[bytes], urgency: int, now: float) -> None:
-        if not packets:
-            return
-        sizes = [len(data) + WIRE for data in packets]
-        self._bytes[urgency] += sum(sizes)
+    def _go(self, packets: list[bytes], sizes: list[int], urgency: int, now: float) -> None:
+        """Packets of one stream and format leave, one at least; so one has room for a number if the others have."""
+        wire = [size + WIRE for size in sizes]
+        self._bytes[urgency] += sum(wire)
         if urgency == PICTURE:
             self._pictures += len(packets)
-        if all(map(self._numbered, packets)):
-            self._leave(packets, self._leaves(sizes, now))
-        else:  # streams of several codecs, of which the other side tells nothing of one
-            for data, size in zip(packets, sizes, strict=True):
-                self._leave([data], self._leaves([size], now) if self._numbered(data) else None)
+        self._leave(packets, self._leaves(wire, now) if self._numbered(packets[0]) else None)
+
+    def _go_each(self, packets: list[bytes], urgency: int, now: float) -> None:
+        """Packets of any streams leave: maybe of several codecs, of which the other side tells nothing of one."""
+        for _, alike in groupby(packets, self._numbered):
+            each = list(alike)
+            self._go(each, list(map(len, each)), urgency, now)
 
     @property
     def _probed(self) -> OutboundRtp | None:
@@ -159,8 +162,8 @@ class Outgoing:
         missing = int(probe.rate * (now - probe.began + TICK / 2) / 8) - probe.sent
         stream = self._probed
         packets = stream.probe(missing, now) if stream is not None else []
-        self._pacer.admit(packets, SOUND, now)
-        self._go(packets, AGAIN, now)
+        self._pacer.admit(list(map(len, packets)), SOUND, now)
+        self._go_each(packets, AGAIN, now)
         return stream is not None and not probe.over
 
     # What is said of them

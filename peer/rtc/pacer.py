@@ -49,19 +49,24 @@ class Pacer:
         """Bytes that wait."""
         return self._bytes
 
-    def admit(self, packets: Sequence[bytes], urgency: int, now: float) -> int:
-        """How many of these packets, from the first on, may leave at once; they then count as gone.
+    def admit(self, sizes: Sequence[int], urgency: int, now: float) -> int:
+        """How many packets of these sizes, from the first on, may leave at once; they then count as gone.
 
         The others are to be put in `wait`.
         """
-        if urgency and self._bytes:
+        paid, per_byte = self._paid, self._per_byte
+        if paid < now:
+            paid = now
+        if not urgency:
+            self._paid = paid + sum(sizes) * per_byte
+            return len(sizes)
+        if self._bytes:
             return 0
-        paid, per_byte = max(now, self._paid), self._per_byte
         count = 0
-        for data in packets:
-            if urgency and paid > now + BURST:
+        for size in sizes:
+            if paid > now + BURST:
                 break
-            paid += len(data) * per_byte
+            paid += size * per_byte
             count += 1
         self._paid = paid
         return count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from peer.errors import Error
 from peer.rtc.codecs import codec
 from peer.rtc.encoded import Encoded
+from peer.rtc.payload.opus import duration
 from peer.rtc.payload.packetise import packetiser_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Passing:
                 self.late += SMOOTHING * (time.monotonic() - origin - at - self.late)
                 payloads = self._packetise(data)
                 if payloads:
-                    self._deliver(Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe))
+                    step = duration(self.codec.name, payloads[0]) if self.codec.kind == "audio" else 0
+                    self._deliver(
+                        Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe, step=step)
+                    )
         except Error as error:
             self._ended(error)
         finally:

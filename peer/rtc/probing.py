@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from peer.rtc.sentpackets import Arrived
 
+_SENT, _CLUSTER = 0, 3
 FACTOR: Final = 2.0
 """Times the estimate that is tried."""
 DURATION: Final = 0.03
@@ -119,10 +120,10 @@ class Prober:
         probe = self.probe
         if probe is None:
             return None
-        self._seen += [packet for packet in arrived if packet.cluster == probe.cluster]
+        self._seen += [packet for packet in arrived if packet[_CLUSTER] == probe.cluster]
         complete = probe.over and (
             len(self._seen) >= probe.packets
-            or (arrived and arrived[-1].cluster == 0 and arrived[-1].sent > probe.began)
+            or (arrived and arrived[-1][_CLUSTER] == 0 and arrived[-1][_SENT] > probe.began)
         )
         if not complete and now - probe.began < ANSWER:
             return None
@@ -145,14 +146,13 @@ class Prober:
 
 def _rate(seen: Sequence[Arrived]) -> float | None:
     """Bits per second at which packets came, or left where that was less."""
-    left = max(packet.sent for packet in seen) - min(packet.sent for packet in seen)
-    first, last = min(seen, key=lambda packet: packet.at), max(seen, key=lambda packet: packet.at)
-    came = last.at - first.at
-    size = 8 * sum(packet.size for packet in seen)
-    if left <= 0.005:
+    left, at, sizes, _ = zip(*seen, strict=True)
+    leaving_for, coming_for = max(left) - min(left), max(at) - min(at)
+    if leaving_for <= 0.005:
         return None
-    leaving = (size - 8 * seen[-1].size) / left
-    coming = (size - 8 * first.size) / max(came, 0.001)
+    size = 8 * sum(sizes)
+    leaving: float = (size - 8 * sizes[-1]) / leaving_for
+    coming: float = (size - 8 * sizes[at.index(min(at))]) / max(coming_for, 0.001)
     if coming > 2 * leaving:  # they were held up on the way and came as one, or the times are made up
         return None
     return 0.95 * coming if coming < THROUGH * leaving else min(coming, leaving)

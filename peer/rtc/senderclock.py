@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from peer.rtc.rtp import signed_difference
-
 WINDOW: Final = 5.0
 """Seconds over which the quickest frame tells how the timestamps lie in time."""
 MAX_REPORTS: Final = 8
@@ -15,6 +13,7 @@ AFRESH: Final = 3600.0
 """Seconds after which timestamps are held against a newer one: long before the difference outgrows its 32 bits."""
 SMOOTHING: Final = 0.85
 """Weight of what was known of the round trip time in what is."""
+_HALF: Final = 1 << 31
 _NTP_EPOCH: Final = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
@@ -41,8 +40,12 @@ class MediaClock:
         if at >= self._ended:
             self._before = self._least if at < self._ended + WINDOW else float("inf")
             self._least, self._ended = float("inf"), at + WINDOW
-        since = signed_difference(timestamp, self._reference[0], 32) / self._rate
-        self._least = min(self._least, at - self._reference[1] - since)
+        begin, began = self._reference
+        # The difference on a counter of 32 bits, as by `signed_difference`: every frame comes here.
+        since = ((timestamp - begin + _HALF & 0xFFFFFFFF) - _HALF) / self._rate
+        late = at - began - since
+        if late < self._least:
+            self._least = late
         if since > AFRESH:
             self._reference = timestamp, self._reference[1] + since
 

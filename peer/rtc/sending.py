@@ -31,7 +31,6 @@ from peer.rtc.codecs import carries
 from peer.rtc.encoding import open_encoding
 from peer.rtc.outbound import OutboundRtp, ReportBlock
 from peer.rtc.pacer import AGAIN, PICTURE, SOUND
-from peer.rtc.payload.opus import duration
 from peer.rtc.rtp import RunningTimestamps
 from peer.rtc.rungs import KEYFRAME_GAP
 from peer.rtc.sender import FedTrack
@@ -297,11 +296,16 @@ class MediaSender:
         timestamp = self._timestamps.take(frame.timeline, frame.timestamp, sent_as.clock_rate, taken)
         if self.event_on:
             return
-        self._send_as(sent_as)
-        now = time.monotonic()
-        step = duration(frame.codec.name, frame.payloads[0]) if self.kind == "audio" else 0
+        if sent_as is not self._sent_as:
+            self._send_as(sent_as)
         packets = self.stream.frame(
-            frame.payloads, timestamp, now, taken=taken, level=frame.level, step=step, keyframe=frame.keyframe
+            frame.payloads,
+            timestamp,
+            time.monotonic(),
+            taken=taken,
+            level=frame.level,
+            step=frame.step,
+            keyframe=frame.keyframe,
         )
         self._outlet.send_rtp(packets, self._urgency)
 

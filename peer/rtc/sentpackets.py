@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from peer.rtc.arrivalreport import REFERENCE_TICKS, TICK
 from peer.rtc.rtp import Unwrapper
@@ -17,16 +17,9 @@ MAX_KEPT: Final = 4096
 """Packets, two seconds of 20 Mbit/s; beyond, the oldest go: the other side tells of none."""
 
 
-class Arrived(NamedTuple):
-    """A packet that did. Times in seconds."""
-
-    sent: float
-    at: float
-    """On the receiver's clock."""
-    size: int
-    """Bytes."""
-    cluster: int
-    """Of the probe that it was part of, 0 for none."""
+Arrived = tuple[float, float, int, int]
+"""A packet that did: when it was sent, when it came (on the receiver's clock, both in seconds), its bytes, and the
+probe that it was part of, 0 for none. Plain, as one is made for each packet."""
 
 
 class SentPackets:
@@ -38,15 +31,16 @@ class SentPackets:
         self._first = 1 << 16
         """... and the number of the first, without its wrap-around."""
         self._references = Unwrapper(24)
-        self.in_flight = 0
-        """Bytes of these."""
+
+    def __len__(self) -> int:
+        """Packets of which nothing was told yet."""
+        return len(self._sent)
 
     def add(self, sizes: Sequence[int], now: float, cluster: int = 0) -> int:
         """Packets leave; the 16-bit number that the first of them gets, the others get those that follow."""
         sent = self._sent
         number = self._first + len(sent)
         sent.extend([(now, size, cluster) for size in sizes])
-        self.in_flight += sum(sizes)
         if len(sent) > MAX_KEPT:
             self._forget(len(sent) - MAX_KEPT)
         return number & 0xFFFF
@@ -61,18 +55,16 @@ class SentPackets:
         ahead = newest - (newest - report.base & 0xFFFF) - self._first
         base = self._references.unwrap(report.reference) * REFERENCE_TICKS
         untold = self._forget(ahead)
+        told = report.arrivals[max(-ahead, 0) :][: len(self._sent)]
+        self._first += len(told)
         arrived: list[Arrived] = []
-        lost = 0
-        for ticks in report.arrivals[-ahead:] if ahead < 0 else report.arrivals:
-            if not self._sent:
-                break
-            sent, size, cluster = self._sent.popleft()
-            self._first += 1
-            self.in_flight -= size
+        take, lost = self._sent.popleft, 0
+        for ticks in told:
+            sent, size, cluster = take()
             if ticks is None:
                 lost += 1
             else:
-                arrived.append(Arrived(sent, (base + ticks) * TICK, size + untold, cluster))
+                arrived.append((sent, (base + ticks) * TICK, size + untold, cluster))
                 untold = 0
         return arrived, lost
 
@@ -87,5 +79,4 @@ class SentPackets:
         for _ in range(count):
             size += self._sent.popleft()[1]
         self._first += max(count, 0)
-        self.in_flight -= size
         return size

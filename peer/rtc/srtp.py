@@ -5,6 +5,7 @@ The only file that touches private names of pylibsrtp; tests/rtc/test_srtp.py ho
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import pylibsrtp
@@ -13,7 +14,9 @@ from pylibsrtp import _binding
 from peer.rtc.header import NUMBER_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
 
 MAX_PACKET: Final = 2048
 """Bytes; WebRTC sends no packets that are larger than an Ethernet frame."""
@@ -22,6 +25,8 @@ TRAILER: Final = 144
 """Bytes that SRTP may append, at most (libsrtp's SRTP_MAX_TRAILER_LEN)."""
 MAX_SENT: Final = 1500 - TRAILER
 """Bytes of an RTP packet that is sent."""
+
+_NUMBER_END: Final = NUMBER_AT + 1
 
 _packet: Final[Any] = _binding.ffi.new("char[]", MAX_PACKET)
 _octets: Final[Any] = _binding.ffi.cast("unsigned char *", _packet)
@@ -36,25 +41,31 @@ def handle(session: pylibsrtp.Session) -> Any:
     return session._srtp[0]
 
 
-def protect(session: Any, data: bytes, number: int | None) -> bytes:
-    """The SRTP packet of an RTP packet; `session` is its `handle`.
+def protect_all(session: Any, packets: Sequence[bytes], number: int | None) -> list[bytes]:
+    """The SRTP packets of RTP packets, in order; `session` is its `handle`.
 
-    `number`: what to write at NUMBER_AT, 16 bits; None where the packet has no room for it.
-
-    Raises `pylibsrtp.Error` for what is no RTP packet, ValueError for what is too large.
+    `number`: what to write at NUMBER_AT of the first, 16 bits, those of the others follow; None where the packets have
+    no room for it. What is no RTP packet or too large is left out.
     """
-    size = len(data)
-    if size > MAX_SENT:
-        raise ValueError("an RTP packet larger than an Ethernet frame takes")
-    _buffer[0:size] = data
-    if number is not None:
-        _octets[NUMBER_AT] = number >> 8
-        _octets[NUMBER_AT + 1] = number & 0xFF
-    _length[0] = size
-    error = _protect(session, _packet, _length)
-    if error:
-        raise pylibsrtp.Error(f"libsrtp error {error}")
-    made: bytes = _buffer[0 : _length[0]]
+    buffer, octets, packet, length = _buffer, _octets, _packet, _length
+    made: list[bytes] = []
+    for data in packets:
+        size = len(data)
+        if size <= MAX_SENT:
+            buffer[0:size] = data
+            if number is not None:
+                octets[NUMBER_AT] = number >> 8
+                octets[_NUMBER_END] = number & 0xFF
+            length[0] = size
+            error = _protect(session, packet, length)
+            if error:
+                logger.debug("RTP not sent: libsrtp error %d", error)
+            else:
+                made.append(buffer[0 : length[0]])
+        else:
+            logger.debug("RTP not sent: a packet of %d bytes, larger than an Ethernet frame takes", size)
+        if number is not None:
+            number = number + 1 & 0xFFFF
     return made
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.acknowledged import BASE_WINDOW, RATE_WINDOW, SHORT_WINDOW, Acknowledged
-from peer.rtc.sentpackets import Arrived
+
+if TYPE_CHECKING:
+    from peer.rtc.sentpackets import Arrived
 
 
 def packets(
     count: int, *, start: float = 10.0, every: float = 0.01, delay: float = 3.0, more: float = 0.0
 ) -> list[Arrived]:
     """One each `every` seconds; each takes `more` seconds longer than the one before."""
-    return [Arrived(start + n * every, start + n * every + delay + n * more, 1000, 0) for n in range(count)]
+    return [(start + n * every, start + n * every + delay + n * more, 1000, 0) for n in range(count)]
 
 
 def test_the_rate_is_that_of_the_last_half_second() -> None:
@@ -52,7 +56,7 @@ def test_what_leaves_together_is_one_group() -> None:
     made = Acknowledged()
     for frame in range(50):
         start = 10 + frame / 30
-        picture = [Arrived(start + n * 0.0001, start + 3 + n * 0.003, 1000, 0) for n in range(8)]
+        picture = [(start + n * 0.0001, start + 3 + n * 0.003, 1000, 0) for n in range(8)]
         assert made.take(picture) == "normal"
 
 
@@ -62,7 +66,7 @@ def test_times_that_are_made_up_break_nothing(told: list[tuple[float, float, int
     for later, at, size in told:
         now += later
         sent += size
-        made.take([Arrived(now, at, size, 0)])
+        made.take([(now, at, size, 0)])
         rate = made.rate()
         assert rate is None or 0 <= rate <= 8 * sent / (0.9 * RATE_WINDOW)
         assert made.queue >= 0 and made.newest_rate() >= 0

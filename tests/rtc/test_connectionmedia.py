@@ -274,7 +274,7 @@ async def test_what_arrives_is_told_to_who_sends_it(pair: list[PeerConnection]) 
     async with asyncio.timeout(10):
         while await estimate() is None:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
-    assert one.getSenders()[0].transport.outgoing.congestion.sent.in_flight < 10_000
+    assert len(one.getSenders()[0].transport.outgoing.congestion.sent) < 10
 
 
 async def test_statistics_before_and_after(pair: list[PeerConnection]) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from peer.rtc.delaybased import HEADROOM, MAX_BITRATE, MIN_BITRATE, QUEUE, DelayBased
 from peer.rtc.probing import Shown
-from peer.rtc.sentpackets import Arrived
 
 
 class Path:
@@ -27,7 +26,7 @@ class Path:
             for _ in range(max(1, round(rate / 8000 * 0.05))):
                 self.now += 8000 / rate
                 self.queue = max(0.0, self.queue + 8000 / takes - 8000 / rate)
-                found.append(Arrived(self.now, self.now + 7 + self.queue, 1000, 0))
+                found.append((self.now, self.now + 7 + self.queue, 1000, 0))
             self.control.take(found)
             self.control.update(sending or rate, 0.1, self.now, probing=probing)
 
@@ -69,7 +68,7 @@ def test_what_is_held_up_once_is_no_queue() -> None:
     path = Path(1_000_000)
     path.run(3, 1_000_000)
     before = path.control.estimate
-    held = [Arrived(path.now + n / 125, path.now + 7.2 + n / 1000, 1000, 0) for n in range(1, 26)]
+    held = [(path.now + n / 125, path.now + 7.2 + n / 1000, 1000, 0) for n in range(1, 26)]
     path.control.take(held)
     path.control.update(1_000_000, 0.1, path.now + 0.2)
     assert path.control.estimate >= before
@@ -114,7 +113,7 @@ def test_it_does_not_rise_while_packets_get_lost() -> None:
     control = DelayBased(1_000_000)
     for turn in range(100):
         now = 10 + turn / 100
-        control.take([Arrived(now, now + 5, 5000, 0)])
+        control.take([(now, now + 5, 5000, 0)])
         control.update(4_000_000, 0.1, now, hold=True)
     assert control.estimate == 1_000_000
 
@@ -135,7 +134,7 @@ def test_times_that_are_made_up_break_nothing(times: list[float]) -> None:
     control = DelayBased(1_000_000)
     for turn, at in enumerate(times):
         now = 1.0 + turn / 20
-        control.take([Arrived(now, at, 1200, 0)])
+        control.take([(now, at, 1200, 0)])
         control.update(1_000_000, 0.1, now)
         rate = control.acknowledged.rate()
         assert rate is None or 0 <= rate < 10_000_000

@@ -10,7 +10,7 @@ from peer.rtc.history import HISTORY, MAX_HISTORY, History, SentFrame
 
 def frame(first: int, count: int, at: float = 1.0) -> SentFrame:
     payloads = [str(first + index).encode() for index in range(count)]
-    return SentFrame(first, payloads, 96, 97, count - 1, 0, 0, None, at)
+    return SentFrame(first, payloads, 96, 97, count - 1, 0, 0, None, at, sum(map(len, payloads)))
 
 
 def payload(history: History, number: int) -> bytes | None:
@@ -32,6 +32,14 @@ def test_every_packet_is_found_by_its_number(counts: list[int], first: int) -> N
 
 def test_nothing_was_sent_yet() -> None:
     assert History().find(5) is None and list(History().newest()) == []
+
+
+def test_it_is_known_how_much_was_sent_of_late() -> None:
+    history = History()
+    for second in (1.0, 1.5, 2.0):
+        history.add(frame(0, 3, at=second), second)
+    assert [history.sent_since(then) for then in (0.0, 1.5, 1.6, 3.0)] == [9, 6, 3, 0]
+    assert History().sent_since(0.0) == 0
 
 
 def test_what_is_too_old_or_too_much_is_forgotten() -> None:

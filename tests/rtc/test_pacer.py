@@ -12,7 +12,7 @@ TARGET = 1_000_000
 
 
 def offer(pacer: Pacer, size: int, urgency: int = PICTURE, now: float = 0.0) -> bool:
-    if pacer.admit([bytes(size)], urgency, now):
+    if pacer.admit([size], urgency, now):
         return True
     pacer.wait(bytes(size), urgency)
     return False
@@ -37,11 +37,11 @@ def test_a_picture_of_usual_size_leaves_at_once() -> None:
 
 def test_of_several_packets_so_many_leave_at_once_as_one_by_one() -> None:
     together, single = Pacer(TARGET), Pacer(TARGET)
-    packets = [bytes(1000)] * 20
-    count = together.admit(packets, PICTURE, 0.0)
+    sizes = [1000] * 20
+    count = together.admit(sizes, PICTURE, 0.0)
     assert 0 < count < 20
-    assert count == sum(single.admit([data], PICTURE, 0.0) for data in packets)
-    assert together.admit([b"sound"], SOUND, 0.0) == 1
+    assert count == sum(single.admit([size], PICTURE, 0.0) for size in sizes)
+    assert together.admit([100], SOUND, 0.0) == 1
 
 
 def test_a_large_one_leaves_at_the_pace() -> None:
@@ -62,7 +62,7 @@ def test_sound_does_not_wait_and_what_was_lost_goes_first() -> None:
         pass
     assert offer(pacer, 100, SOUND)
     pacer.wait(b"picture", PICTURE)
-    assert not pacer.admit([bytes(5)], AGAIN, 0.0)
+    assert not pacer.admit([5], AGAIN, 0.0)
     pacer.wait(b"again", AGAIN)
     assert pacer.release(1.0)[0] == (b"again", AGAIN)
 

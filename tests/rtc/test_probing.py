@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from peer.rtc.probing import ANSWER, FIRST, INTERVAL, MIN_PACKETS, PEAK_TIME, WORTH, Probe, Prober
-from peer.rtc.sentpackets import Arrived
+
+if TYPE_CHECKING:
+    from peer.rtc.sentpackets import Arrived
 
 ESTIMATE = 1_000_000
 
@@ -26,7 +30,7 @@ def packets(
         probe.sent += 1000
         probe.packets += 1
         at = (probe.packets - 1) * 8000
-        found.append(Arrived(start + at / rate, 500 + at / (came or rate), 1000, probe.cluster))
+        found.append((start + at / rate, 500 + at / (came or rate), 1000, probe.cluster))
     return found[lost:]
 
 
@@ -81,7 +85,7 @@ def test_a_probe_that_got_lost_says_nothing() -> None:
     prober = Prober()
     probe = begun(prober)
     found = packets(probe, probe.rate, lost=3)
-    after = Arrived(11.0, 501.0, 1000, 0)
+    after = (11.0, 501.0, 1000, 0)
     assert prober.take([*found[:-MIN_PACKETS], after], 10.2) is None and prober.probe is None
 
 

@@ -102,8 +102,9 @@ class Targets:
         self._good: set[Address] = set()
 
     def allow(self, address: Address) -> bool:
-        if address in self._good:
-            return True
+        return address in self._good or self._is_good(address)
+
+    def _is_good(self, address: Address) -> bool:
         host, port = address
         if not is_ip(host) or (":" in host) != (self._version == 6) or not 0 < port < 65536:
             return False
@@ -156,7 +157,7 @@ class UdpEndpoint(asyncio.DatagramProtocol):
         transport = self._transport
         if transport is None or not self._targets.allow(address) or transport.get_write_buffer_size() > MAX_WAITING:
             self.dropped += len(packets)
-        elif self._together is not None and len(packets) > 1:
+        elif self._together is not None:
             self._together(packets, address)
         else:
             for data in packets:

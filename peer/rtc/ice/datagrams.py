@@ -105,8 +105,8 @@ class DatagramTransport:
 
     def sendto_all(self, packets: list[bytes], addr: Any) -> None:
         """The same of several: those of one size, and a smaller one after them, in one call, where the system can."""
-        for run in runs(packets) if self._segments else [packets]:
-            together = self._segments and len(run) > 1 and not self._waiting and not self._closed
+        for run in runs(packets) if self._segments and len(packets) > 1 else [packets]:
+            together = len(run) > 1 and self._segments and not self._waiting and not self._closed
             if not (together and self._sent_together(run, addr)):
                 for data in run:
                     self.sendto(data, addr)
@@ -221,6 +221,9 @@ class DatagramTransport:
 
 def runs(packets: list[bytes]) -> list[list[bytes]]:
     """Those of one size together, with a smaller one after them; in order."""
+    sizes = list(map(len, packets))
+    if 0 < len(sizes) <= MAX_RUN and sizes[-1] <= sizes[0] and sizes[:-1] == [sizes[0]] * (len(sizes) - 1):
+        return [packets]  # as of nearly every picture
     found: list[list[bytes]] = []
     size = -1
     for data in packets:
