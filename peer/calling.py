@@ -173,8 +173,8 @@ class Calling:
             self._spawn(self._accept(ring))
 
     async def _accept(self, ring: Ring) -> None:
-        if ring.caller in self._connecting:
-            return  # both called at once, and the room makes one call of it
+        if ring.caller in self._connecting and ring.caller in self.room.members:
+            return  # both called at once, and the room makes one call of it; callers over HTTP may share a name
         report = CallReport(ring.caller, outgoing=False)
         logger.info("%s calls", ring.caller)
         self._connecting.add(ring.caller)

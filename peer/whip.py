@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -176,7 +176,10 @@ class WhipChannel:
             patched = await self._http.patch(session.url, str(_fragment(offer)), "*")
             if patched.fragment is None:
                 raise Unable("the server did not restart ICE; call again")
-            session.answer = restarted(session.answer, parse_fragment(patched.fragment))
+            found = parse_fragment(patched.fragment)
+            if not found.candidates:  # it may name none (RFC 9725 section 4.3.3): it is where it was
+                found = replace(found, candidates=fragment_of(session.answer).candidates)
+            session.answer = restarted(session.answer, found)
         except SessionOver:
             self._over(name)
             raise

@@ -251,6 +251,17 @@ async def test_an_offer_with_other_credentials_restarts_ice(there: Endpoint) -> 
     assert [each.headers["if-match"] for each in there.requests("PATCH")] == ["*", '"two"']
 
 
+async def test_a_server_that_names_no_candidates_is_where_it_was(there: Endpoint) -> None:
+    there.will("PATCH", restart())
+    there.will("POST", created(body=sdp("theirs", f"a={CANDIDATE}")))
+    async with channel(there) as made:
+        for text in (sdp(), sdp("next")):
+            await soon(made.send(offer(text=text)))
+            message = await soon(made.receive())
+            assert isinstance(message, DescriptionFrom)
+            assert fragment_of(message.description.sdp).candidates == (CANDIDATE,)
+
+
 async def test_anything_else_is_not_negotiated_again(there: Endpoint) -> None:
     async with channel(there) as made:
         await answered(there, made)

@@ -1,8 +1,12 @@
-"""The way into a room for one bot, behind a seam: whoever can enter, call and be called can be a swarm's way in."""
+"""The way into a room for one bot, behind a seam: whoever can enter, call and be called can be a swarm's way in.
+
+An endpoint of WHIP or WHEP is a room of each bot's own, with one member, whom it calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from peer.beginning import SILENT, Sources
 from peer.errors import NotHere
 from peer.joining import join
+from peer.whip import WhipConnect, direction_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -101,3 +106,14 @@ class RoomEntry:
         )
         async with joining as entered:
             yield RoomPlace(entered, self.silent)
+
+
+def way(url: str, timeout: float) -> str | Connect:
+    """What `RoomEntry` takes for a URL: itself, or, of a WHIP or WHEP endpoint, how to get there.
+
+    The token, if any, is in the environment (`PEER_TOKEN`), as of the other verbs. Raises UsageError.
+    """
+    direction = direction_of(url)
+    if direction is None:
+        return url
+    return WhipConnect(url, direction=direction, token=os.environ.get("PEER_TOKEN") or None, timeout=timeout)

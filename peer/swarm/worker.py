@@ -25,7 +25,7 @@ from peer.goodbye import told
 from peer.media import open_media
 from peer.swarm.bot import Bot
 from peer.swarm.collected import TELL
-from peer.swarm.entry import RoomEntry
+from peer.swarm.entry import RoomEntry, way
 from peer.swarm.watch import EncoderWatch, LoopWatch, resident
 from peer.swarm.wire import Go, Ready, Refused, Report, Stop, Work, command, line
 
@@ -115,7 +115,7 @@ class Worker:
                 media = await open_media(work.video, work.audio)
                 stack.push_async_callback(media.close)
                 entry = RoomEntry(
-                    work.url,
+                    way(work.url, work.timeout),
                     media.pictures,
                     media.sound,
                     work.receive_only,

@@ -21,6 +21,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nft": "nftables",
     "turnserver": "coturn",
+    "janus": "janus",
 }
 """Program -> Debian package."""
 
