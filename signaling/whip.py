@@ -130,8 +130,8 @@ class Gateway:
         try:
             self._check_origin(request)
             cross_origin = _cross_origin(request, allowed["Allow"])
-            if request.method == "OPTIONS":  # a preflight has no token (RFC 9725 section 4.7)
-                response = web.Response(headers=accepted | allowed)
+            if request.method == "OPTIONS":
+                response = self._options(request, accepted | allowed)
             else:
                 authorize(request)
                 response = await self._dispatch(request, methods)
@@ -141,6 +141,21 @@ class Gateway:
                 response.headers.update(allowed)
         response.headers.update(cross_origin)
         return response
+
+    def _options(self, request: web.Request, headers: dict[str, str]) -> web.Response:
+        """What is taken; and ICE servers, for clients that need them before they offer (RFC 9725 section 4.6).
+
+        A preflight gets none, and is not asked for a token, which browsers do not send with it (section 4.7).
+        """
+        response = web.Response(headers=headers)
+        if "Access-Control-Request-Method" not in request.headers and "id" not in request.match_info:
+            authorize(request)
+            self._add_links(response)
+        return response
+
+    def _add_links(self, response: web.Response) -> None:
+        for link in links(self._hub.settings.ice_servers):
+            response.headers.add("Link", link)
 
     async def _dispatch(self, request: web.Request, methods: Methods) -> web.Response:
         if request.method in methods:
@@ -174,8 +189,7 @@ class Gateway:
         self._heard(session)
         headers = {"Location": f"{request.rel_url.raw_path}/{session.id}", "ETag": session.etag}
         response = web.Response(status=201, body=answer_sdp.encode(), content_type=SDP, headers=headers)
-        for link in links(hub.settings.ice_servers):
-            response.headers.add("Link", link)
+        self._add_links(response)
         return response
 
     async def _patch(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""An endpoint of WHIP or WHEP that says what the test wants, and remembers what it was asked."""
+"""Endpoints of WHIP and WHEP: one that says what the test wants, and our server with a participant."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+import peer
+from signaling.app import Server, Settings
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+SMALL = "test:160x120@15"
 PWD = "p" * 22
 CANDIDATE = "candidate:1 1 udp 1 192.0.2.7 5000 typ host"
 
@@ -88,3 +92,21 @@ async def endpoint() -> AsyncIterator[Endpoint]:
     finally:
         found.over.set()
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def desk() -> AsyncIterator[tuple[Server, peer.Room]]:
+    """Our server, and somebody called `desk` in its room `lab`, who answers."""
+    async with Server(Settings(port=0)) as server, peer.join(server.url, room="lab", name="desk") as room:
+
+        async def answer() -> None:
+            async for ring in room.rings():
+                room.start(_until_its_end, ring.accept(video=SMALL, audio="test"))
+
+        answering = asyncio.create_task(answer())
+        yield server, room
+        answering.cancel()
+
+
+async def _until_its_end(call: peer.Call) -> None:
+    await call.ended()

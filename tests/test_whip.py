@@ -13,7 +13,6 @@ import peer
 from peer.errors import NotHere, SignalingError, Unreachable, UsageError
 from peer.whip import ENDPOINT, WhipConnect, direction_of, endpoint_name
 from peer.whiphttp import Unable
-from signaling.app import Server, Settings
 from signaling.messages import (
     ByeFrom,
     ByeTo,
@@ -27,7 +26,7 @@ from signaling.messages import (
     SessionDescription,
 )
 from signaling.sdpfrag import FRAGMENT, Fragment, fragment_of, media_of, parse_fragment
-from tests.endpoints import CANDIDATE, PWD, Endpoint, created, endpoint, sdp
+from tests.endpoints import CANDIDATE, PWD, SMALL, Endpoint, created, desk, endpoint, sdp
 from tests.rooms import soon
 from tests.signaling.helpers import hub_of
 
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from peer.channel import Connect, SignalingChannel
-
-SMALL = "test:160x120@15"
+    from signaling.app import Server
 
 
 @pytest.mark.parametrize(
@@ -314,20 +312,6 @@ async def test_another_connection_is_another_session(there: Endpoint) -> None:
 
 
 # Whole calls
-
-
-@asynccontextmanager
-async def desk() -> AsyncIterator[tuple[Server, peer.Room]]:
-    """Our server, and somebody called `desk` in its room `lab`, who answers."""
-    async with Server(Settings(port=0)) as server, peer.join(server.url, room="lab", name="desk") as room:
-
-        async def answer() -> None:
-            async for ring in room.rings():
-                room.start(lambda call: call.ended(), ring.accept(video=SMALL, audio="test"))  # type: ignore[arg-type]
-
-        answering = asyncio.create_task(answer())
-        yield server, room
-        answering.cancel()
 
 
 async def test_publishing_to_our_server() -> None:

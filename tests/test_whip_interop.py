@@ -55,8 +55,7 @@ async def _said(process: asyncio.subprocess.Process) -> str:
     lines = []
     try:
         async with asyncio.timeout(WAIT):
-            async for line in process.stderr:
-                lines.append(line.decode())
+            lines.extend([line.decode() async for line in process.stderr])
             await process.wait()
     except TimeoutError:
         process.kill()
@@ -69,15 +68,19 @@ async def _said(process: asyncio.subprocess.Process) -> str:
 async def test_we_publish_to_janus(tmp_path: Path) -> None:
     async with janus(tmp_path) as url, asyncio.timeout(WAIT):
         async with peer.publish(f"{url}/whip", video=SMALL, audio="test", token="secret") as call:
-            while (await call.stats()).outbound[1].frames_sent < 15:
-                await asyncio.sleep(0.1)
+            await _sent(call, 15)
             call._connection.restart()
-            while not call._connection.restarts:
+            while not call._connection.restarts:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-            sent = (await call.stats()).outbound[1].frames_sent
-            while (await call.stats()).outbound[1].frames_sent < sent + 15:
-                await asyncio.sleep(0.1)
+            await _sent(call, 15)
             assert call.open
         assert (await call.ended()).reason == "hung up"
     assert await asyncio.to_thread(recorded_packets, tmp_path, "video") >= 30
     assert await asyncio.to_thread(recorded_packets, tmp_path, "audio") >= 50
+
+
+async def _sent(call: peer.Call, pictures: int) -> None:
+    """Wait until so many more were sent."""
+    so_far = (await call.stats()).outbound[1].frames_sent
+    while (await call.stats()).outbound[1].frames_sent < so_far + pictures:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)

@@ -233,7 +233,9 @@ async def test_to_get_is_no_mistake(place: Place) -> None:
 async def test_options_say_what_is_taken(place: Place) -> None:
     reply = await place.http("OPTIONS", "/whip/lab/desk")
     assert (reply.status, reply.headers["Accept-Post"]) == (200, SDP)
-    assert "Link" not in reply.headers
+    assert len(ice_servers_of(reply.headers.getall("Link"))) == 2
+    reply = await place.http("OPTIONS", "/whip/lab/desk", Access_Control_Request_Method="POST")
+    assert (reply.status, reply.headers["Accept-Post"], "Link" in reply.headers) == (200, SDP, False)
     made, _ = await place.session()
     reply = await place.http("OPTIONS", made.headers["Location"])
     assert (reply.status, reply.headers["Accept-Patch"]) == (200, FRAGMENT)
@@ -513,7 +515,9 @@ async def test_who_needs_a_token_is_told_so(place: Place, monkeypatch: pytest.Mo
     monkeypatch.setitem(EFFECTS, Code.BAD_ORIGIN, Effect(401, None, ""))
     reply = await place.http.post()
     assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert (await place.http("OPTIONS", "/whip/lab/desk")).status == 200  # a preflight has no token
+    preflight = await place.http("OPTIONS", "/whip/lab/desk", Access_Control_Request_Method="POST")
+    assert (preflight.status, "Link" in preflight.headers) == (200, False)  # it has no token
+    assert (await place.http("OPTIONS", "/whip/lab/desk")).status == 401
 
 
 @pytest.mark.parametrize("path", ["/whip", "/whip/lab", "/whip/lab/", "/wham/lab/desk", "/whip/lab/desk/a/b"])
