@@ -24,8 +24,6 @@ from signaling.sdpfrag import FRAGMENT, SDP, ice_servers_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multidict import CIMultiDictProxy
-
     from signaling.messages import IceServer
 
 logger = logging.getLogger(__name__)
@@ -73,7 +71,9 @@ class SessionOver(SignalingError):
 class _Reply:
     url: str
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]
+    links: list[str]
+    """Its Link headers, of which there may be several."""
     text: str
 
 
@@ -105,7 +105,7 @@ class WhipHttp:
         Raises Unreachable.
         """
         reply = await self._request("OPTIONS", self.url, {}, None, timeout)
-        return ice_servers_of(reply.headers.getall("Link", [])) if reply.status < 300 else []
+        return ice_servers_of(reply.links) if reply.status < 300 else []
 
     async def create(self, offer: str, timeout: float) -> Created:
         """POST the offer, where the server redirects it and when it wants it.
@@ -170,7 +170,7 @@ class WhipHttp:
             ):
                 text = await _read(response)
                 logger.debug("%s %s: %d", method, where, response.status)
-                return _Reply(url, response.status, response.headers, text)
+                return _Reply(url, response.status, response.headers, response.headers.getall("Link", []), text)
         except TimeoutError as error:
             raise Unreachable(f"{where} does not answer within {timeout:.0f} s; try again later") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -191,7 +191,7 @@ class WhipHttp:
             logger.warning("the server gave the session no address, so it cannot be told of its end")
         else:
             url = _target(reply, location, "moved the session")
-        return Created(url, reply.headers.get("ETag"), reply.text, ice_servers_of(reply.headers.getall("Link", [])))
+        return Created(url, reply.headers.get("ETag"), reply.text, ice_servers_of(reply.links))
 
 
 def checked_url(url: str) -> str:
