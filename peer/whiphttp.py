@@ -184,7 +184,8 @@ class WhipHttp:
         if reply.status not in (200, 201):
             raise refusal(reply.url, reply.status, _problem(reply), token=bool(self._headers))
         if _type_of(reply) != SDP or not reply.text.startswith("v=0"):
-            raise BadDescription(f"{reply.url} answered with no session description; is it a WHIP or WHEP endpoint?")
+            where = legible(urlsplit(reply.url).path)
+            raise BadDescription(f"{where} answered with no session description; is it a WHIP or WHEP endpoint?")
         location = reply.headers.get("Location")
         url = None
         if location is None:
@@ -268,7 +269,7 @@ def _wait(reply: _Reply, deadline: float) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
     except (ValueError, OverflowError):
         return None
-    seconds = max(seconds, 0.1)
+    seconds = max(seconds, 0.5)
     return seconds if asyncio.get_running_loop().time() + seconds < deadline else None
 
 

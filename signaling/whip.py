@@ -79,6 +79,8 @@ class Session(Guest):
         self.guest = ""
         self.etag = ""
         """Of the present ICE session (RFC 9725 section 4.3.1)."""
+        self.over: ProtocolError | None = None
+        """Why the participant's side is over; it may be so before our response is written."""
         self.rate = rate
         self.restarting = asyncio.Lock()
         self.waiting = 0
@@ -97,7 +99,8 @@ class Session(Guest):
     def fail(self, error: ProtocolError) -> None:
         """The participant ended the call or left, or the server goes: the session is over."""
         super().fail(error)
-        if self.etag:
+        self.over = error
+        if self.etag:  # before that it is its request that ends it
             self._ended(self)
 
 
@@ -181,6 +184,8 @@ class Gateway:
         try:
             answer = await call(request, hub, session, _described(session, caller))
             answer_sdp = self._checked_answer(session, answer)
+            if session.over is not None:
+                raise session.over
         except BaseException:
             hub.dismiss_guest(session.guest)
             raise

@@ -12,6 +12,7 @@ from signaling import whip
 from signaling.app import Limits
 from signaling.codes import EFFECTS, Code, Effect, ProtocolError
 from signaling.ice_servers import IceServer
+from signaling.messages import ByeTo, DescriptionTo, SessionDescription
 from signaling.sdpfrag import FRAGMENT, SDP, fragment_of, ice_servers_of
 from tests.signaling.helpers import DEADLINE, Client, hub_of, until
 
@@ -405,6 +406,21 @@ async def test_the_participant_ends_the_session(place: Place) -> None:
     assert (await place.http("DELETE", made.headers["Location"])).status == 404
 
 
+async def test_a_participant_that_takes_its_answer_back_makes_no_session(place: Place) -> None:
+    async with asyncio.TaskGroup() as group:
+        posting = group.create_task(place.http.post())
+        ring = await place.desk.next("description")
+        to = {"to": ring["from"], "session": ring["session"]}
+        hub = hub_of(place.server)
+        for message in (
+            DescriptionTo(**to, description=SessionDescription("answer", ANSWER)),
+            ByeTo(**to, reason="declined"),
+        ):
+            hub.relay(place.desk.id, message)  # both at once, before the request looks again
+    assert (posting.result().status, posting.result().code) == (409, "rejected")
+    assert place.guests == 0
+
+
 async def test_a_participant_that_leaves_ends_the_session(place: Place) -> None:
     made, _ = await place.session()
     await place.desk.close()
@@ -433,6 +449,7 @@ async def test_a_session_of_which_nothing_is_heard_is_forgotten(
     assert place.guests == 0
 
 
+@pytest.mark.virtual_time
 async def test_a_server_that_goes_ends_its_sessions(place: Place) -> None:
     await place.session()
     hub = hub_of(place.server)
