@@ -7,6 +7,8 @@ set -u
 
 # Compiled once, the tests start several seconds sooner.
 unset PYTHONDONTWRITEBYTECODE
+# Nothing here multiplies matrices, and starting the threads for it is a sixth of the start of every process.
+export OPENBLAS_NUM_THREADS=1
 
 run() {
     .venv/bin/pytest -o faulthandler_timeout="$limit" -o faulthandler_exit_on_timeout=true "$@"

@@ -3,21 +3,24 @@
 A bot sends 640x360 at 30 (some 600 kbit/s) and Opus, and receives the same of another one. All bots of a kind are in
 one process, held to one core; their number is raised until pictures are missing, or the event loop is late by more than
 20 ms in one case of a hundred. Ours and aiortc send a file as it is; aiortc decodes what it receives, it cannot do
-otherwise; Chromium encodes its fake camera, and all of its bots are in one page, kinder to it than a page each.
+otherwise. Chromium encodes its fake camera and decodes; its bots are pages of one browser, each in a window and a
+renderer process of its own, which is how bots are run in it, or all in one page, which is kinder to it.
 
-    python bench/bots.py [--seconds 8] [--only ours] [--json]
+    python bench/bots.py [--seconds 8] [--only ours Chromium] [--json]
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -172,7 +175,39 @@ def one_core() -> Any:
         os.sched_setaffinity(0, before)
 
 
-class Process:
+class Measured(ABC):
+    """Bots at work, as they are measured."""
+
+    @abstractmethod
+    async def start(self) -> None: ...
+
+    @abstractmethod
+    async def ask(self, *request: Any) -> Any:
+        """One of the methods of `Bots`, by name."""
+
+    async def rate(self, seconds: float) -> float:
+        """Pictures in a second that all of them receive, over so long."""
+        before, began = await self.ask("pictures"), time.perf_counter()
+        await asyncio.sleep(seconds)
+        return float((await self.ask("pictures") - before) / (time.perf_counter() - began))
+
+    async def lag(self, seconds: float) -> float | None:
+        """By how much the event loop is late, in one case of a hundred; None where there is none."""
+        return None
+
+    @abstractmethod
+    def cpu(self) -> float:
+        """Seconds of it, so far."""
+
+    @abstractmethod
+    def memory(self) -> int:
+        """Bytes."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+
+class Process(Measured):
     """Bots in Python."""
 
     def __init__(self, name: str, clip: str) -> None:
@@ -202,11 +237,14 @@ class Process:
         await asyncio.to_thread(self._process.join, 30)
 
 
-class Chromium:
-    """Bots in a page."""
+class Chromium(Measured):
+    """Bots in one page."""
+
+    flags: tuple[str, ...] = ()
 
     async def start(self) -> None:
         from tests.browser.chromium import Chromium as Browser
+        from tests.browser.chromium import ChromiumOptions
 
         if not (shutil.which("chromium") and shutil.which("chromedriver")):
             raise NotHere("Chromium is not installed; run: apt-get install chromium chromium-driver")
@@ -221,15 +259,14 @@ class Chromium:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         with one_core():
-            self._browser = Browser()
+            self._browser = Browser(ChromiumOptions(flags=self.flags))
             await self._browser.start()
-        await self._browser.open("http://localhost:{1}/".format(*self._runner.addresses[0][:2]))
+        self._url = "http://localhost:{1}/".format(*self._runner.addresses[0][:2])
+        await self._browser.open(self._url)
 
-    async def ask(self, name: str) -> Any:
+    async def ask(self, *request: Any) -> Any:
+        (name,) = request
         return await self._browser.evaluate(f"{name}()" if name == "pictures" else f"{name}().then(() => 0)")
-
-    async def lag(self, seconds: float) -> float | None:
-        return None
 
     def cpu(self) -> float:
         return sum(sum(each.cpu_times()[:2]) for each in self._processes())
@@ -243,13 +280,61 @@ class Chromium:
         return [root, *root.children(recursive=True)]
 
     async def close(self) -> None:
-        await self._browser.close()
+        for _ in range(12):  # dozens of processes on one core take their time to end
+            with contextlib.suppress(AssertionError):
+                await self._browser.close()
+                break
         await self._runner.cleanup()
+
+
+class ChromiumPages(Chromium):
+    """Bots that have a page each, in a window of its own: all are to be seen, so nothing is spared as in other tabs."""
+
+    flags = ("--renderer-process-limit=1000",)  # otherwise, with many, pages of one site share a process
+
+    async def start(self) -> None:
+        await super().start()
+        self._windows: list[str] = []
+
+    async def rate(self, seconds: float) -> float:
+        # By the clock of each: one after the other they are asked, and that takes its time.
+        before = [await self._count(window) for window in self._windows]
+        await asyncio.sleep(seconds)
+        after = [await self._count(window) for window in self._windows]
+        return sum((b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(before, after, strict=True))
+
+    async def _count(self, window: str) -> tuple[int, float]:
+        pictures, milliseconds = await self._in(window, "pictures().then((count) => [count, performance.now()])")
+        return pictures, milliseconds / 1000
+
+    async def ask(self, *request: Any) -> Any:
+        assert request == ("pair",)
+        one, other = await self._open(), await self._open()
+        offered = await self._in(one, "offer()")
+        answered = await self._in(other, f"answer({json.dumps(offered)})")
+        await self._in(one, f"accept({json.dumps(answered)}).then(() => 0)")
+        renderers = sum("--type=renderer" in each.cmdline() for each in self._processes())
+        assert renderers >= len(self._windows), f"{len(self._windows)} pages are in {renderers} processes"
+        return 0
+
+    async def _open(self) -> str:
+        driver = self._browser._page
+        await self._browser._run(driver.switch_to.new_window, "window")
+        await self._browser.open(self._url)
+        self._windows.append(driver.current_window_handle)
+        return self._windows[-1]
+
+    async def _in(self, window: str, expression: str) -> Any:
+        await self._browser._run(self._browser._page.switch_to.window, window)
+        return await self._browser.evaluate(expression)
+
+
+BROWSERS: dict[str, type[Chromium]] = {"Chromium, a page each": ChromiumPages, "Chromium, one page": Chromium}
 
 
 async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
     """Raise the number of bots until they are too many: a row of the table, without its comparison."""
-    process = Chromium() if name == "Chromium" else Process(name, clip)
+    process = BROWSERS[name]() if name in BROWSERS else Process(name, clip)
     await process.start()
     found: list[Any] = [0, 0.0, 0.0, 0.0, None, "none"]
     count, first = 0, None
@@ -260,11 +345,9 @@ async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
             count += step
             progress(f"{name}: {count} bots")
             await asyncio.sleep(SETTLE)
-            before, cpu, began = await process.ask("pictures"), process.cpu(), time.perf_counter()
-            await asyncio.sleep(seconds)
-            took = time.perf_counter() - began
-            spent = process.cpu() - cpu
-            came = (await process.ask("pictures") - before) / count / took / FPS
+            cpu, began = process.cpu(), time.perf_counter()
+            came = await process.rate(seconds) / count / FPS
+            took, spent = time.perf_counter() - began, process.cpu() - cpu
             lag, memory = await process.lag(seconds / 2), process.memory()
             first = first or (count, memory)
             if came < WHOLE or (lag is not None and lag > LATE):
@@ -272,6 +355,7 @@ async def most(name: str, clip: str, step: int, seconds: float) -> list[Any]:
                 return found
             each = (memory - first[1]) / (count - first[0]) if count > first[0] else memory / count
             found = [count, spent / took / count, each / 1e6, came, lag, ""]
+            progress(f"{name}: {count} bots, {spent / took / count:.1%} each, {came:.1%} of the pictures")
     finally:
         await process.close()
 
@@ -282,14 +366,14 @@ async def compare(only: list[str], seconds: float, step: int) -> list[Report]:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.webm"
         await asyncio.to_thread(file, clip, "VP8", BITRATE, (640, 360))
-        for name in (*KINDS, "Chromium"):
-            if only and name not in only:
+        for name in (*KINDS, *BROWSERS):
+            if only and not any(name.startswith(each) for each in only):
                 continue
             try:
                 rows[name] = await most(name, str(clip), step if name == "ours" else 2, seconds)
             except NotHere as reason:
                 progress(str(reason))
-    chromium = rows.get("Chromium", [0])[0]
+    chromium = rows.get("Chromium, a page each", [0])[0]
     for name, (count, cpu, memory, came, lag, then) in rows.items():
         late = None if lag is None else lag * 1000
         report.add(name, count, count / chromium if chromium else None, cpu, memory, came, late, then)
@@ -300,7 +384,7 @@ def main() -> None:
     parser = arguments(__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--step", type=int, default=10, help="bots of ours that are added at a time")
-    parser.add_argument("--only", nargs="+", choices=("ours", "aiortc", "Chromium"), default=[])
+    parser.add_argument("--only", nargs="+", default=[], help="how the names of the bots begin")
     given = parser.parse_args()
     show_measured(compare(given.only, given.seconds, given.step), as_json=given.json)
 

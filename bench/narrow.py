@@ -1,7 +1,9 @@
 """Pictures over a link that is narrowed and widened again: ours beside aiortc's connection beside Chromium.
 
-Each sends live to a page in Chromium, with its own encoder: ours and aiortc's encode the same moving pictures, Chromium
-its fake camera. What the page shows is seen from outside: when each picture came, how large it was.
+Each sends to a page in Chromium: ours and aiortc's the same moving pictures, Chromium its fake camera. Ours does so in
+three ways: a track of the program, encoded for this connection alone; and what calls have, live pictures or a file that
+are shared with another call, whose link stays wide. What the page shows is seen from outside: when each picture came,
+how large it was.
 
     python bench/narrow.py [--seconds 12] [--sender ours] [--codec VP8]
 """
@@ -11,31 +13,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import math
 import re
 import sys
 import time
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-from aiortc import MediaStreamTrack, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack
-from av import VideoFrame
-from endpoints import FPS, HEIGHT, WIDTH, Page, Process, new_stock
+from endpoints import HEIGHT, WIDTH, Page, Process
 from harness import Report, arguments, percentile, progress, show_measured
 from narrowlink import Carried, NarrowLink
+from narrowsenders import Ours, Shared, SharedFile, Stock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.browser
 
-from peer.rtc.connection import PeerConnection
 from peer.rtc.freezes import Freezes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 WIDE = 3_000_000
 PHASES = (WIDE, 500_000, 300_000, WIDE)
@@ -48,83 +43,13 @@ BACK = 0.9
 CODECS = ("VP8", "H264")
 
 
-class Moving(MediaStreamTrack):
-    """A landscape of noise that turns and comes nearer, with grain: any encoder takes all the bits it may have."""
-
-    kind = "video"
-
-    def __init__(self) -> None:
-        super().__init__()
-        random = np.random.default_rng(1)
-        octaves = [random.normal(0, 1, (4 << octave, 4 << octave)).astype(np.float32) for octave in range(7)]
-        size = 2 * WIDTH, 2 * WIDTH
-        land = sum(cv2.resize(each, size, interpolation=cv2.INTER_CUBIC) / 1.4**n for n, each in enumerate(octaves))
-        self._land = np.clip(128 + 30 * land, 0, 255).astype(np.uint8)
-        self._grain = random.integers(0, 7, (8, HEIGHT, WIDTH), np.uint8)
-        self._number = 0
-        self._start: float | None = None
-
-    async def recv(self) -> VideoFrame:
-        self._start = self._start or time.monotonic()
-        late = (time.monotonic() - self._start) * FPS - self._number
-        self._number += max(1, int(late))  # what is missed is not caught up
-        await asyncio.sleep(max(0.0, self._start + self._number / FPS - time.monotonic()))
-        frame = VideoFrame.from_ndarray(self._draw(self._number), format="yuv420p")
-        frame.pts, frame.time_base = round(self._number * 90000 / FPS), Fraction(1, 90000)
-        return frame
-
-    def _draw(self, number: int) -> np.ndarray[Any, Any]:
-        zoom = 1.2 + 0.4 * math.sin(number / 40)
-        turned = cv2.getRotationMatrix2D((WIDTH, WIDTH), number / 2, zoom)
-        turned[:, 2] -= np.array([WIDTH / 2, WIDTH - HEIGHT / 2])
-        planes = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
-        luma = cv2.warpAffine(self._land, turned, (WIDTH, HEIGHT))
-        planes[:HEIGHT] = cv2.add(luma, self._grain[number % len(self._grain)])
-        return planes
-
-
-class Live:
-    """A sender that encodes."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._calls: dict[str, Any] = {}
-
-    async def offer(self, name: str) -> str:
-        pc = self._calls[name] = self._make()
-        for track in (AudioStreamTrack(), Moving()):
-            pc.addTransceiver(track, direction="sendonly")
-        await pc.setLocalDescription(await pc.createOffer())
-        return str(pc.localDescription.sdp)
-
-    async def answered(self, name: str, sdp: str) -> None:
-        await self._calls[name].setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-
-    async def said(self, name: str) -> dict[str, Any]:
-        report = await self._calls[name].getStats()
-        return {
-            key: value
-            for entry in report.values()
-            for key, value in vars(entry).items()
-            if (entry.type == "outbound-rtp" and entry.kind == "video" and key == "targetBitrate")
-            or key == "availableOutgoingBitrate"
-        }
-
-    async def end(self, name: str) -> None:
-        await self._calls.pop(name).close()
-
-
-class Ours(Live):
-    def __init__(self) -> None:
-        super().__init__(lambda: PeerConnection())
-
-
-class Stock(Live):
-    def __init__(self) -> None:
-        super().__init__(new_stock)
-
-
-SENDERS: dict[str, Any] = {"ours": Ours, "aiortc": Stock, "Chromium": None}
+SENDERS: dict[str, Any] = {
+    "ours": Ours,
+    "ours, shared": Shared,
+    "ours, a file": SharedFile,
+    "aiortc": Stock,
+    "Chromium": None,
+}
 
 
 def only(sdp: str, codec: str) -> str:
@@ -164,11 +89,13 @@ class Outcome:
     steps: list[tuple[float, int]]
     """When, and how many bytes of video went through since the step before."""
     trace: list[str]
+    beside: list[float] | None = None
+    """When the other call of the same source, whose link stayed wide, got each."""
 
-    def freezes(self, phase: Phase) -> tuple[float, float]:
+    def freezes(self, phase: Phase, shown: Sequence[float]) -> tuple[float, float]:
         """The longest time without a picture, and seconds of freezes as webrtc-stats has them."""
         freezes, longest, before = Freezes(), 0.0, None
-        for at in self.shown:
+        for at in shown:
             if before is not None and phase.began <= at < phase.ended:
                 longest = max(longest, at - before)
             if phase.began - 1 <= at < phase.ended:
@@ -192,11 +119,16 @@ class Outcome:
                 return at - last.began
         return None
 
+    def rates(self, phase: Phase) -> tuple[float, float]:
+        """The lowest and the highest of a second, but for the first one."""
+        found = [self._rate(at - 1, at) for at, _ in self.steps if phase.began + 2 <= at <= phase.ended]
+        return min(found), max(found)
+
     def _rate(self, start: float, stop: float) -> float:
         return 8 * sum(size for at, size in self.steps if start < at <= stop) / (stop - start)
 
 
-async def call(sender: Any, receiver: Any, name: str, codec: str, seconds: float) -> Outcome:
+async def call(sender: Any, receiver: Any, name: str, codec: str, seconds: float, *, shared: bool) -> Outcome:
     link = NarrowLink(RTT, WIDE)
     offer = only(await sender.offer(name), codec)
     await sender.answered(name, link.answered(await receiver.take(name, await link.offered(offer))))
@@ -226,20 +158,24 @@ async def call(sender: Any, receiver: Any, name: str, codec: str, seconds: float
                 break
         phase.ended = now
     took = await receiver.end(name)
+    beside = await sender.beside(name) if shared else None
     await sender.end(name)
     link.close()
-    return Outcome(phases, sorted(at for _, at in took.frames["video"]), steps, trace)
+    return Outcome(phases, sorted(at for _, at in took.frames["video"]), steps, trace, beside)
 
 
 def add(report: Report, case: str, name: str, outcome: Outcome) -> None:
     for number, phase in enumerate(outcome.phases):
         carried, elapsed = phase.carried, phase.ended - phase.began
-        longest, frozen = outcome.freezes(phase)
+        longest, frozen = outcome.freezes(phase, outcome.shown)
+        beside = outcome.freezes(phase, outcome.beside)[0] if outcome.beside is not None else None
+        least, most = outcome.rates(phase)
         report.add(
             case if not number else "",
             name if not number else "",
             f"{phase.rate // 1000}",
             8 * carried.video / elapsed / 1000,
+            f"{least / 1000:.0f}-{most / 1000:.0f}",
             outcome.size(phase),
             longest,
             frozen,
@@ -247,16 +183,19 @@ def add(report: Report, case: str, name: str, outcome: Outcome) -> None:
             1000 * percentile(carried.waits or [0.0], 0.95),
             carried.dropped,
             outcome.back() if number == len(outcome.phases) - 1 else None,
+            beside,
         )
 
 
 async def measure(seconds: float, senders: Sequence[str], codecs: Sequence[str], *, trace: bool) -> list[Report]:
-    columns = {"codec": "", "sender": "", "link kbit/s": "", "video kbit/s": ".0f", "size": "", "gap s": ".2f"}
-    columns |= {"frozen s": ".1f", "again kB": ".0f", "queue ms": ".0f", "lost": "d", "back s": ".1f"}
+    columns = {"codec": "", "sender": "", "link": "", "kbit/s": ".0f", "a second": "", "size": "", "gap": ".2f"}
+    columns |= {"frozen": ".1f", "again": ".0f", "queue": ".0f", "lost": "d", "back": ".1f", "beside": ".2f"}
     title = f"""\
-Live pictures of {WIDTH}x{HEIGHT} to Chromium over a link that takes so much, for {seconds:g} s each; {RTT:g} s round
-trip. Gap: the longest time between two pictures; again: what was sent again; queue: 95th percentile of what packets
-waited on the link; lost: by its queue; back: until the rate was {BACK:.0%} of what it was at first."""
+Pictures of {WIDTH}x{HEIGHT} to Chromium over a link that takes so much, for {seconds:g} s each; {RTT:g} s round trip.
+Kbit/s of pictures; a second: the lowest and the highest rate of one; gap: the longest time between two pictures, s;
+frozen, s; again: what was sent again, kB; queue: 95th percentile of what packets waited on the link, ms; lost: packets,
+by its queue; back: s until the rate was {BACK:.0%} of what it was at first; beside: the longest gap of the other call,
+whose link stays wide, s."""
     report = Report(title, columns)
     async with contextlib.AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(Page())
@@ -265,7 +204,9 @@ waited on the link; lost: by its queue; back: until the rate was {BACK:.0%} of w
             sender = await stack.enter_async_context(Process(make) if make else Page())
             for codec in codecs:
                 progress(f"{name}, {codec} ...")
-                outcome = await call(sender, receiver, f"{name} {codec}", codec, seconds)
+                outcome = await call(
+                    sender, receiver, f"{name} {codec}", codec, seconds, shared=hasattr(make, "beside")
+                )
                 add(report, codec, name, outcome)
                 if trace:
                     print(*outcome.trace, sep="\n")

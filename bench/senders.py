@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import MediaStreamTrack
 from av import VideoFrame
 from recorders import lags
-from sending import AUDIO_CLOCK, FPS, PACKET_SECONDS, VIDEO_CLOCK, Encoded
+from sending import FPS, VIDEO_CLOCK, Calls
 from sending import clip as made
 
 from peer.link import Link, Observer, Options
@@ -107,43 +107,14 @@ class Deaf(Observer):
     def addresses_changed(self) -> None: ...
 
 
-class Stock:
+class Stock(Calls):
     """aiortc, which packs the same packets for each call."""
 
     def __init__(self, clip: Path, codec: Any) -> None:
-        self._codec = codec
-        self._clip = made(codec, BITRATE)
-        self._connections: list[RTCPeerConnection] = []
-
-    def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
-        """Sound and pictures of another call."""
-        return (
-            Encoded("audio", self._clip.sound, PACKET_SECONDS, AUDIO_CLOCK),
-            Encoded("video", self._clip.pictures, 1 / FPS, VIDEO_CLOCK),
-        )
-
-    async def offer(self) -> str:
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        for track in self.tracks():
-            pc.addTrack(track)
-        codecs = RTCRtpSender.getCapabilities("video").codecs
-        pc.getTransceivers()[1].setCodecPreferences([c for c in codecs if c.mimeType.endswith((self._codec, "rtx"))])
-        await pc.setLocalDescription(await pc.createOffer())
-        self._connections.append(pc)
-        return str(pc.localDescription.sdp)
-
-    async def answered(self, number: int, answer: str) -> None:
-        await self._connections[number].setRemoteDescription(RTCSessionDescription(answer, "answer"))
-
-    async def packets(self) -> int:
-        reports = [await sender.getStats() for pc in self._connections for sender in pc.getSenders()]
-        return sum(each.packetsSent for report in reports for each in report.values() if each.type == "outbound-rtp")
+        super().__init__(made(codec, BITRATE))
 
     async def encodes(self) -> int:
         return -1
-
-    async def close(self) -> None:
-        await asyncio.gather(*(pc.close() for pc in self._connections))
 
 
 class Pictures(MediaStreamTrack):
@@ -172,11 +143,11 @@ class StockEncoding(Stock):
     def __init__(self, clip: Path, codec: Any) -> None:
         super().__init__(clip, codec)
         with av.open(str(clip)) as container:
-            self._pictures = list(container.decode(video=0))
+            self._decoded = list(container.decode(video=0))
 
     def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
         sound, _ = super().tracks()
-        return sound, Pictures(self._pictures)
+        return sound, Pictures(self._decoded)
 
 
 SENDERS: dict[str, type[Ours | Stock]] = {

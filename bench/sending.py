@@ -135,14 +135,21 @@ class Calls:
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
         self._connections: list[RTCPeerConnection] = []
-        self._pictures: list[Encoded] = []
+        self._pictures: list[MediaStreamTrack] = []
+
+    def tracks(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
+        """Sound and pictures of another call."""
+        return (
+            Encoded("audio", self._clip.sound, PACKET_SECONDS, AUDIO_CLOCK),
+            Encoded("video", self._clip.pictures, 1 / FPS, VIDEO_CLOCK),
+        )
 
     async def offer(self) -> str:
         """Another call; its description."""
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        pc.addTrack(Encoded("audio", self._clip.sound, PACKET_SECONDS, AUDIO_CLOCK))
-        pictures = Encoded("video", self._clip.pictures, 1 / FPS, VIDEO_CLOCK)
-        pc.addTrack(pictures)
+        sound, pictures = self.tracks()
+        for track in (sound, pictures):
+            pc.addTrack(track)
         wanted = [
             each
             for each in RTCRtpSender.getCapabilities("video").codecs
@@ -164,10 +171,11 @@ class Calls:
 
     async def end(self) -> int:
         """Send no more pictures; returns how many were sent, over all calls."""
-        for each in self._pictures:
+        pictures = [each for each in self._pictures if isinstance(each, Encoded)]
+        for each in pictures:
             each.ended = True
         await asyncio.sleep(0.5)  # the last of them are under way, a keyframe of H.264 in 300 packets
-        return sum(each.sent for each in self._pictures)
+        return sum(each.sent for each in pictures)
 
     async def close(self) -> None:
         await asyncio.gather(*(pc.close() for pc in self._connections))

@@ -115,7 +115,8 @@ class Attending:
             self._changed.clear()
             for name in self._attendance.due(time.monotonic()):
                 self._attendance.began(name)
-                self._begin(self._call(name))
+                if self._room.may_call(name):
+                    self._begin(self._call(name))
             due = self._attendance.next_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
+from peer.errors import Rejected
 from peer.goodbye import told
 from peer.remote import Remote
 
@@ -55,6 +56,11 @@ class BeginningRoom(Protocol):
 
     def new_call(self, remote: Remote, session: str) -> Call: ...
     def begun(self, call: Call, *, outgoing: bool) -> None: ...
+    def may(self, right: str) -> bool:
+        """Whether our access token allows this."""
+
+    def may_call(self, name: str) -> bool:
+        """Whether the access tokens allow us to call the member of this name."""
 
 
 class Beginning:
@@ -71,6 +77,9 @@ class Beginning:
         waiting = self._board.ringing_from(member)
         if waiting is not None:  # they call us already: answering is what both want
             return await self.answer(waiting, sources)
+        if not self._room.may_call(member.name):
+            text = f"the access tokens, ours or theirs, do not let us call {member.name}; wait to be called"
+            raise Rejected(text, "not allowed")
         call = self._room.new_call(Remote(member.name, member.id), uuid4().hex)
         self._board.add(call)
         await self._provide(call, sources)
@@ -91,6 +100,8 @@ class Beginning:
         return call
 
     async def _provide(self, call: Call, sources: Sources) -> None:
+        if not self._room.may("publish"):
+            sources = SILENT
         if sources.silent:
             call.listen()
         video: Any = self._usual.video if sources.video is ... else sources.video

@@ -9,8 +9,7 @@ import asyncio
 import logging
 import time
 import traceback
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from peer import events
@@ -18,7 +17,7 @@ from peer.botfile import Left, ScriptFile
 from peer.botscript import answering, where
 from peer.errors import CallEnded, Error, UsageError
 from peer.goodbye import told
-from peer.joining import join
+from peer.joining import joined
 from peer.report import CallReport, ended_words
 from peer.restarts import Restarts
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
     from peer.taker import Taker
+    from peer.tokens import TokenSource
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class Plan:
     restart: str = "never"
     seconds: float | None = None
     """Seconds after which it ends, well; None: when the script does."""
+    token: TokenSource | None = field(default=None, repr=False)
+    """Where access tokens are from."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
 
@@ -126,27 +128,14 @@ class Bot:
 
     async def _stay(self) -> None:
         """Be in the room once, for as long as the script runs; raises what it raises."""
-        from peer.media import open_media
-
-        plan = self._plan
-        async with AsyncExitStack() as stack:
-            media = await open_media(plan.video, plan.audio)
-            stack.push_async_callback(media.close)
-            joining = join(
-                plan.url,
-                room=plan.room,
-                name=plan.name,
-                video=media.pictures,
-                audio=media.sound,
-                ice_servers=plan.ice_servers,
-                network=plan.network,
-            )
-            room = await stack.enter_async_context(joining)
+        async with joined(self._plan) as room:
             others = ", ".join(room.members) or "nobody yet"
             logger.info("in room %s as %s; others: %s", room.room, room.name, others)
             self._tell(events.ScriptStarted(room.room, room.name, tuple(room.members)))
             room.spawn(self._watch(room.events(aside=True)), "watch the room")
             await self._work(room)
+            if room.refusal is not None:  # the signaling server lets us in no more, and that was the end of it
+                raise room.refusal
 
     async def _work(self, room: Room) -> None:
         """Run what the script says, and of an edited one what that says."""

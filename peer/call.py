@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from peer import events as happened
 from peer import waiting
-from peer.errors import CallEnded, Error
+from peer.errors import CallEnded, Error, UsageError
 from peer.goodbye import told
 from peer.lifetime import CallLife
 from peer.maintrack import MainTrack
@@ -147,7 +147,7 @@ class Call(CallLife):
             Error: the other side takes no keys.
         """
         self._must_be_open()
-        self._connection.provide("audio")
+        self._provide("audio")
         keypad = self._connection.keypad()
         if keypad is None:
             raise Error(f"there is no sound in the call with {self.name}; call again with some")
@@ -329,9 +329,15 @@ class Call(CallLife):
         self._must_be_open()
         if self._playback is not None:
             self._playback.stop()
-        self._connection.provide("audio")
+        self._provide("audio")
         self._playback = Playback(self._connection.sound, what, rate, lambda work: self._room.spawn(work, "playback"))
         return self._playback
+
+    def _provide(self, kind: str) -> None:
+        """See to it that this kind of media can be sent."""
+        if not self._room.may("publish"):
+            raise UsageError("our access token does not let us send media; get one that allows `publish`")
+        self._connection.provide(kind)
 
     def _must_be_open(self) -> None:
         if self._ended.done():
@@ -353,7 +359,7 @@ class Call(CallLife):
                 return
             self._connection.pictures.show(opened, settings)
             if opened is not None:
-                self._connection.provide("video")
+                self._provide("video")
             await self._shelf.settle(self, "video", opened)
 
     async def _carry(self, source: str | SoundSourceBase | None) -> None:
@@ -364,7 +370,7 @@ class Call(CallLife):
                 return
             self._connection.sound.carry(opened)
             if opened is not None:
-                self._connection.provide("audio")
+                self._provide("audio")
             await self._shelf.settle(self, "audio", opened)
 
     async def main_track(self, kind: str) -> RemoteTrack | None:

@@ -9,12 +9,12 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peer import events
 from peer.errors import CallLost, Error, NoAnswer, NotHere
-from peer.joining import join
+from peer.joining import joined
 from peer.observing import Observed
 from peer.report import CallReport, ended_words, file_words, keep
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from peer.ring import Ring
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Plan:
     """Seconds after which to hang up and leave; None: stay."""
     timeout: float = 20.0
     """Seconds that `to` may take to be in the room, and to answer."""
+    token: TokenSource | None = field(default=None, repr=False)
+    """Where access tokens are from."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
 
@@ -85,7 +88,7 @@ class Calling:
         if self.plan.to is not None:
             self._spawn(self._call_one(self.plan.to))
         else:
-            for name in self.room.members:
+            for name in filter(self.room.may_call, self.room.members):
                 self._spawn(self._call(name))
         try:
             async with asyncio.timeout(self.plan.seconds):
@@ -210,7 +213,8 @@ class Calling:
                 case events.MemberJoined():
                     self._lost.discard(event.name)
                     logger.info("%s came", event.name)
-                    if self.plan.to is None and event.name in self.room.members:
+                    here = event.name in self.room.members
+                    if self.plan.to is None and here and self.room.may_call(event.name):
                         self._spawn(self._call(event.name))
                 case events.MemberLeft():
                     lost = event.reason in ("lost", "silent")
@@ -221,6 +225,8 @@ class Calling:
                         logger.info("%s %s", event.name, gone)
                 case events.SignalingRestored():
                     logger.info("the signaling server is back after %.0f s", event.seconds)
+        if self.room.refusal is not None:  # it lets us in no more, and that was the end of the room
+            self._one_is_over(self.room.refusal)
 
     # Inside
 
@@ -265,23 +271,10 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
     Raises:
         Unreachable, UsageError, DeviceError: it could not even begin.
     """
-    from peer.media import open_media
-
     calling: Calling | None = None
     try:
         async with AsyncExitStack() as stack:
-            media = await open_media(plan.video, plan.audio)
-            stack.push_async_callback(media.close)
-            joining = join(
-                plan.url,
-                room=plan.room,
-                name=plan.name,
-                video=media.pictures,
-                audio=media.sound,
-                ice_servers=plan.ice_servers,
-                network=plan.network,
-            )
-            room = await stack.enter_async_context(joining)
+            room = await stack.enter_async_context(joined(plan))
             recorder = None
             if plan.record:
                 recorder = await stack.enter_async_context(room.record(plan.record, everyone=False))

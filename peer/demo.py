@@ -55,6 +55,8 @@ class DemoPlan:
 
     room: str = "demo"
     host: str = "127.0.0.1"
+    open: bool = False
+    """Whether everybody may come in who reaches `host`."""
     port: int | None = None
     """None: 8080, or any free one where that is taken."""
     seconds: float = 10.0
@@ -288,10 +290,12 @@ async def _serve(plan: DemoPlan) -> AsyncIterator[Hosted]:
     async with AsyncExitStack() as stack:
         try:
             port = DEFAULT_PORT if plan.port is None else plan.port
-            hosted = await stack.enter_async_context(serve(host=plan.host, port=port, ice_servers=servers))
+            hosting = serve(host=plan.host, port=port, ice_servers=servers, open=plan.open)
+            hosted = await stack.enter_async_context(hosting)
         except PortInUse as error:
             if plan.port is not None:
                 raise
             logger.info("%s", str(error).partition(";")[0] + ", so any free one is used")
-            hosted = await stack.enter_async_context(serve(host=plan.host, port=0, ice_servers=servers))
+            hosting = serve(host=plan.host, port=0, ice_servers=servers, open=plan.open)
+            hosted = await stack.enter_async_context(hosting)
         yield hosted

@@ -40,11 +40,15 @@ class Unreachable(Error):
 
 
 class SignalingError(Unreachable):
-    """The signaling server refused; `code` is the protocol's error code (docs/protocol.md)."""
+    """The signaling server refused; `code` is the protocol's error code (docs/protocol.md).
 
-    def __init__(self, message: str, code: str = "") -> None:
+    `lasting`: it would refuse again, such as with a token that has expired, or after a moderator sent us away.
+    """
+
+    def __init__(self, message: str, code: str = "", *, lasting: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.lasting = lasting
 
 
 class CallError(Error):
@@ -60,7 +64,7 @@ class NotHere(CallError):
 
 
 class Rejected(CallError):
-    """The other side declined the call; `reason` is `declined` or `busy`, `text` its own words."""
+    """The other side declined the call; `reason` is `declined`, `busy` or `not allowed`, `text` its own words."""
 
     exit_code = 4
 

@@ -1,6 +1,7 @@
 """The signaling server and its page inside our own process: for `peer serve`, `peer demo` and `peer.run`.
 
-The only module of `peer` that imports the server; everything else talks to it over its protocol.
+The only module of `peer` that imports the server; everything else talks to it over its protocol. `peer token` gets what
+makes keys and tokens from here, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from peer.errors import UsageError
-from signaling.app import CannotListen, Limits, PortTaken, Server, Settings
+from signaling.app import Access, CannotListen, Limits, PortTaken, Server, Settings
+from signaling.credentials import Claims, TurnAccess, mint, peek
+from signaling.keyring import new_key_pair, new_secret
+from signaling.keyring import read as read_keys
+from signaling.keys import BadKey, Key, secret_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -19,7 +24,10 @@ if TYPE_CHECKING:
 
     from signaling.messages import IceServer
 
-__all__ = ["Hosted", "Limits", "PortInUse", "serve"]
+__all__ = [
+    "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "PortInUse", "TurnAccess", "mint", "new_key_pair",
+    "new_secret", "peek", "read_keys", "secret_key", "serve",
+]  # fmt: skip
 
 
 class PortInUse(UsageError):
@@ -61,12 +69,15 @@ async def serve(
     static: Path | None = None,
     limits: Limits | None = None,
     allowed_origins: Sequence[str] = (),
+    access: Access | None = None,
+    open: bool = False,
+    turn: TurnAccess | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s.
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on, or is none.
+        UsageError: the address cannot be listened on, or is none, or would let everybody in; a key cannot be read.
     """
     try:
         server = Server(
@@ -77,12 +88,15 @@ async def serve(
                 static=static,
                 limits=limits or Limits(),
                 allowed_origins=tuple(allowed_origins),
+                access=access,
+                open=open,
+                turn=turn,
             )
         )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except (CannotListen, ValueError) as error:  # ValueError: settings that cannot be
+    except (CannotListen, ValueError) as error:  # ValueError: settings or keys that cannot be
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

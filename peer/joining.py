@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from peer.beginning import RoomOptions
 from peer.room import Room
@@ -13,12 +14,13 @@ from peer.websocket import WebSocketConnect
 from signaling.messages import BadIceServer, IceServer, parse_ice_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import AsyncIterator, Generator, Sequence
     from types import TracebackType
 
     from peer.channel import Connect
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 
 @dataclass
@@ -71,6 +73,7 @@ def join(
     network: IceSettings | None = None,
     connect_timeout: float | None = None,
     timeout: float = 10.0,
+    token: TokenSource | None = None,
 ) -> Joining:
     """Join a room under a name: `async with peer.join(url, room="lab", name="bot") as room`, or await it.
 
@@ -86,15 +89,64 @@ def join(
         network: ports, addresses, deadlines and more servers of the connections, see `peer.IceSettings`.
         connect_timeout: seconds that a call may take from its answer to flowing media, 15 unless `network` says else.
         timeout: seconds that the signaling server may take to answer.
+        token: an access token, for a server that wants one; or an async function that gives a fresh one, which is asked
+            whenever we connect, and before the token so far ends.
 
     Raises (when awaited or entered):
         Unreachable: the signaling server does not answer.
-        SignalingError: it refused: name taken, room full.
+        SignalingError: it refused: name taken, room full, no token or a bad one.
         UsageError: a bad URL, ICE server or name.
     """
-    connect = WebSocketConnect(url, timeout=timeout) if isinstance(url, str) else url
+    connect = WebSocketConnect(url, timeout=timeout, token=token) if isinstance(url, str) else url
     servers = tuple(server for entry in ice_servers for server in ice_server(entry))
     return Joining(connect, room, name, RoomOptions(video, audio, servers, network, connect_timeout))
+
+
+class WithSources(Protocol):
+    """A plan that names where to join, and what to send there."""
+
+    @property
+    def url(self) -> str | Connect: ...
+    @property
+    def room(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def video(self) -> str: ...
+    @property
+    def audio(self) -> str: ...
+    @property
+    def ice_servers(self) -> Sequence[str]: ...
+    @property
+    def network(self) -> IceSettings | None: ...
+    @property
+    def token(self) -> TokenSource | None: ...
+
+
+@asynccontextmanager
+async def joined(plan: WithSources) -> AsyncIterator[Room]:
+    """In the room of a plan, with its sources, which are opened before and closed after.
+
+    Raises what `join` raises, and DeviceError or UsageError for a source that cannot be opened.
+    """
+    from peer.media import open_media
+
+    media = await open_media(plan.video, plan.audio)
+    try:
+        joining = join(
+            plan.url,
+            room=plan.room,
+            name=plan.name,
+            video=media.pictures,
+            audio=media.sound,
+            ice_servers=plan.ice_servers,
+            network=plan.network,
+            token=plan.token,
+        )
+        async with joining as room:
+            yield room
+    finally:
+        await media.close()
 
 
 def ice_server(entry: str | IceServer) -> list[IceServer]:

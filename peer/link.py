@@ -16,7 +16,6 @@ from aiortc import RTCSessionDescription
 from aiortc.exceptions import InvalidStateError
 
 from peer.errors import BadDescription, CallLost, Error, IceFailed
-from peer.linkstats import outbound as outbound_of
 from peer.linkstats import selected
 from peer.rtc.awareness import with_recording_announced
 from peer.rtc.configuration import Configuration
@@ -24,7 +23,7 @@ from peer.rtc.connection import PeerConnection
 from peer.rtc.dtls import data_on_its_way
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
-from peer.rtc.stats import ConnectionStats, PairStats
+from peer.rtc.stats import ConnectionStats, PairStats, outbound_stats
 from peer.rtc.textchannel import TextChannel
 from peer.rtc.transceiver import RtpReceiver, RtpTransceiver
 from signaling.messages import IceCandidate, SessionDescription
@@ -256,7 +255,7 @@ class Link:
         """Statistics at this moment."""
         inbound = tuple(each.receiver.remote.stats() for each in self._pc.getTransceivers() if each.mid is not None)
         outbound = [
-            await outbound_of(each)
+            outbound_stats((await each.sender.getStats()).values())
             for track in (self.sound, self.pictures)
             if (each := self._sending(track)) is not None
         ]

@@ -9,8 +9,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from peer.errors import Error, NotHere, Unreachable
-from signaling.messages import Joined, Left, Member
+from peer.errors import Error, NotHere, SignalingError, Unreachable
+from signaling.messages import IceServersChanged, Joined, Left, Member, TokenTaken
 
 if TYPE_CHECKING:
     from peer.channel import Connect, SignalingChannel
@@ -34,6 +34,8 @@ class Listener(Protocol):
     def message_received(self, message: ServerMessage) -> None: ...
     def signaling_lost(self, text: str) -> None: ...
     def signaling_restored(self, seconds: float) -> None: ...
+    def signaling_refused(self, error: SignalingError) -> None:
+        """It will not let us in again; nothing comes any more."""
 
 
 class Membership:
@@ -47,13 +49,21 @@ class Membership:
         self.room = welcome.room
         self.own = Member(welcome.id, welcome.name)
         self.members: dict[str, Member] = {member.id: member for member in welcome.members}
+        self._can = welcome.can
+        self.ice_servers: list[IceServer] = welcome.ice_servers
+        """What the server hands out."""
         self._hurry = asyncio.Event()
         self._hurried = -HURRY_AGAIN
 
-    @property
-    def ice_servers(self) -> list[IceServer]:
-        """What the server hands out."""
-        return self._channel.welcome.ice_servers
+    def may(self, right: str) -> bool:
+        """Whether our token allows us this; without tokens, yes."""
+        return self._can is None or right in self._can
+
+    def may_call(self, name: str) -> bool:
+        """Whether our token, and that of the member of this name, allow us to call them."""
+        member = self.named(name)
+        theirs = member.can if member is not None else None
+        return self.may("call") and (not isinstance(theirs, list) or "be-called" in theirs)
 
     @property
     def direction(self) -> str:
@@ -93,15 +103,18 @@ class Membership:
             self._channel.abort()
 
     async def run(self) -> None:
-        """Take what comes, for ever."""
+        """Take what comes, until the server does not let us in any more."""
         while True:
             try:
                 message = await self._channel.receive()
             except Unreachable as error:
-                await self._come_back(error)
+                if not await self._come_back(error):
+                    return
             except Exception as error:
                 logger.exception("the signaling channel broke")
-                await self._come_back(Unreachable(f"the signaling channel broke ({error}); it is tried again"))
+                broke = Unreachable(f"the signaling channel broke ({error}); it is tried again")
+                if not await self._come_back(broke):
+                    return
             else:
                 try:
                     self._take(message)
@@ -119,10 +132,15 @@ class Membership:
         elif isinstance(message, Left):
             self.members.pop(message.member.id, None)
             self._listener.member_left(message.member, message.reason)
+        elif isinstance(message, IceServersChanged):
+            self.ice_servers = message.ice_servers
+        elif isinstance(message, TokenTaken):
+            self._can = message.can
         else:
             self._listener.message_received(message)
 
-    async def _come_back(self, error: Unreachable) -> None:
+    async def _come_back(self, error: Unreachable) -> bool:
+        """Join again, as soon as it works; False where it never will."""
         lost, delay = time.monotonic(), RETRY_FIRST
         logger.warning("%s; calls that run go on", error)
         self._listener.signaling_lost(str(error))
@@ -138,14 +156,19 @@ class Membership:
                     self._channel = await self._connect(self.room, self.own.name, self._channel)
                 break
             except (Error, TimeoutError) as failure:
+                if isinstance(failure, SignalingError) and failure.lasting:
+                    self._listener.signaling_refused(failure)
+                    return False
                 logger.debug("not back yet: %s", failure)
         self._compare()
         self._listener.signaling_restored(time.monotonic() - lost)
+        return True
 
     def _compare(self) -> None:
         """Everybody has a new id after the server was away: who is back counts as joined, who is not as silent."""
         welcome = self._channel.welcome
         self.own = Member(welcome.id, welcome.name)
+        self._can, self.ice_servers = welcome.can, welcome.ice_servers
         before = self.members
         self.members = {member.id: member for member in welcome.members}
         names = {member.name for member in welcome.members}

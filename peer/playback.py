@@ -89,7 +89,14 @@ class Playback:
     # Inside
 
     async def _run(self, what: Playable | Making, rate: int) -> None:
-        made = await what() if callable(what) else what
+        try:
+            await self._play(await what() if callable(what) else what, rate)
+        except asyncio.CancelledError as error:
+            # A task that was cancelled keeps its exception, that its frames, and those the sound that nobody wants.
+            del what
+            raise error.with_traceback(None)  # noqa: B904 it is the same
+
+    async def _play(self, made: Spoken, rate: int) -> None:
         try:
             source, blocks = await _open(made, rate)
             self._reader = source.open()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from peer import events
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peer.call import Call
     from peer.recording import Format, Recorder
     from peer.room import Room
+    from peer.tokens import TokenSource
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Plan:
     """Seconds after which to end; None: when told to."""
     timeout: float = 20.0
     """Seconds that somebody who is called may take to answer."""
+    token: TokenSource | None = field(default=None, repr=False)
+    """Where access tokens are from."""
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
 
@@ -71,13 +74,14 @@ class RecordingAll:
         self.observed: dict[str, Observed] = {}
         """The calls that run, by session."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Event()
 
     async def run(self) -> None:
         """Record for `plan.seconds`, or until cancelled; either way every call is hung up and every file finished.
 
         A mistake of ours in any call is raised here.
         """
-        plan, closing = self.plan, asyncio.Event()
+        plan, closing = self.plan, self._closing
         attending = Attending(self.room, only=plan.only, timeout=plan.timeout, audience=self)
         running = asyncio.create_task(attending.run(closing))
         self._spawn(self._follow())
@@ -99,6 +103,8 @@ class RecordingAll:
         """Why it did not do what it was for, if so: a recording that failed, or nothing to record in all the time."""
         if errors := self.recorder.errors:
             return DeviceError(errors[0] if len(errors) == 1 else f"{len(errors)} recordings failed; {errors[0]}")
+        if self.room.refusal is not None:
+            return self.room.refusal
         if self.plan.seconds is None or any(report.size for report in self.reports):
             return None
         whom = f" of {', '.join(sorted(self.plan.only))}" if self.plan.only is not None else ""
@@ -151,6 +157,8 @@ class RecordingAll:
                     logger.info("%s %s", event.name, "is gone from the signaling server" if lost else "left the room")
                 case events.SignalingRestored():
                     logger.info("the signaling server is back after %.0f s", event.seconds)
+        if self.room.refusal is not None:  # it lets us in no more, and that was the end of the room
+            self._closing.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -174,7 +182,14 @@ async def record(plan: Plan, started: Callable[[RecordingAll], None] = lambda re
             options = Options(format=plan.format, segment=plan.segment)
             recorder = await stack.enter_async_context(Recorder(plan.output, room=plan.room, options=options))
             network = replace(plan.network or IceSettings(), max_pause=MAX_PAUSE)
-            joining = join(plan.url, room=plan.room, name=plan.name, ice_servers=plan.ice_servers, network=network)
+            joining = join(
+                plan.url,
+                room=plan.room,
+                name=plan.name,
+                ice_servers=plan.ice_servers,
+                network=network,
+                token=plan.token,
+            )
             room = await stack.enter_async_context(joining)
             room.record(recorder, only=plan.only, everyone=False)
             logger.info("in room %s as %s; others: %s", room.room, room.name, ", ".join(room.members) or "nobody yet")

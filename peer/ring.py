@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peer.beginning import Sources
-from peer.errors import CallEnded, UsageError
+from peer.errors import CallEnded, Error, UsageError
+from peer.goodbye import told
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     Pictures = str | PictureSourceBase | None
     Sounds = str | SoundSourceBase | None
+
+logger = logging.getLogger(__name__)
 
 
 class Ring:
@@ -91,3 +95,21 @@ class Dialing:
     ) -> None:
         if self.call is not None:
             await self.call.__aexit__(kind, error, trace)
+
+
+async def run_over(script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
+    """Run a coroutine over a call, or one still to come; what it raises is logged and told to the other side."""
+    try:
+        started = await call if isinstance(call, Dialing) else call
+    except Error as error:
+        logger.warning("the call with %s did not come about: %s", call.name, error)
+        return
+    try:
+        await script(started)
+    except (CallEnded, StopAsyncIteration) as error:  # the latter of anext(), over what came through it
+        logger.info("the script with %s ended with its call: %s", call.name, error)
+    except Exception as error:
+        logger.exception("the script with %s raised", call.name)
+        await started.hang_up(reason="error", text=told(error))
+    finally:
+        await started.hang_up()

@@ -12,12 +12,11 @@ from peer.attendance import GRACE
 from peer.attending import Attending
 from peer.beginning import Beginning, RoomOptions, Sources
 from peer.call import Call
-from peer.errors import CallEnded, Error, NotHere, Unreachable
-from peer.goodbye import told
+from peer.errors import NotHere, Unreachable
 from peer.membership import Membership
 from peer.recorders import Recorders
-from peer.ring import Dialing, Ring
-from peer.rtc.ice.servers import IceSettings
+from peer.ring import Dialing, Ring, run_over
+from peer.rtc.ice.servers import CurrentServers, IceSettings
 from peer.shelf import SourceShelf
 from peer.switchboard import MAX_RINGS, Switchboard
 from peer.taker import Broadcast, Taker
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
 
     from peer.channel import Connect, SignalingChannel
+    from peer.errors import SignalingError
     from peer.recording import Format, Recorder
     from peer.remote import Remote
     from peer.ring import Pictures, Sounds
@@ -74,6 +74,8 @@ class Room:
         self._recorders = Recorders()
         self._changed = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
+        self.refusal: SignalingError | None = None
+        """Why the signaling server lets us in no more; then we leave."""
         self.spawn(self._membership.run(), f"room {self.room}")
 
     # Who is there
@@ -154,7 +156,7 @@ class Room:
         When it returns the call is hung up. What it raises is logged, told to the other side, and ends that call only;
         a call that does not come about is logged.
         """
-        return self.spawn(self._script(script, call), f"script with {call.name}")
+        return self.spawn(run_over(script, call), f"script with {call.name}")
 
     def record(
         self,
@@ -257,6 +259,10 @@ class Room:
         """The member of that name. Raises NotHere."""
         return self._membership.find(name)
 
+    def may_call(self, name: str) -> bool:
+        """Whether the tokens, ours and theirs, let us call the member of that name."""
+        return self._membership.may_call(name)
+
     async def dial(self, member: Member, sources: Sources, timeout: float) -> Call:
         """Call a member; raises as `call`."""
         self._must_be_here()
@@ -264,29 +270,14 @@ class Room:
 
     # For the beginning of calls (peer.beginning.BeginningRoom)
 
+    def may(self, right: str) -> bool:
+        return self._membership.may(right)
+
     def begun(self, call: Call, *, outgoing: bool) -> None:
         if call.over:  # at once
             return
         self._recorders.begun(call)
         self._events.put(happened.CallStarted(call.name, outgoing))
-
-    # Inside
-
-    async def _script(self, script: Callable[[Call], Awaitable[None]], call: Call | Dialing) -> None:
-        try:
-            started = await call if isinstance(call, Dialing) else call
-        except Error as error:
-            logger.warning("the call with %s did not come about: %s", call.name, error)
-            return
-        try:
-            await script(started)
-        except (CallEnded, StopAsyncIteration) as error:  # the latter of anext(), over what came through it
-            logger.info("the script with %s ended with its call: %s", call.name, error)
-        except Exception as error:
-            logger.exception("the script with %s raised", call.name)
-            await started.hang_up(reason="error", text=told(error))
-        finally:
-            await started.hang_up()
 
     # What the membership tells (peer.membership.Listener)
 
@@ -298,7 +289,8 @@ class Room:
                 sender = self._membership.members.get(message.sender)
                 self._events.put(happened.MemberMessage(sender.name if sender else message.sender, message.data))
             case ErrorMessage():
-                self._refused(message)
+                logger.warning("the signaling server says: %s", message.message)
+                self._board.refused(message)
             case _:
                 logger.debug("an unexpected %s is passed over", type(message).__name__)
 
@@ -319,6 +311,11 @@ class Room:
     def signaling_lost(self, text: str) -> None:
         self._events.put(happened.SignalingLost(text))
 
+    def signaling_refused(self, error: SignalingError) -> None:
+        logger.error("the room %s is over: %s", self.room, error)
+        self.refusal = error
+        self.spawn(self.leave(), "leave after a refusal")
+
     def signaling_restored(self, seconds: float) -> None:
         for call in self.calls:
             call.resume()
@@ -337,7 +334,8 @@ class Room:
         from peer.link import Options
 
         settings = self._options.network or IceSettings()
-        settings = replace(settings, servers=(*self.ice_servers, *settings.servers))
+        own = settings.servers
+        settings = replace(settings, servers=CurrentServers(lambda: (*self.ice_servers, *own)))
         if self._options.connect_timeout is not None:
             settings = replace(settings, connect_timeout=self._options.connect_timeout)
         call = Call(self, remote, session, Options(settings, self._membership.direction), self._shelf)
@@ -362,12 +360,6 @@ class Room:
         except TimeoutError:
             if self._board.ringing.pop(call.session, None) is not None:
                 await call.reject("no-answer")
-
-    def _refused(self, message: ErrorMessage) -> None:
-        logger.warning("the signaling server says: %s", message.message)
-        call = self._board.calls.get(message.session or "")
-        if call is not None and message.code == "unknown-target" and not call.open:
-            call.member_left("left")
 
     # Inside: the end
 
@@ -396,5 +388,7 @@ class Room:
             await self._changed.wait()
 
     def _must_be_here(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         if self._leaving is not None:
             raise Unreachable(f"the room {self.room} was left; join it again")

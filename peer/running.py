@@ -37,19 +37,21 @@ def run(
     video: str | PictureSourceBase | None = None,
     audio: str | SoundSourceBase | None = None,
     ice_servers: Sequence[str] = (),
+    open: bool = False,
 ) -> None:
     """Serve a page and answer every call from it with `script(call)`; blocks until Ctrl-C.
 
     One coroutine runs per call; returning hangs up, an exception is logged and shown in that page, and ends that call
-    only. `port` and `host` default to the environment's PORT and HOST, else 8080 on loopback. Ends the program with one
-    sentence and an exit code when it cannot start.
+    only. `port` and `host` default to the environment's PORT and HOST, else 8080 on loopback; a host that others reach
+    needs `open=True`, since everybody may call then. Ends the program with one sentence and an exit code when it cannot
+    start.
     """
 
     async def main() -> None:
         servers = [server for entry in ice_servers for server in ice_server(entry)]
         address = host or os.environ.get("HOST") or "127.0.0.1"  # set but empty would be every interface
         try:
-            async with serve(host=address, port=_port(port), ice_servers=servers) as hosted:
+            async with serve(host=address, port=_port(port), ice_servers=servers, open=open) as hosted:
                 await _answer_all(script, hosted, join(hosted.url, room=room, name=name, video=video, audio=audio))
         except UsageError as error:  # said for the command line; here they are keywords
             raise UsageError(re.sub(r"--(port|host) (\S+)", r"\1=\2", str(error))) from error

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def spoken(voice: Voice, text: str) -> Spoken:
-    """What the voice makes of the text; a plain function does so on a thread."""
+    """What the voice makes of the text; a plain function does so on a thread, which nothing ends but its return."""
     made = voice(text) if _is_async(voice) else await on_thread(lambda: voice(text), "voice")
     return await made if inspect.isawaitable(made) else made
 
@@ -35,7 +35,9 @@ async def on_thread(work: Callable[[], T], name: str) -> T:
     result: asyncio.Future[T] = loop.create_future()
 
     def settle(value: T | None, error: BaseException | None) -> None:
-        if result.done():
+        if result.done():  # the wait was cancelled
+            if inspect.iscoroutine(value):
+                value.close()  # it would complain that it was never awaited
             return
         if error is not None:
             result.set_exception(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from peer.negotiation import gives_way
 from peer.remote import Remote
-from signaling.messages import ByeFrom, DescriptionFrom, Member
+from signaling.messages import ByeFrom, DescriptionFrom, ErrorMessage, Member
 
 if TYPE_CHECKING:
     from peer.call import Call
@@ -77,6 +77,16 @@ class Switchboard:
         elif isinstance(message, DescriptionFrom) and message.description.type == "offer":
             if message.session not in self._over and not self._renews(message):
                 self._ring(message)
+
+    def refused(self, error: ErrorMessage) -> None:
+        """The signaling server did not pass a message of a call on: what is not open yet will not be."""
+        call = self.calls.get(error.session or "")
+        if call is None or call.open:
+            return
+        if error.code == "unknown-target":
+            call.member_left("left")
+        elif error.code == "not-allowed":
+            call.deliver(ByeFrom(call.remote.member, call.session, "declined", error.message))
 
     def _renews(self, offer: DescriptionFrom) -> bool:
         """Whether an offer is for another connection under a call that is on; then the call has it."""

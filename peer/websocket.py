@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -12,7 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
-from peer.errors import SignalingError, Unreachable, UsageError
+from peer.errors import Error, SignalingError, Unreachable, UsageError
+from peer.tokens import lasting, token_of
 from signaling.messages import (
     MAX_RELAYED_BYTES,
     VERSION,
@@ -20,6 +22,8 @@ from signaling.messages import (
     Join,
     Leave,
     ProtocolError,
+    Token,
+    TokenExpiring,
     Welcome,
     encode,
     parse_server,
@@ -27,26 +31,33 @@ from signaling.messages import (
 
 if TYPE_CHECKING:
     from peer.channel import SignalingChannel
+    from peer.tokens import TokenSource
     from signaling.messages import ClientMessage, ServerMessage
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT = 4.0
 """Seconds between pings of ours; a server that does not answer one within half of it counts as gone."""
 _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 """Seconds that a server may take to say goodbye."""
+RENEW_AGAIN = 3.0
+"""Seconds until a fresh token is asked for again, where none could be had."""
 
 
 class WebSocketConnect:
-    """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`)."""
+    """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`), with an access token."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0, token: TokenSource | None = None) -> None:
         self.url = url
+        self._token = token
         self._endpoint = endpoint(url)
         self._timeout = timeout
 
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
         secret = before.secret if isinstance(before, WebSocketChannel) else secrets.token_urlsafe(24)
+        token = await token_of(self._token)
         try:
-            join = encode(Join(room, name, VERSION, secret=secret))
+            join = encode(Join(room, name, VERSION, secret=secret, token=token))
         except ValueError as error:
             raise UsageError(f"room {room!r} cannot be joined as {name!r}: {error}") from error
         async with contextlib.AsyncExitStack() as stack:
@@ -70,9 +81,9 @@ class WebSocketConnect:
                 ) from error
             if isinstance(welcome, Welcome):
                 stack.pop_all()  # from here on the channel closes both
-                return WebSocketChannel(session, opened, welcome, secret)
+                return WebSocketChannel(session, opened, welcome, secret, self._token)
         if isinstance(welcome, ErrorMessage):
-            raise SignalingError(welcome.message, welcome.code)
+            raise SignalingError(welcome.message, welcome.code, lasting=lasting(welcome.code, self._token))
         raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")
 
 
@@ -82,13 +93,20 @@ class WebSocketChannel:
     direction = "sendrecv"
 
     def __init__(
-        self, session: aiohttp.ClientSession, opened: aiohttp.ClientWebSocketResponse, welcome: Welcome, secret: str
+        self,
+        session: aiohttp.ClientSession,
+        opened: aiohttp.ClientWebSocketResponse,
+        welcome: Welcome,
+        secret: str,
+        token: TokenSource | None = None,
     ) -> None:
         self.welcome = welcome
         self.secret = secret
         """What the server lets us take our own place over with."""
         self._session = session
         self._socket = opened
+        self._token = token
+        self._renewing: asyncio.Task[None] | None = None
 
     async def send(self, message: ClientMessage) -> None:
         try:
@@ -105,7 +123,29 @@ class WebSocketChannel:
             message = await self._socket.receive()
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # such as a pong that can no more be sent
             raise Unreachable("the signaling server is gone; it is tried again") from error
-        return _parse(message)
+        parsed = _parse(message)
+        if isinstance(parsed, TokenExpiring):
+            self._expiring(parsed.seconds)
+        return parsed
+
+    def _expiring(self, seconds: float) -> None:
+        if self._token is None or isinstance(self._token, str):
+            text = "the access token ends in %.0f s, and with it the room; give --token-file, or what gets others"
+            logger.warning(text, seconds)
+        elif self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew(seconds), name="renew the access token")
+
+    async def _renew(self, seconds: float) -> None:
+        """Hands a fresh token in, as soon as there is one, while the old one lasts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        await self.send(Token(await token_of(self._token) or ""))
+                        return
+                    except Error as error:
+                        logger.warning("the access token could not be renewed: %s", error)
+                    await asyncio.sleep(RENEW_AGAIN)
 
     def abort(self) -> None:
         sock = self._socket.get_extra_info("socket")
@@ -116,6 +156,9 @@ class WebSocketChannel:
             ours.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         try:
             async with asyncio.timeout(1):
                 if not self._socket.closed:

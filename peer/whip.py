@@ -21,6 +21,7 @@ import aiohttp
 
 from peer.errors import BadDescription, Error, SignalingError, Unreachable
 from peer.goodbye import legible
+from peer.tokens import token_of
 from peer.whiphttp import SessionOver, Unable, WhipHttp, checked_url
 from signaling.messages import (
     MAX_LABEL,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from peer.channel import SignalingChannel
     from peer.media.base import PictureSourceBase, SoundSourceBase
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
     from signaling.messages import ClientMessage, IceServer, ServerMessage
 
 logger = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ class _Session:
 class WhipConnect:
     """A `Connect` to a WHIP endpoint (`direction` `sendonly`) or a WHEP endpoint (`recvonly`)."""
 
-    def __init__(self, url: str, *, direction: str, token: str | None = None, timeout: float = 20.0) -> None:
+    def __init__(self, url: str, *, direction: str, token: TokenSource | None = None, timeout: float = 20.0) -> None:
         """`timeout`: seconds that the server may take to answer an offer. Raises UsageError for a bad URL."""
         self.url = checked_url(url)
         self.endpoint = endpoint_name(self.url)
@@ -89,7 +91,7 @@ class WhipConnect:
     async def __call__(self, room: str, name: str, before: SignalingChannel | None = None) -> SignalingChannel:
         session = aiohttp.ClientSession()
         try:
-            http = WhipHttp(session, self.url, self._token)
+            http = WhipHttp(session, self.url, await token_of(self._token))
             servers = await http.ice_servers(min(self._timeout, 10.0))
         except BaseException:
             await session.close()
@@ -239,7 +241,7 @@ async def publish(
     *,
     video: str | PictureSourceBase | None = None,
     audio: str | SoundSourceBase | None = None,
-    token: str | None = None,
+    token: TokenSource | None = None,
     ice_servers: Sequence[str | IceServer] = (),
     network: IceSettings | None = None,
     timeout: float = 20.0,
@@ -273,7 +275,7 @@ async def publish(
 async def pull(
     url: str,
     *,
-    token: str | None = None,
+    token: TokenSource | None = None,
     ice_servers: Sequence[str | IceServer] = (),
     network: IceSettings | None = None,
     timeout: float = 20.0,

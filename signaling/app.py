@@ -17,19 +17,21 @@ from aiohttp import web
 
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
+from signaling.gate import Gate
 from signaling.hub import Hub
+from signaling.keyring import Keyring
 from signaling.origins import is_loopback, origin_allowed
 from signaling.pages import add_pages
 from signaling.ports import CannotListen, PortTaken, listen, own_address
-from signaling.settings import Limits, Settings, load_ice_servers
+from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
 from signaling.whip import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
+__all__ = ["Access", "CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 def create_app(settings: Settings) -> web.Application:
     """The aiohttp application: pages, `/ws`, `/healthz`, plain exchange, WHIP and WHEP, and the user's folder."""
-    hub = Hub(settings)
+    keyring = Keyring(settings.access) if settings.access is not None else None
+    hub = Hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
@@ -68,6 +71,16 @@ def create_app(settings: Settings) -> web.Application:
     async def get_health(request: web.Request) -> web.StreamResponse:
         return web.json_response({**health, "rooms": hub.rooms.room_count, "participants": hub.rooms.member_count})
 
+    async def watch_keys(app: web.Application) -> AsyncIterator[None]:
+        if keyring is None:
+            yield
+            return
+        await asyncio.to_thread(keyring.load)
+        watching = asyncio.create_task(keyring.watch())
+        yield
+        watching.cancel()
+        await asyncio.wait([watching])
+
     async def drain(app: web.Application) -> None:
         await hub.drain(_DRAIN_TIMEOUT)
 
@@ -77,6 +90,7 @@ def create_app(settings: Settings) -> web.Application:
     Gateway(hub, lambda request: _check_origin(request, settings)).add_routes(app)
     add_pages(app, settings.static)
     app[HUB] = hub
+    app.cleanup_ctx.append(watch_keys)
     app.on_shutdown.append(drain)
     return app
 
@@ -93,7 +107,7 @@ class Server:
     async def start(self) -> Self:
         """Binds the port and serves; afterwards `port` and `url` are the real ones.
 
-        Raises PortTaken or CannotListen, both OSError, with a sentence that says what to do.
+        Raises PortTaken or CannotListen, both OSError, or BadKey, a ValueError, with a sentence that says what to do.
         """
         if self._runner is not None:
             raise RuntimeError("a server starts once; make another one")

@@ -29,6 +29,12 @@ class Code(StrEnum):
     NO_ANSWER = "no-answer"
     REJECTED = "rejected"
     REPLACED = "replaced"
+    TOKEN_MISSING = "token-missing"
+    TOKEN_INVALID = "token-invalid"
+    TOKEN_EXPIRED = "token-expired"
+    FORBIDDEN = "forbidden"
+    NOT_ALLOWED = "not-allowed"
+    KICKED = "kicked"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
     BAD_METHOD = "bad-method"
@@ -69,6 +75,12 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
+    Code.TOKEN_MISSING: Effect(401, 4401, "the server wants an access token, and there is none"),
+    Code.TOKEN_INVALID: Effect(401, 4401, "the access token is none, or none of this server's"),
+    Code.TOKEN_EXPIRED: Effect(401, 4401, "the access token has expired"),
+    Code.FORBIDDEN: Effect(403, 4403, "the access token is for another room or name"),
+    Code.NOT_ALLOWED: Effect(403, None, "the access token does not allow this"),
+    Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
     Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has another type than it has to have"),
     Code.BAD_METHOD: Effect(405, None, "HTTP: the resource has no such method"),

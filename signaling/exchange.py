@@ -23,8 +23,10 @@ from signaling.messages import (
     SessionDescription,
     check_label,
 )
+from signaling.permissions import check_media
 
 if TYPE_CHECKING:
+    from signaling.credentials import Grants
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -74,10 +76,13 @@ class Guest:
 
 async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
     """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
+    grants = hub.gate.grants_of(request)
+    room, caller = request.match_info["room"], caller_of(request, grants, "http")
+    hub.rooms.permissions.check_join(grants, room, caller)
     offer = await _read_offer(request, hub.settings.limits.join_timeout)
-    caller = caller_of(request, "http")
+    check_media(grants, offer)
     guest = Guest()
-    guest_id, host = hub.admit_guest(guest, request.match_info["room"], request.match_info["name"])
+    guest_id, host = hub.admit_guest(guest, room, request.match_info["name"], grants)
     logger.info("%s calls %s over HTTP", guest_id, host.id)
     try:
         message = DescriptionFrom(guest_id, guest.session, offer, trickle=False, name=caller)
@@ -87,9 +92,13 @@ async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
         hub.dismiss_guest(guest_id)
 
 
-def caller_of(request: web.Request, usual: str) -> str:
-    """The name that the caller gives itself, which the participant sees. Raises ProtocolError (bad-message)."""
-    caller = request.query.get("from", usual)
+def caller_of(request: web.Request, grants: Grants | None, usual: str) -> str:
+    """The name of the caller: what the request says, else that of its token, else `usual`.
+
+    Raises ProtocolError (bad-message).
+    """
+    named = grants.name if grants is not None and "*" not in grants.name else usual
+    caller = request.query.get("from", named)
     try:
         check_label("from", caller)
     except ValueError as error:
@@ -117,12 +126,24 @@ async def call(request: web.Request, hub: Hub, guest: Guest, offer: DescriptionF
             hub.call_as_guest(offer.sender, ByeFrom(offer.sender, guest.session, reason))
 
 
+# RFC 6750, section 3.1: what an HTTP client is told of its token, and nothing where it sent none.
+_CHALLENGES: Final = {
+    Code.TOKEN_MISSING: "Bearer",
+    Code.TOKEN_INVALID: 'Bearer error="invalid_token"',
+    Code.TOKEN_EXPIRED: 'Bearer error="invalid_token", error_description="expired"',
+    Code.FORBIDDEN: 'Bearer error="insufficient_scope"',
+    Code.NOT_ALLOWED: 'Bearer error="insufficient_scope"',
+}
+
+
 def error_response(error: ProtocolError) -> web.Response:
     """The HTTP response of a refusal: its status, and its code and sentence as JSON."""
     body = {"code": error.code.value, "message": error.message}
     if isinstance(error, Rejection):
         body |= {"reason": error.reason, "text": error.text}
-    return web.json_response(body, status=effect(error.code).http_status)
+    challenge = _CHALLENGES.get(error.code)
+    headers = {"WWW-Authenticate": challenge} if challenge is not None else None
+    return web.json_response(body, status=effect(error.code).http_status, headers=headers)
 
 
 async def read_body(request: web.Request, content_type: str, timeout: float) -> bytes:

@@ -16,40 +16,13 @@ from signaling.codes import Code, ProtocolError
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
 
 __all__ = [
-    "MAX_DEPTH",
-    "MAX_LABEL",
-    "MAX_MESSAGE_BYTES",
-    "MAX_RELAYED_BYTES",
-    "VERSION",
-    "BadIceServer",
-    "ByeFrom",
-    "ByeReason",
-    "ByeTo",
-    "CandidateFrom",
-    "CandidateTo",
-    "ClientMessage",
-    "Code",
-    "DescriptionFrom",
-    "DescriptionTo",
-    "ErrorMessage",
-    "IceCandidate",
-    "IceServer",
-    "Join",
-    "Joined",
-    "Leave",
-    "Left",
-    "Member",
-    "MessageFrom",
-    "MessageTo",
-    "ProtocolError",
-    "ServerMessage",
-    "SessionDescription",
-    "Welcome",
-    "encode",
-    "parse_client",
-    "parse_ice_server",
-    "parse_server",
-]
+    "MAX_DEPTH", "MAX_LABEL", "MAX_MESSAGE_BYTES", "MAX_RELAYED_BYTES", "VERSION", "BadIceServer", "ByeFrom",
+    "ByeReason", "ByeTo", "CandidateFrom", "CandidateTo", "ClientMessage", "Code", "DescriptionFrom",
+    "DescriptionTo", "ErrorMessage", "IceCandidate", "IceServer", "IceServersChanged", "Join", "Joined", "Kick",
+    "Leave", "Left", "Member", "MessageFrom", "MessageTo", "ProtocolError", "ServerMessage",
+    "SessionDescription", "Token", "TokenExpiring", "TokenTaken", "Welcome", "encode", "parse_client",
+    "parse_ice_server", "parse_server",
+]  # fmt: skip
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 128 * 1024  # of UTF-8, from a client
@@ -69,11 +42,15 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A participant of a room; `polite` says that it gives way when two offers cross."""
+    """A participant of a room; `polite` says that it gives way when two offers cross.
+
+    `can`: what its token allowed it when it joined (`signaling.credentials.Right`); UNSET: everything.
+    """
 
     id: str
     name: str
     polite: bool = False
+    can: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SessionDescription(msgspec.Struct, frozen=True):
@@ -105,6 +82,7 @@ class Join(Message, frozen=True, tag="join"):
     """The first message of a connection. `room` and `name`: 1 to 64 characters, no control characters.
 
     `secret`: made up by the client; who joins again under the same name with the same one takes its own place over.
+    `token`: an access token, if the server wants one and the header `Authorization` had none.
     """
 
     room: _Label
@@ -112,6 +90,7 @@ class Join(Message, frozen=True, tag="join"):
     version: int
     polite: bool = False
     secret: _Label | None = None
+    token: str | None = None
 
     def __post_init__(self) -> None:
         check_label("room", self.room)
@@ -160,11 +139,24 @@ class MessageTo(Message, frozen=True, tag="message"):
     data: Any
 
 
+class Token(Message, frozen=True, tag="token"):
+    """Another access token in place of the one so far, which is about to expire."""
+
+    token: str
+
+
+class Kick(Message, frozen=True, tag="kick"):
+    """Sends the member `to` away; for moderators."""
+
+    to: _Label
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
 # Server -> client
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """Answers `join`: the own id, the other members, the ICE servers to use."""
+    """Answers `join`: the own id, the other members, the ICE servers to use; `can`: see `Member`, None: everything."""
 
     version: int
     id: str
@@ -172,6 +164,26 @@ class Welcome(Message, frozen=True, tag="welcome"):
     name: str
     members: list[Member]
     ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+    can: list[str] | None = None
+
+
+class IceServersChanged(Message, frozen=True, tag="ice-servers"):
+    """The ICE servers to use from now on, since the passwords of those so far expire."""
+
+    ice_servers: list[IceServer] = msgspec.field(name="iceServers")
+
+
+class TokenExpiring(Message, frozen=True, tag="token-expiring"):
+    """The access token is taken for so many more `seconds`; without another one the connection is closed then."""
+
+    seconds: float
+
+
+class TokenTaken(Message, frozen=True, tag="token-taken"):
+    """Answers `token`: the new one is taken for so many `seconds`, and allows this."""
+
+    seconds: float
+    can: list[str]
 
 
 class Joined(Message, frozen=True, tag="joined"):
@@ -236,9 +248,19 @@ class ErrorMessage(Message, frozen=True, tag="error"):
     session: str | None = None
 
 
-ClientMessage: TypeAlias = Join | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo
+ClientMessage: TypeAlias = Join | Leave | DescriptionTo | CandidateTo | ByeTo | MessageTo | Token | Kick
 ServerMessage: TypeAlias = (
-    Welcome | Joined | Left | DescriptionFrom | CandidateFrom | ByeFrom | MessageFrom | ErrorMessage
+    Welcome
+    | Joined
+    | Left
+    | DescriptionFrom
+    | CandidateFrom
+    | ByeFrom
+    | MessageFrom
+    | ErrorMessage
+    | IceServersChanged
+    | TokenExpiring
+    | TokenTaken
 )
 
 

@@ -8,7 +8,9 @@ over plain HTTP are guests: they are nobody's member, hear only from the one the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from signaling.codes import Code, ProtocolError
 from signaling.messages import (
@@ -29,6 +31,10 @@ from signaling.messages import (
     ServerMessage,
     Welcome,
 )
+from signaling.permissions import Permissions, check_call, check_moderator
+
+if TYPE_CHECKING:
+    from signaling.credentials import Grants
 
 GUEST_PREFIX: Final = "http-"
 
@@ -54,9 +60,9 @@ class _Room:
 class Rooms:
     """All rooms of a server. A room exists while somebody is in it and has at most `size` members."""
 
-    def __init__(self, size: int, ice_servers: tuple[IceServer, ...] = ()) -> None:
+    def __init__(self, size: int) -> None:
         self._size = size
-        self._ice_servers = list(ice_servers)
+        self.permissions = Permissions()
         self._rooms: dict[str, _Room] = {}
         self._room_of: dict[str, _Room] = {}  # member id -> its room
         self._guests: dict[str, str] = {}  # guest id -> the member it calls
@@ -81,6 +87,11 @@ class Rooms:
         place = self._rooms.get(room)
         return place.members[place.ids[name]] if place is not None and name in place.ids else None
 
+    def whereabouts(self, member_id: str) -> tuple[str, str] | None:
+        """The room and the name of a member."""
+        room = self._room_of.get(member_id)
+        return (room.name, room.members[member_id].name) if room is not None else None
+
     def place_of(self, join: Join) -> str | None:
         """The id of the member whose place the join takes over, since it is the same client; mostly None."""
         room = self._rooms.get(join.room)
@@ -89,8 +100,13 @@ class Rooms:
             return None
         return held
 
-    def join(self, new_id: str, join: Join) -> list[Delivery]:
-        """Lets the participant `new_id` in. Raises ProtocolError: name-taken, room-full."""
+    def join(
+        self, new_id: str, join: Join, grants: Grants | None = None, ice_servers: list[IceServer] | None = None
+    ) -> list[Delivery]:
+        """Lets the participant `new_id` in, who is told these ICE servers. Raises ProtocolError: name-taken, room-full.
+
+        Whether the grants are for this room and name has been checked.
+        """
         room = self._rooms.get(join.room) or _Room(join.room)
         if join.name in room.ids:
             text = f"Somebody called {join.name!r} is in the room; join under another name."
@@ -99,13 +115,15 @@ class Rooms:
             text = f"The room has {self._size} members, which is all it may have; try later or take another room."
             raise ProtocolError(Code.ROOM_FULL, text)
         others = list(room.members.values())
-        member = Member(new_id, join.name, join.polite)
+        can = grants.can if grants is not None else None
+        member = Member(new_id, join.name, join.polite, can if can is not None else msgspec.UNSET)
         self._rooms[join.room] = self._room_of[new_id] = room
         room.members[new_id] = member
         room.ids[join.name] = new_id
         if join.secret is not None:
             room.secrets[new_id] = join.secret
-        welcome = Welcome(VERSION, new_id, join.room, join.name, others, self._ice_servers)
+        self.permissions.set(new_id, grants)
+        welcome = Welcome(VERSION, new_id, join.room, join.name, others, ice_servers or [], can)
         return [Delivery(new_id, welcome), *(Delivery(other.id, Joined(member)) for other in others)]
 
     def leave(self, member_id: str, reason: str) -> list[Delivery]:
@@ -116,6 +134,7 @@ class Rooms:
         member = room.members.pop(member_id)
         del room.ids[member.name]
         room.secrets.pop(member_id, None)
+        self.permissions.forget(member_id)
         if not room.members:
             del self._rooms[room.name]
         left = Left(member, reason)
@@ -123,7 +142,7 @@ class Rooms:
         return [Delivery(one, left) for one in (*room.members, *guests)]
 
     def relay(self, member_id: str, message: Addressed) -> list[Delivery]:
-        """Passes a message on to its target. Raises ProtocolError (unknown-target).
+        """Passes a message on to its target. Raises ProtocolError: unknown-target, not-allowed.
 
         What a member still says to a guest that is gone (its last candidates, a hang-up of the call that goes on
         without this server) is no mistake: it is dropped. Only an answer that comes too late is refused.
@@ -131,21 +150,33 @@ class Rooms:
         to = message.to
         if to in self._guests:
             if self._guests[to] == member_id:
+                self.permissions.check(member_id, message)
                 return [Delivery(to, _passed_on(message, member_id))]
         elif to.startswith(GUEST_PREFIX) and isinstance(message, CandidateTo | ByeTo):
             return []
-        room = self._room_of[member_id]
-        if to not in room.members or to == member_id:
-            session = None if isinstance(message, MessageTo) else message.session
-            text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
-            raise ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)
+        self._check_present(member_id, to, None if isinstance(message, MessageTo) else message.session)
+        self.permissions.check(member_id, message)
         return [Delivery(to, _passed_on(message, member_id))]
 
-    def admit_guest(self, guest_id: str, room: str, name: str) -> Member:
-        """Lets a guest call the member `name` of `room`, and returns that. Raises ProtocolError (unknown-target)."""
+    def check_kick(self, member_id: str, to: str) -> None:
+        """Whether a member may send another one away. Raises ProtocolError: not-allowed, unknown-target."""
+        check_moderator(self.permissions.of(member_id))
+        self._check_present(member_id, to)
+
+    def _check_present(self, member_id: str, to: str, session: str | None = None) -> None:
+        if to not in self._room_of[member_id].members or to == member_id:
+            text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
+            raise ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)
+
+    def admit_guest(self, guest_id: str, room: str, name: str, grants: Grants | None = None) -> Member:
+        """Lets a guest call the member `name` of `room`, and returns that.
+
+        Raises ProtocolError: unknown-target, not-allowed.
+        """
         host = self.find(room, name)
         if host is None:
             raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; check both, or try later.")
+        check_call(grants, self.permissions.of(host.id))
         self._guests[guest_id] = host.id
         return host
 
@@ -157,6 +188,7 @@ class Rooms:
     def dismiss_guest(self, guest_id: str) -> None:
         """Forgets a guest. Twice is harmless."""
         self._guests.pop(guest_id, None)
+        self.permissions.forget(guest_id)
 
 
 def _passed_on(message: Addressed, sender: str) -> ServerMessage:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from signaling.credentials import LEEWAY, TurnAccess
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_servers
 from signaling.messages import MAX_MESSAGE_BYTES
+from signaling.origins import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +44,30 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Access:
+    """With which keys access tokens are checked; any of them will do. docs/tokens.md says what the files hold.
+
+    `audience`: what tokens have to name in `aud`; `leeway`: seconds by which clocks may differ.
+    """
+
+    key_files: tuple[Path, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    audience: str | None = None
+    leeway: float = LEEWAY
+
+    def __post_init__(self) -> None:
+        if not self.key_files and not self.secrets:
+            raise ValueError("there is no key to check tokens with; name a key file or a secret")
+        if not 0 <= self.leeway <= 600:
+            raise ValueError(f"a leeway of {self.leeway:g} s is none; use 0 to 600")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to serve: the address, the ICE servers handed to every client, the user's own pages, the limits.
 
+    `access`: who may come in; without, everybody may do everything, and then the server listens on loopback only,
+    unless `open` says that this is meant. `turn`: TURN servers for which each participant gets its own password.
     `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
     (`https://example.org`) whose pages may connect; the server's own host and loopback always may.
     """
@@ -55,8 +78,16 @@ class Settings:
     static: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    access: Access | None = None
+    open: bool = False
+    turn: TurnAccess | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.access is None and not self.open and not is_loopback(self.host):
+            raise ValueError(
+                f"on {self.host or 'every address'} everybody who reaches it could enter every room; "
+                "give it keys (access=), or open=True if everybody may"
+            )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
 

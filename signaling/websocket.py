@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from signaling.codes import Code, ProtocolError, effect
-from signaling.messages import ErrorMessage, Join, Leave, ServerMessage, encode, parse_client
+from signaling.gate import bearer
+from signaling.messages import ErrorMessage, Join, Kick, Leave, ServerMessage, Token, encode, parse_client
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from signaling.credentials import Grants
     from signaling.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,11 @@ class Ending:
 
 
 async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketResponse:
-    """Handles a request for a WebSocket from the upgrade to its end. Raises ProtocolError when there is no place."""
+    """Handles a request for a WebSocket from the upgrade to its end.
+
+    Raises ProtocolError when there is no place, or the token in its header cannot be used.
+    """
+    grants = hub.gate.grants_of(request) if bearer(request) is not None else None
     limits = hub.settings.limits
     ws = web.WebSocketResponse(
         timeout=limits.close_timeout,
@@ -47,7 +53,7 @@ async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketRespon
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub)
+    connection = Connection(ws, hub, grants)
     hub.connect(connection)
     try:
         await ws.prepare(request)
@@ -65,8 +71,10 @@ async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketRespon
 class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
-    def __init__(self, ws: web.WebSocketResponse, hub: Hub) -> None:
+    def __init__(self, ws: web.WebSocketResponse, hub: Hub, grants: Grants | None = None) -> None:
+        """`grants`: of the token in the header of its request; None: it is to come with `join`, or none is wanted."""
         self._ws = ws
+        self._grants = grants
         self._hub = hub
         self._limits = hub.settings.limits
         self._loop = asyncio.get_running_loop()
@@ -184,9 +192,14 @@ class Connection:
         elif isinstance(message, Join):
             if self._id is not None:
                 raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
-            self._id = self._hub.join(self, message)
+            self._id = self._hub.join(self, message, self._grants)
         elif self._id is None:
-            raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=message.to)
+            to = None if isinstance(message, Token) else message.to
+            raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=to)
+        elif isinstance(message, Token):
+            self._hub.renew(self._id, message)
+        elif isinstance(message, Kick):
+            self._hub.kick(self._id, message)
         else:
             self._hub.relay(self._id, message)
 

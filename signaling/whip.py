@@ -17,7 +17,8 @@ from aiohttp import web
 
 from signaling.codes import Code, ProtocolError, effect
 from signaling.exchange import Guest, Rejection, call, caller_of, error_response, read_body, wait_for_answer
-from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, IceCandidate, SessionDescription
+from signaling.messages import ByeFrom, ByeReason, CandidateFrom, DescriptionFrom, IceCandidate, SessionDescription
+from signaling.permissions import check_media
 from signaling.rate import RateLimit, Verdict
 from signaling.sdpfrag import (
     FRAGMENT,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
+    from signaling.credentials import Grants
     from signaling.hub import Hub
 
     Methods = Mapping[str, Callable[[web.Request], Coroutine[Any, Any, web.Response]]]
@@ -76,7 +78,7 @@ class Session(Guest):
         """The description as the participant has it, with the credentials of the present ICE session."""
         self.id = secrets.token_urlsafe(24)
         """In its URL, which is all that one needs to end it."""
-        self.guest = ""
+        self.guest = self.caller = ""
         self.etag = ""
         """Of the present ICE session (RFC 9725 section 4.3.1)."""
         self.over: ProtocolError | None = None
@@ -136,7 +138,6 @@ class Gateway:
             if request.method == "OPTIONS":
                 response = self._options(request, accepted | allowed)
             else:
-                authorize(request)
                 response = await self._dispatch(request, methods)
         except ProtocolError as error:
             response = _refusal(error)
@@ -152,12 +153,12 @@ class Gateway:
         """
         response = web.Response(headers=headers)
         if "Access-Control-Request-Method" not in request.headers and "id" not in request.match_info:
-            authorize(request)
-            self._add_links(response)
+            self._hub.gate.grants_of(request)
+            self._add_links(response, "http")
         return response
 
-    def _add_links(self, response: web.Response) -> None:
-        for link in links(self._hub.settings.ice_servers):
+    def _add_links(self, response: web.Response, participant: str) -> None:
+        for link in links(self._hub.servers_for(participant)):
             response.headers.add("Link", link)
 
     async def _dispatch(self, request: web.Request, methods: Methods) -> web.Response:
@@ -166,6 +167,8 @@ class Gateway:
         if request.method in {"GET", "HEAD"}:  # RFC 9725 section 4.1: success, and nothing to be seen
             if "id" in request.match_info:
                 self._find(request)
+            else:
+                self._hub.gate.grants_of(request)
             return web.Response(status=204)
         raise ProtocolError(Code.BAD_METHOD, "The resource has no such method; see Allow.")
 
@@ -173,13 +176,17 @@ class Gateway:
 
     async def _create(self, request: web.Request) -> web.Response:
         hub, limits = self._hub, self._hub.settings.limits
-        kind = KINDS[request.match_info["kind"]]
+        kind, room = KINDS[request.match_info["kind"]], request.match_info["room"]
+        grants = hub.gate.grants_of(request)
+        caller = caller_of(request, grants, kind.name)
+        hub.rooms.permissions.check_join(grants, room, caller)
         body = await read_body(request, SDP, limits.join_timeout)
         offer = _checked_offer(_text(body), kind)
+        check_media(grants, SessionDescription("offer", offer))
         rate = RateLimit(limits.messages_per_second, limits.burst, _now())
         session = Session(kind, offer, self._forget, rate)
-        caller = caller_of(request, kind.name)
-        session.guest, host = hub.admit_guest(session, request.match_info["room"], request.match_info["name"])
+        session.caller = caller
+        session.guest, host = hub.admit_guest(session, room, request.match_info["name"], grants)
         logger.info("%s calls %s over %s", session.guest, host.id, kind.name.upper())
         try:
             answer = await call(request, hub, session, _described(session, caller))
@@ -191,14 +198,14 @@ class Gateway:
             raise
         self._sessions[session.id] = session
         session.renew_etag()
-        self._heard(session)
+        self._heard(session, grants)
         headers = {"Location": f"{request.rel_url.raw_path}/{session.id}", "ETag": session.etag}
         response = web.Response(status=201, body=answer_sdp.encode(), content_type=SDP, headers=headers)
-        self._add_links(response)
+        self._add_links(response, session.guest)
         return response
 
     async def _patch(self, request: web.Request) -> web.Response:
-        session = self._find(request)
+        session, grants = self._find(request)
         self._check_rate(session)
         body = await read_body(request, FRAGMENT, self._hub.settings.limits.join_timeout)
         _check_etag(request, session)
@@ -206,17 +213,15 @@ class Gateway:
             fragment = parse_fragment(_text(body))
         except BadFragment as error:
             raise ProtocolError(Code.BAD_MESSAGE, f"The body is no trickle fragment: {error}.") from error
-        self._heard(session)
+        self._heard(session, grants)
         if fragment.ufrag and fragment.ufrag != fragment_of(session.offer).ufrag:
             return await self._restart(request, session, fragment)
         self._trickle(session, fragment)
         return web.Response(status=204)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        session = self._find(request)
-        self._hub.call_as_guest(session.guest, ByeFrom(session.guest, session.session, "hung-up"))
-        logger.info("%s hung up", session.guest)
-        self._forget(session)
+        session, _ = self._find(request)
+        self._end(session, "hung-up")
         return web.Response()
 
     def _trickle(self, session: Session, fragment: Fragment) -> None:
@@ -270,19 +275,35 @@ class Gateway:
             raise ProtocolError(Code.NOT_ACCEPTABLE, text)
         return mux_only(answer.sdp) if "a=rtcp-mux-only" in session.offer else answer.sdp
 
-    def _find(self, request: web.Request) -> Session:
+    def _find(self, request: web.Request) -> tuple[Session, Grants | None]:
+        """The session of a request that has a token as good as that of its POST."""
+        grants = self._hub.gate.grants_of(request)
         info = request.match_info
         session = self._sessions.get(info["id"])
         if session is None or session.kind.name != info["kind"]:
             raise ProtocolError(Code.UNKNOWN_SESSION, "There is no such session, or it is over; POST another offer.")
-        return session
+        self._hub.rooms.permissions.check_join(grants, info["room"], session.caller)
+        return session, grants
 
-    def _heard(self, session: Session) -> None:
-        """Of a session of which nothing is ever heard again, not even its end, no more is kept at last."""
+    def _heard(self, session: Session, grants: Grants | None) -> None:
+        """Of a session of which nothing is ever heard again, not even its end, no more is kept at last.
+
+        One whose token expires ends then, unless a fresh one came meanwhile.
+        """
         if session.deadline is not None:
             session.deadline.cancel()
-        loop = asyncio.get_running_loop()
-        session.deadline = loop.call_later(self._hub.settings.limits.session_timeout, self._forget, session)
+        loop, timeout = asyncio.get_running_loop(), self._hub.settings.limits.session_timeout
+        left = grants.expires - self._hub.gate.now() if grants is not None else timeout
+        if left < timeout:
+            session.deadline = loop.call_later(max(left, 0.0), self._end, session, "left")
+        else:
+            session.deadline = loop.call_later(timeout, self._forget, session)
+
+    def _end(self, session: Session, reason: ByeReason) -> None:
+        """From the client's side."""
+        self._hub.call_as_guest(session.guest, ByeFrom(session.guest, session.session, reason))
+        logger.info("%s gone: %s", session.guest, reason)
+        self._forget(session)
 
     def _forget(self, session: Session) -> None:
         """It is over. Twice is harmless."""
@@ -294,13 +315,6 @@ class Gateway:
     def _check_rate(self, session: Session) -> None:
         if session.rate.judge(_now()) is not Verdict.TAKE:
             raise ProtocolError(Code.RATE_LIMITED, "Too many requests or candidates in a second; send fewer.")
-
-
-def authorize(request: web.Request) -> None:
-    """The one place where rights are checked: today everything is allowed.
-
-    Raises ProtocolError: a refusal whose status is 401 goes out with `WWW-Authenticate: Bearer`.
-    """
 
 
 def _checked_offer(sdp: str, kind: Kind) -> str:
@@ -345,8 +359,6 @@ def _refusal(error: ProtocolError) -> web.Response:
     wait = _BUSY if isinstance(error, Rejection) and error.reason == "busy" else _RETRY_AFTER.get(status)
     if wait is not None:
         response.headers["Retry-After"] = str(wait)
-    if status == 401:  # RFC 6750 section 3
-        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

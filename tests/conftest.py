@@ -19,6 +19,7 @@ from tests.harness.clock import VirtualLoop, WatchfulLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from blockbuster import BlockBuster
@@ -26,36 +27,42 @@ if TYPE_CHECKING:
 _failed = pytest.StashKey[bool]()
 
 
-def _near_frames(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
-    """The innermost frames of a stack.
+NEAR = 4
+"""Frames of a stack that are kept.
 
-    In debug mode asyncio notes where each future and callback came from, all of the way up through pytest; that took a
-    sixth of the whole run, and only the first steps of it tell anything.
-    """
+In debug mode asyncio notes where each coroutine, future and callback came from, all of the way up through pytest; that
+took a sixth of the whole run, and only the first steps of it tell anything.
+"""
+
+
+def _near_frames(frame: FrameType | None) -> list[tuple[FrameType, int]]:
     frame = frame or sys._getframe(2)
-    for _ in range(4):
-        if frame is None:
-            return
-        yield frame, frame.f_lineno
+    frames = []
+    while frame is not None and len(frames) < NEAR:
+        frames.append((frame, frame.f_lineno))
         frame = frame.f_back
+    return frames
 
 
 def _summary(frames: Iterable[tuple[FrameType, int]], **_: object) -> traceback.StackSummary:
-    """Where these frames are; asking for each whether its file has changed took another tenth of the run."""
+    """Where these frames are, each as the tuple that `traceback` has always taken for one.
+
+    Asking for each whether its file has changed took another tenth of the run. The text of a line is read when shown.
+    """
     summary = traceback.StackSummary()
-    for frame, line in frames:
-        code = frame.f_code
-        summary.append(traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False))
+    summary += [(frame.f_code.co_filename, line, frame.f_code.co_name, None) for frame, line in frames]
     return summary
 
 
-traceback.walk_stack = _near_frames
+traceback.walk_stack = _near_frames  # type: ignore[assignment]
 traceback.StackSummary.extract = _summary  # type: ignore[assignment]
+asyncio.constants.DEBUG_STACK_DEPTH = NEAR
 
 # How long an example takes says something about the machine, not about the code. CI takes the same examples each time.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
+settings.register_profile("quick", max_examples=10)  # `make test-fast`; the other examples are for `make test`
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -95,6 +102,13 @@ def _libuv() -> None:
         import uvloop
 
         uvloop.new_event_loop().close()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share: what takes long to make is made in one of them."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(autouse=True)

@@ -270,6 +270,7 @@ async def test_we_call_stock(codec: str) -> None:
         assert (await stock.got("audio")).samples > 0
         sent = (await end.connection.stats()).sent("video")
         assert sent is not None and sent.codec.lower() == codec
+        assert sent.source_frames > 0 and sent.frames_encoded > 0 and sent.frames_dropped >= 0
         await end.connection.write("hello")
         async with asyncio.timeout(PATIENCE):
             assert await stock.messages.get() == "hello"

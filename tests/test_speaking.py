@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +147,70 @@ async def test_stopped_while_the_speech_is_being_made(far: Far) -> None:
     await soon(playback)
     go_on.set()
     assert playback.stopped and far.heard == []
+
+
+async def test_nothing_is_kept_of_a_voice_that_nothing_can_end(far: Far) -> None:
+    """A plain function goes on until it returns; what it made then is dropped, however often that happens."""
+    go_on, ended, made = threading.Event(), [threading.Event() for _ in range(3)], []
+
+    def blocking(number: int, text: str) -> Any:
+        try:
+            assert go_on.wait(PATIENCE)
+            pcm = tone(0.2)
+            made.append(weakref.ref(pcm))
+            return pcm
+        finally:
+            ended[number].set()
+
+    playbacks = [far.play(partial(spoken, partial(blocking, number), "hello"), 48000) for number in range(3)]
+    await asyncio.sleep(0)
+    for each in playbacks:
+        each.stop()
+        await soon(each)
+    assert not any(each.is_set() for each in ended), "nobody waited for them"
+    go_on.set()
+    for each in ended:
+        assert await asyncio.to_thread(each.wait, PATIENCE)
+    for thread in [one for one in threading.enumerate() if one.name == "voice"]:
+        await asyncio.to_thread(thread.join, PATIENCE)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [each() for each in made] == [None] * 3 and far.heard == []
+
+
+async def test_nothing_is_kept_of_what_was_being_said(far: Far) -> None:
+    made = []
+
+    def plain(text: str) -> Any:
+        pcm = tone(5.0)
+        made.append(weakref.ref(pcm))
+        return pcm
+
+    playback = say(far, plain)
+    async with asyncio.timeout(PATIENCE):
+        await far.loud.wait()
+    playback.stop()
+    await soon(playback)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert made[0]() is None and playback.stopped
+
+
+async def test_a_coroutine_that_comes_too_late_is_closed(far: Far) -> None:
+    go_on = threading.Event()
+
+    def late(text: str) -> Any:
+        assert go_on.wait(PATIENCE)
+        return coroutine(text)
+
+    playback = say(far, late)
+    await asyncio.sleep(0)
+    playback.stop()
+    await soon(playback)
+    go_on.set()
+    for thread in [one for one in threading.enumerate() if one.name == "voice"]:
+        await asyncio.to_thread(thread.join, PATIENCE)
+    await asyncio.sleep(0)  # a coroutine that was not awaited would be an error here
 
 
 async def test_stopped_before_it_even_began(far: Far) -> None:

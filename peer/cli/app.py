@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import bot, call, demo, devices, doctor, oneway, output, record, repair, serve, swarm, verify
+from peer.cli import bot, call, demo, devices, doctor, oneway, output, record, repair, serve, swarm, token, verify
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -36,6 +36,7 @@ app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
+app.command("token")(token.token)
 
 
 def _version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from peer.cli import options
 
 if TYPE_CHECKING:
     from peer.events import Event, ScriptEnded
+    from peer.rtc.ice.servers import IceSettings
 
 Script = Annotated[Path, typer.Argument(metavar="SCRIPT", help="With async def main(room) or on_call(call).")]
 Url = Annotated[str, typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server.")]
@@ -25,6 +26,7 @@ Reload = Annotated[bool, typer.Option("--reload", help="Read the script anew whe
 Restart = Annotated[str, typer.Option(metavar="never|on-failure|always", help="Whether it begins again when it ended.")]
 
 
+@options.with_network()
 def bot(
     script: Script,
     url: Url,
@@ -32,20 +34,15 @@ def bot(
     *,
     room: options.Room = "lab",
     name: options.Name = "bot",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     video: options.Video = "none",
     audio: options.Audio = "none",
     reload: Reload = False,
     restart: Restart = "never",
     seconds: options.Seconds = None,
     ice_server: options.IceServers = None,
-    udp_port: options.UdpPort = None,
-    udp_ports: options.UdpPorts = None,
-    tcp_port: options.TcpPort = None,
-    public_ip: options.PublicIp = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each event on stdout.")] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -76,17 +73,9 @@ def bot(
         reload=reload,
         restart=restart,
         seconds=seconds,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(
-            udp_port=udp_port,
-            udp_ports=udp_ports,
-            tcp_port=tcp_port,
-            public_ip=public_ip,
-            interface=interface,
-            ipv6=ipv6,
-            relay=relay,
-            ca_file=ca_file,
-        ),
+        network=network,
     )
     out = sys.stdout
 

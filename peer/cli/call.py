@@ -12,6 +12,7 @@ from peer.cli import options, output
 if TYPE_CHECKING:
     from peer.calling import Calling, Outcome, Plan
     from peer.logs import LineHandler
+    from peer.rtc.ice.servers import IceSettings
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +21,14 @@ To = Annotated[str | None, typer.Option(metavar="NAME", help="Call only NAME; el
 Record = Annotated[Path | None, typer.Option(metavar="DIR", help="Record each participant to a file in DIR.")]
 
 
+@options.with_network()
 def call(
     url: Url,
     *,
     room: options.Room = "lab",
     name: options.Name = "bot",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     to: To = None,
     video: options.Video = "test",
     audio: options.Audio = "test",
@@ -32,14 +36,7 @@ def call(
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
-    udp_port: options.UdpPort = None,
-    udp_ports: options.UdpPorts = None,
-    tcp_port: options.TcpPort = None,
-    public_ip: options.PublicIp = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -66,17 +63,9 @@ def call(
         record=record,
         seconds=seconds,
         timeout=timeout,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(
-            udp_port=udp_port,
-            udp_ports=udp_ports,
-            tcp_port=tcp_port,
-            public_ip=public_ip,
-            interface=interface,
-            ipv6=ipv6,
-            relay=relay,
-            ca_file=ca_file,
-        ),
+        network=network,
     )
     outcome = run(carry_out(plan, handler, live=not quiet and not json))
     return report(plan, outcome, json=json) if outcome is not None else 0

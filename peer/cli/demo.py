@@ -9,6 +9,7 @@ import typer
 
 from peer.cli import options, output
 from peer.cli.settings import NO_CAMERA, is_local
+from peer.errors import UsageError
 
 if TYPE_CHECKING:
     from peer.calling import Calling
@@ -21,6 +22,7 @@ Seconds = Annotated[float, typer.Option(metavar="S", min=1, max=3600, help="Seco
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the recordings go.")]
 RECORDINGS = Path("recordings")
 Host = Annotated[str, typer.Option(metavar="H", envvar="HOST", help="Address to listen on.")]
+Open = Annotated[bool, typer.Option("--open", help="Let everybody in who reaches --host.")]
 Room = Annotated[str, typer.Option(metavar="ROOM", envvar="PEER_ROOM", help="The room.")]
 Port = Annotated[
     int | None,
@@ -36,6 +38,7 @@ def demo(
     audio: options.Audio = "test",
     host: Host = "127.0.0.1",
     port: Port = None,
+    open: Open = False,
     room: Room = "demo",
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
@@ -53,9 +56,12 @@ def demo(
     from peer.demo import DemoPlan
 
     handler = logs.set_up(verbose=verbose, quiet=quiet)
+    if not open and not is_local(host):
+        raise UsageError(f"--host {host} would let everybody who reaches it into the room; add --open if they may")
     plan = DemoPlan(
         room=room,
         host=host,
+        open=open,
         port=port,
         seconds=seconds,
         output=directory,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peer.doctor.examination import Plan
     from peer.doctor.findings import Findings
     from peer.logs import LineHandler
+    from peer.rtc.ice.servers import IceSettings
 
 Url = Annotated[
     str | None,
@@ -27,16 +28,17 @@ To = Annotated[
 Timeout = Annotated[float, typer.Option(metavar="S", min=0.5, max=60, help="Seconds for each server and each call.")]
 
 
+@options.with_network("interface", "ipv6", "ca_file")
 def doctor(
     url: Url = None,
     *,
     ice_server: options.IceServers = None,
     room: Room = "doctor",
     to: To = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     timeout: Timeout = 5.0,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -63,8 +65,9 @@ def doctor(
         to=to,
         servers=tuple(server for text in texts for server in parsed(text)),
         origin=origin,
-        settings=options.network(interface=interface, ipv6=ipv6, ca_file=ca_file),
+        settings=network,
         timeout=timeout,
+        token=options.token(token, token_file),
     )
     code = run(_examine(plan, handler, live=not quiet and not json, json=json))
     return code if code is not None else 0

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 WhipUrl = Annotated[str, typer.Argument(metavar="WHIP_URL", help="Of the endpoint, such as http://HOST/whip/lab/desk.")]
 WhepUrl = Annotated[str, typer.Argument(metavar="WHEP_URL", help="Of the endpoint, such as http://HOST/whep/lab/desk.")]
-Token = Annotated[
-    str | None,
-    typer.Option(metavar="TOKEN", envvar="PEER_TOKEN", show_default=False, help="Bearer token for the endpoint."),
-]
 Record = Annotated[Path | None, typer.Option(metavar="DIR", help="Record what comes to a file in DIR.")]
 
 
@@ -26,7 +22,8 @@ def publish(
     *,
     video: options.Video = "test",
     audio: options.Audio = "test",
-    token: Token = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
@@ -48,7 +45,7 @@ def publish(
     from peer.calling import Plan
     from peer.whip import WhipConnect
 
-    connect = WhipConnect(url, direction="sendonly", token=token, timeout=timeout)
+    connect = WhipConnect(url, direction="sendonly", token=options.token(token, token_file), timeout=timeout)
     plan = Plan(
         url=connect,
         room="whip",
@@ -68,7 +65,8 @@ def pull(
     url: WhepUrl,
     *,
     record: Record = None,
-    token: Token = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
@@ -88,7 +86,7 @@ def pull(
     from peer.calling import Plan
     from peer.whip import WhipConnect
 
-    connect = WhipConnect(url, direction="recvonly", token=token, timeout=timeout)
+    connect = WhipConnect(url, direction="recvonly", token=options.token(token, token_file), timeout=timeout)
     plan = Plan(
         url=connect,
         room="whep",

@@ -3,15 +3,20 @@
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
 import os
 import re
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from peer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 MAX_FILE: Final = 64 * 1024
 SOURCES: Final = "test[:WIDTHxHEIGHT@FPS], camera[:DEVICE], display[:NAME], file:PATH[,loop] or none"
@@ -37,6 +42,19 @@ IceServers = Annotated[
         show_default=False,
         help="stun:HOST, turn:USER:PASSWORD@HOST or JSON as in browsers; repeatable. [env var: PEER_ICE_SERVERS]",
     ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        envvar="PEER_TOKEN",
+        show_default=False,
+        help="Access token, where the server wants one; others on this machine may see what is on a command line.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="The same, in FILE; read again when a fresh one is wanted."),
 ]
 Recordings = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Recordings, their manifests, or directories of them.")
@@ -87,16 +105,41 @@ CaFile = Annotated[
 ]
 
 
+def with_network(*names: str) -> "Callable[[Callable[..., int]], Callable[..., int]]":
+    """Gives a command the flags of the panel "Network" in the place of its parameter `network`, which is what they say.
+
+    `names`: only these of them. The command raises what `network` raises.
+    """
+    flags = [each for name, each in signature(network).parameters.items() if not names or name in names]
+
+    def decorate(command: "Callable[..., int]") -> "Callable[..., int]":
+        @wraps(command)
+        def run(*arguments: Any, **given: Any) -> int:
+            said = network(**{each.name: given.pop(each.name) for each in flags})
+            return command(*arguments, network=said, **given)
+
+        own = signature(command)
+        parameters = [
+            flag for each in own.parameters.values() for flag in (flags if each.name == "network" else [each])
+        ]
+        # What typer reads of a function: its parameters, and their annotations.
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
 def network(
     *,
-    udp_port: int | None = None,
-    udp_ports: str | None = None,
-    tcp_port: int | None = None,
-    public_ip: list[str] | None = None,
-    interface: list[str] | None = None,
-    ipv6: bool = True,
-    relay: bool = False,
-    ca_file: Path | None = None,
+    udp_port: UdpPort = None,
+    udp_ports: UdpPorts = None,
+    tcp_port: TcpPort = None,
+    public_ip: PublicIp = None,
+    interface: Interface = None,
+    ipv6: Ipv6 = True,
+    relay: Relay = False,
+    ca_file: CaFile = None,
 ) -> "IceSettings":
     """What the flags of the panel "Network" say.
 
@@ -117,6 +160,13 @@ def network(
         tcp_port=tcp_port,
         ca_file=str(ca_file) if ca_file is not None else None,
     )
+
+
+def token(text: str | None, file: Path | None) -> "TokenSource | None":
+    """Where access tokens are from; a file stands above the environment's."""
+    from peer.tokens import TokenFile as File
+
+    return File(file) if file is not None else text or None
 
 
 def seconds_of(text: str, flag: str) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peer.calling import Outcome
     from peer.logs import LineHandler
     from peer.recordall import Plan, RecordingAll
+    from peer.rtc.ice.servers import IceSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,14 @@ Only = Annotated[
 RECORDINGS = Path("recordings")
 
 
+@options.with_network()
 def record(
     url: Url,
     *,
     room: options.Room = "lab",
     name: options.Name = "recorder",
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     directory: Output = RECORDINGS,
     container: Format = "mkv",
     segment: Segment = None,
@@ -42,14 +46,7 @@ def record(
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
-    udp_port: options.UdpPort = None,
-    udp_ports: options.UdpPorts = None,
-    tcp_port: options.TcpPort = None,
-    public_ip: options.PublicIp = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -76,17 +73,9 @@ def record(
         only=only or None,
         seconds=seconds,
         timeout=timeout,
+        token=options.token(token, token_file),
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(
-            udp_port=udp_port,
-            udp_ports=udp_ports,
-            tcp_port=tcp_port,
-            public_ip=public_ip,
-            interface=interface,
-            ipv6=ipv6,
-            relay=relay,
-            ca_file=ca_file,
-        ),
+        network=network,
     )
     outcome = run(_record(plan, handler, live=not quiet and not json))
     return _report(plan, outcome, json=json) if outcome is not None else 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from peer.cli import options, output
+from peer.cli import identity, options, output
 from peer.cli.settings import NO_CAMERA, ServeSettings, is_local
 from peer.errors import UsageError
 
@@ -35,13 +35,24 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    key_file: identity.KeyFiles = None,
+    secret_env: identity.SecretEnv = None,
+    audience: identity.Audience = None,
+    open: identity.Open = False,
+    turn: identity.TurnUrls = None,
+    turn_secret_file: identity.TurnSecretFile = None,
+    turn_secret_env: identity.TurnSecretEnv = None,
+    turn_ttl: identity.TurnTtl = "1h",
     seconds: options.Seconds = None,
     show_config: ShowConfig = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> int:
-    """Run the signaling server and its page until Ctrl-C."""
+    """Run the signaling server and its page until Ctrl-C.
+
+    Without keys everybody may enter every room, so it listens on this machine only unless --open is given.
+    """
     from peer import logs
     from peer.cli.signals import run
 
@@ -49,11 +60,22 @@ def serve(
     servers, origin_of_servers = options.ice_servers(ice_server, ice_servers_file)
     if static is not None and not static.is_dir():
         raise UsageError(f"{static} is no folder; give --static the folder that holds your pages")
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds)
+    who = identity.Identity(
+        key_file=key_file or (),
+        secret_env=secret_env,
+        audience=audience,
+        open=open,
+        turn=turn or (),
+        turn_secret_file=turn_secret_file,
+        turn_secret_env=turn_secret_env,
+        turn_ttl=options.seconds_of(turn_ttl, "--turn-ttl"),
+    )
+    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, who)
     settings.parsed()
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
         return 0
+    who.check(host)
     run(_serve(settings, json=json))
     return 0
 
@@ -70,6 +92,9 @@ async def _serve(settings: ServeSettings, *, json: bool) -> None:
         static=settings.static,
         limits=hosting.Limits(room_size=settings.room_size),
         allowed_origins=settings.origins,
+        access=settings.identity.access(),
+        open=settings.identity.open,
+        turn=settings.identity.turn_access(),
     ) as server:
         page = server.page(settings.room)
         if json:
@@ -93,7 +118,7 @@ def _show(settings: ServeSettings, context: typer.Context, origin_of_servers: st
         output.print_json({name: {"value": value, "origin": origins[name]} for name, value in shown.items()})
         return
     for name, value in shown.items():
-        output.say(f"{name.replace('_', '-'):12} {_written(value):32} {origins[name]}")
+        output.say(f"{name.replace('_', '-'):16} {_written(value):32} {origins[name]}")
 
 
 def _origin(context: typer.Context, name: str) -> str:

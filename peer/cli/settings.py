@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from peer.cli.identity import Identity
     from signaling.messages import IceServer
-
 
 NO_CAMERA = (
     "browsers give a page no camera or microphone over plain http from another machine; "
@@ -34,6 +34,7 @@ class ServeSettings:
     origins: Sequence[str]
     room_size: int
     seconds: float | None
+    identity: Identity
 
     def parsed(self) -> list[IceServer]:
         """The ICE servers. Raises UsageError."""
@@ -52,6 +53,7 @@ class ServeSettings:
             "origins": list(self.origins),
             "room_size": self.room_size,
             "seconds": self.seconds,
+            **self.identity.shown(),
         }
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from peer.logs import LineHandler
+    from peer.rtc.ice.servers import IceSettings
     from peer.swarm.plan import Plan
     from peer.swarm.report import SwarmReport
     from peer.swarm.swarm import Swarm
@@ -47,6 +48,7 @@ FailIf = Annotated[
 ]
 
 
+@options.with_network("udp_ports", "interface", "ipv6", "relay", "ca_file")
 def swarm(
     url: Url,
     *,
@@ -67,12 +69,10 @@ def swarm(
     html: HtmlFile = None,
     fail_if: FailIf = None,
     timeout: options.Timeout = 20.0,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     ice_server: options.IceServers = None,
-    udp_ports: options.UdpPorts = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -113,9 +113,11 @@ def swarm(
         ramp=rate_of(ramp),
         seconds=seconds,
         timeout=timeout,
+        token=token,
+        token_file=str(token_file.absolute()) if token_file is not None else None,
         conditions=[parse_condition(text) for text in fail_if or ()],
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(udp_ports=udp_ports, interface=interface, ipv6=ipv6, relay=relay, ca_file=ca_file),
+        network=network,
     )
     _writable("--report", report)
     _writable("--html", html)

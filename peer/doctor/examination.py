@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from peer.channel import Connect
     from peer.doctor.callpaths import CallPath
     from peer.rtc.ice.interfaces import LocalAddress
+    from peer.tokens import TokenSource
     from signaling.messages import IceServer, Welcome
 
 TIMEOUT: Final = 5.0
@@ -52,6 +53,7 @@ class Plan:
     settings: IceSettings = field(default_factory=IceSettings)
     """Which addresses to use, and whom to trust; its servers do not count."""
     timeout: float = TIMEOUT
+    token: TokenSource | None = field(default=None, repr=False)
 
 
 class Examination:
@@ -114,7 +116,7 @@ class Examination:
         if self._connect is None:
             from peer.websocket import WebSocketConnect
 
-            self._connect = WebSocketConnect(plan.url, timeout=plan.timeout)
+            self._connect = WebSocketConnect(plan.url, timeout=plan.timeout, token=plan.token)
         begun = time.monotonic()
         try:
             channel = await self._connect(plan.room, calls.new_name())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD = 0.5
 """Seconds that reading runs ahead of the clock: enough for the usual interleaving."""
-# Pictures since a keyframe that are kept for who begins to watch, to be decoded then; as many as encoders put there.
+# Pictures that are kept for who begins to watch, to be decoded then; as many as encoders put behind a keyframe.
 _UNDECODED = 300
 # Packets that cannot be decoded, in a row, before the file counts as broken.
 _BROKEN = 100
@@ -111,8 +112,9 @@ class _Pass:
         self._resampler = resampler
         self._what = what
         self._errors = 0
-        self._undecoded: list[Any] | None = []
-        """Since the last keyframe, while nobody watches; None where they are too many to begin with."""
+        self._undecoded: list[list[Any]] | None = []
+        """While nobody watches: each keyframe and what follows it, from the one that is shown now: reading runs ahead.
+        None where they are too many to begin with."""
         self._annexb: Any = None
         self._sound_at = offset
         start = container.start_time
@@ -163,7 +165,7 @@ class _Pass:
         if self._undecoded is None and not packet.is_keyframe:
             return  # nobody watched until now, and this picture refers to those nobody decoded
         undecoded, self._undecoded = self._undecoded or [], []
-        for earlier in [] if packet.is_keyframe else undecoded:
+        for earlier in itertools.chain(*undecoded):
             for frame in self._frames(earlier):
                 if (due := self._due(frame)) > self._due(packet) - READ_AHEAD:  # it was read, and is not due yet
                     yield Decoded(due, frame)
@@ -171,12 +173,18 @@ class _Pass:
             yield Decoded(self._due(frame), frame)
 
     def _leave_undecoded(self, packet: Any) -> None:
-        if packet.is_keyframe:
-            self._undecoded = [packet]
-        elif self._undecoded is not None:
-            self._undecoded.append(packet)
-            if len(self._undecoded) > _UNDECODED:
-                self._undecoded = None
+        groups = self._undecoded
+        if packet.is_keyframe or groups == []:
+            groups = self._undecoded = [*(groups or []), [packet]]
+        elif groups is not None:
+            groups[-1].append(packet)
+        else:
+            return
+        shown = self._due(packet) - READ_AHEAD
+        while len(groups) > 1 and (self._due(groups[1][0]) <= shown or sum(map(len, groups)) > _UNDECODED):
+            del groups[0]
+        if len(groups[0]) > _UNDECODED:
+            self._undecoded = None
 
     def _plain(self, packet: Any) -> bytes:
         """H.264 in Annex B, with parameter sets before each keyframe; others as they are."""

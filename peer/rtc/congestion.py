@@ -157,8 +157,14 @@ class Congestion:
         if self._heard is None or now - self._heard > SILENCE:
             return None
         calm = self._delay.usage == "normal" and self._delay.acknowledged.queue < QUEUE / 2
-        calm = calm and self.losses.fraction < CALM_LOSS and self.estimate >= self._delay.estimate
-        return self._prober.wanted(self._delay.estimate, self._sending.last, now, calm=calm)
+        calm = calm and self.losses.fraction < CALM_LOSS and self.estimate >= self._believed
+        return self._prober.wanted(self.estimate, self._sending.last, now, calm=calm)
+
+    @property
+    def _believed(self) -> float:
+        """What the delay allows; no more than losses did, if they are over: whether that still holds is to be tried."""
+        limit, over = self.losses.limit, self.losses.fraction < LITTLE_LOSS
+        return self._delay.estimate if limit is None or not over else min(self._delay.estimate, limit)
 
     @property
     def probing(self) -> Probe | None:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from peer.rtc.stats import SourceCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
@@ -25,28 +27,41 @@ class Feed(ABC, Generic[S]):
     def __init__(self) -> None:
         self.subscribers: list[S] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changed: asyncio.Handle | None = None
         self._forget: Callable[[], None] = lambda: None
 
     @abstractmethod
-    def subscription(self, taker: Taker) -> S:
+    def subscription(self, taker: Taker, counts: SourceCounts) -> S:
         """A new one."""
 
     @abstractmethod
     def reconsider(self) -> None:
         """Who takes what has changed."""
 
-    def subscribe(self, taker: Taker) -> S:
-        """Let a taker have frames from now on."""
-        made = self.subscription(taker)
-        self.subscribers.append(made)
+    def changed(self) -> None:
+        """The same; in the next turn of the loop, once for all that changes in this one."""
+        if self._changed is None and self.subscribers:
+            self._changed = asyncio.get_running_loop().call_soon(self._reconsider)
+
+    def _reconsider(self) -> None:
+        self._changed = None
         self.reconsider()
+
+    def subscribe(self, taker: Taker, counts: SourceCounts | None = None) -> S:
+        """Let a taker have frames from now on; what the source gives meanwhile is added to `counts`."""
+        made = self.subscription(taker, counts or SourceCounts())
+        self.subscribers.append(made)
+        if len(self.subscribers) == 1:  # at once: another feed may be about to let go of the source, which would end it
+            self.reconsider()
+        else:
+            self.changed()
         return made
 
     def leave(self, subscription: S) -> None:
         """Its taker has enough."""
         if subscription in self.subscribers:
             self.subscribers.remove(subscription)
-            self.reconsider()
+            self.changed()
             if not self.subscribers:
                 self._close()
 
@@ -72,6 +87,9 @@ class Feed(ABC, Generic[S]):
 
     def _close(self) -> None:
         self._forget()
+        if self._changed is not None:
+            self._changed.cancel()
+            self._changed = None
         for task in self._tasks:
             task.cancel()
 

@@ -45,11 +45,9 @@ class Passing:
         self._timeline = timeline
         self.late = 0.0
         """Seconds by which frames are handed on later than they are due, of late on average."""
+        self.begun = False
+        """Whether it gave anything since it is read: the first time a file begins with a keyframe."""
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def runs(self) -> bool:
-        return self._task is not None
 
     def run(self, wanted: bool, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
         """Read, or do not any more."""
@@ -57,7 +55,7 @@ class Passing:
             self._task = spawn(self._read())
         elif not wanted and self._task is not None:
             self._task.cancel()
-            self._task = None
+            self._task, self.begun = None, False
 
     async def _read(self) -> None:
         reader = self._source.open_encoded()
@@ -69,6 +67,7 @@ class Passing:
                 self.late += SMOOTHING * (time.monotonic() - origin - at - self.late)
                 payloads = self._packetise(data)
                 if payloads:
+                    self.begun = True
                     step = duration(self.codec.name, payloads[0]) if self.codec.kind == "audio" else 0
                     self._deliver(
                         Encoded(self.codec, payloads, timestamp, self._timeline, origin + at, keyframe, step=step)

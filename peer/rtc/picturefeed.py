@@ -16,9 +16,11 @@ from peer.errors import Error
 from peer.media.base import SourceEnded
 from peer.media.encoder import START_BITRATE, most_for
 from peer.rtc import ladder
+from peer.rtc.decimation import Decimation
 from peer.rtc.encoded import LIVE, Encoded
 from peer.rtc.feed import Feed
 from peer.rtc.passing import Passing, codec_of
+from peer.rtc.picturesubscription import PictureSubscription
 from peer.rtc.rungs import EncoderRung, Rung
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from peer.media.encoder import EncoderSettings
     from peer.media.picture import Picture
     from peer.rtc.encoded import Taker
+    from peer.rtc.stats import SourceCounts
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,11 @@ AGAIN: Final = 1.1
 """... and how much it has to take to get the file as it is again."""
 NARROW: Final = 1.0
 """Seconds for which a path has to be too narrow for a file ..."""
+CHOKED: Final = 0.6
+"""... but less than this part of the file's bit rate is far too little: what is sent of it is lost, and holds up
+the rest, so it is sent nothing more of it ..."""
+CHOKED_FOR: Final = 0.05
+"""... after so many seconds ..."""
 LATE: Final = 0.015
 """... and seconds that the file may be late: a process that has too much to do takes every path for a narrow one, and
 encoding is the last thing that it has the time for."""
@@ -44,7 +52,10 @@ JUDGED: Final = 20
 TOO_MANY: Final = 0.5
 """... and how many, for one that is encoded, are too many ..."""
 OVERLOADED: Final = 10.0
-"""... so that for some seconds a file is sent as it is, however narrow paths seem."""
+"""... so that for some seconds a file is sent as it is, however narrow paths seem ..."""
+TOO_LATE: Final = 0.1
+"""... but for those that it chokes, as nothing is seen of it there: an estimate is never far below what arrives. If the
+file is so many seconds late, it is this process that does not send it."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
 START: Final = 0.5
@@ -57,55 +68,6 @@ REPEAT: Final = 1.2
 """Seconds after which a picture that no other follows is sent again: who joins or lost it gets to see it so."""
 PROMPT: Final = 0.1
 """The same, where a keyframe is wanted."""
-
-
-class PictureSubscription:
-    """One taker of a feed."""
-
-    def __init__(self, feed: PictureFeed, taker: Taker) -> None:
-        self.taker: Final = taker
-        self.bitrate = START_BITRATE
-        """Bits per second that its path takes."""
-        self.since: Final = time.monotonic()
-        self.muted = False
-        self.home: Rung | None = None
-        """Where it belongs."""
-        self.on: Rung | None = None
-        """Where it is, and gets what it can decode."""
-        self.via: EncoderRung | None = None
-        """Where it is to be until there is a keyframe at home."""
-        self.narrow: float | None = None
-        """Since when its path takes less than the file that it is sent."""
-        self.restarted = float("-inf")
-        """When it was sent a group of pictures of a file once more."""
-        self._feed = feed
-
-    def limit(self, bitrate: int) -> None:
-        self.bitrate = bitrate
-        self._feed.reconsider_soon()
-
-    def request_keyframe(self) -> None:
-        self._feed.restart(self)
-
-    def mute(self, muted: bool) -> None:
-        if muted != self.muted:
-            self.muted = muted
-            self._feed.reconsider()
-
-    def close(self) -> None:
-        self._feed.leave(self)
-        self.home = self.on = self.via = None  # a frame may be on its way here
-
-    # For the rungs
-
-    def arrives(self, rung: Rung, *, keyframe: bool) -> bool:
-        """Whether it takes the frame that comes there."""
-        if keyframe and rung is self.home and rung is not self.on:
-            self.on, self.via = rung, None
-            self._feed.moved(self)
-        elif keyframe and rung is self.via and self.on is None:
-            self.on = rung
-        return rung is self.on
 
 
 class PictureFeed(Feed[PictureSubscription]):
@@ -130,17 +92,17 @@ class PictureFeed(Feed[PictureSubscription]):
         self._overloaded_until = float("-inf")
         self._judged = (0, 0)
         """Pictures that were encoded, and those that were dropped, when that was looked at last."""
+        self._decimation = Decimation(settings.fps) if settings.fps is not None else None
         self._soon: asyncio.TimerHandle | None = None
         self.encodes = 0
         """Pictures that went into encoders."""
+        self.dropped = 0
+        """Pictures that came while those before were still being encoded."""
+        self._reader_dropped = 0
+        """What of that is counted of those that are read now."""
 
-    def subscription(self, taker: Taker) -> PictureSubscription:
-        return PictureSubscription(self, taker)
-
-    @property
-    def dropped(self) -> int:
-        """Pictures that came while the one before was still being encoded."""
-        return self._reader.dropped if self._reader is not None else 0
+    def subscription(self, taker: Taker, counts: SourceCounts) -> PictureSubscription:
+        return PictureSubscription(self, taker, counts)
 
     # Who is where
 
@@ -149,7 +111,7 @@ class PictureFeed(Feed[PictureSubscription]):
         encoded = []
         for each in self.subscribers:
             if each.muted:
-                each.home = each.on = each.via = None
+                each.nowhere()
             elif self._file is not None and self._fits(each):
                 self._go(each, self._file)
                 if each.on is each.via is None and time.monotonic() - each.since > START:
@@ -177,11 +139,7 @@ class PictureFeed(Feed[PictureSubscription]):
         for rung in (each.on or each.home, each.via):
             if isinstance(rung, EncoderRung):
                 self._want_keyframe(rung)
-        self._tidy()
-
-    def moved(self, each: PictureSubscription) -> None:
-        """It came home, and gets nothing from elsewhere any more."""
-        self._tidy()
+        self.changed()
 
     def _reconsider_in(self, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self.reconsider_soon)
@@ -196,18 +154,26 @@ class PictureFeed(Feed[PictureSubscription]):
         if not each.taker.carries(self._file.codec):
             return False
         now, passing = time.monotonic(), self._passing
-        if now - each.since < BENEFIT:
+        choked = each.bitrate < CHOKED * passing.bitrate and passing.late < TOO_LATE
+        if now - each.since < BENEFIT and not (choked and each.bitrate < CHOKED * START_BITRATE):
             return True
-        if now < self._overloaded_until:
+        if now < self._overloaded_until and not choked:
             return True
         if each.home is not self._file:
             return each.bitrate >= passing.bitrate * AGAIN
-        if each.bitrate >= passing.bitrate * ENOUGH or passing.late > LATE:
+        late = passing.late > LATE
+        if each.bitrate >= passing.bitrate * ENOUGH or (late and not choked):
             each.narrow = None
         elif each.narrow is None:
             each.narrow = now
+            self._reconsider_in(CHOKED_FOR)
             self._reconsider_in(NARROW)
-        return each.narrow is None or now - each.narrow < NARROW
+        if each.narrow is None or now - each.narrow < (CHOKED_FOR if choked and not late else NARROW):
+            return True
+        each.narrow = None
+        if choked:
+            each.on = None
+        return False
 
     def _place(self, encoded: list[PictureSubscription]) -> None:
         for name in sorted({self._name(each) for each in encoded}):
@@ -258,16 +224,20 @@ class PictureFeed(Feed[PictureSubscription]):
     def _enter(self, each: PictureSubscription, rung: Rung) -> None:
         """Onto a rung, at once where it can be, else with its next keyframe."""
         if each not in rung.takers:
-            rung.takers.append(each)
+            rung.takers[each] = None
         group = rung.group(time.monotonic()) if each.on is None else []
         if group:
             each.on, each.via = rung, None
+            each.counts.encoded += len(group) if rung.encodes else 0
             for frame in group:
                 each.taker.take(frame)
         elif isinstance(rung, EncoderRung):
             self._want_keyframe(rung)
-        elif each.on is None and self._passing is not None and self._passing.runs:
-            self._detour(each)
+        elif each.on is None and self._passing is not None:
+            if self._passing.begun:
+                self._detour(each)
+            else:
+                self._reconsider_in(START)
 
     def _detour(self, each: PictureSubscription) -> None:
         """The file's next keyframe may be far away."""
@@ -277,18 +247,18 @@ class PictureFeed(Feed[PictureSubscription]):
     def _tidy(self) -> None:
         """Let go of what nobody takes, and see that what is taken is made."""
         for rung in (*self._rungs, *([self._file] if self._file else [])):
-            rung.takers = [each for each in self.subscribers if rung in (each.home, each.on, each.via)]
+            rung.takers = {each: None for each in self.subscribers if rung in (each.home, each.on, each.via)}
         self._rungs = [rung for rung in self._rungs if rung.takers]
         for encoder in self._rungs:
-            limits = {each: self._most(each) for each in encoder.takers}
+            # Who is about to leave takes what comes until then: others are not to see less for it.
+            staying = [each for each in encoder.takers if encoder in (each.home, each.via)] or encoder.takers
+            limits = {each: self._most(each) for each in staying}
             encoder.encoder.bitrate = round(ladder.bitrate_of(limits))
         if self.subscribers and all(each.muted for each in self.subscribers):
             return  # what is read goes on being read: a file would begin anew
         if self._rungs and self._live is None:
             self._live = self.spawn(self._encode_all())
         if self._file is not None and self._passing is not None:
-            if self._file.takers and not self._passing.runs:
-                self._reconsider_in(START)
             self._passing.run(bool(self._file.takers), self.spawn)
         if not self._rungs and self._live is not None:  # last, for the same reason
             self._live.cancel()
@@ -305,13 +275,13 @@ class PictureFeed(Feed[PictureSubscription]):
 
     async def _encode_all(self) -> None:
         reader = self._reader = self._source.open()
-        self._judged = (self.encodes, 0)
+        self._judged, self._reader_dropped = (self.encodes, self.dropped), 0
         try:
             while True:
                 picture, at = await self._next(reader)
-                if not self._skipped(at):
+                if self._decimation is None or self._decimation.takes(at):
                     await self._encode(picture, at)
-                    self._judge(reader.dropped)
+                    self._judge()
         except Error as error:
             self._ended(error)
         finally:
@@ -319,13 +289,13 @@ class PictureFeed(Feed[PictureSubscription]):
                 self._reader = self._last = None
             reader.close()
 
-    def _judge(self, dropped: int) -> None:
+    def _judge(self) -> None:
         """Whether encoding is more than this machine has the time for."""
         encodes, before = self._judged
         if self.encodes - encodes < JUDGED:
             return
-        self._judged = self.encodes, dropped
-        if dropped - before > JUDGED * TOO_MANY:
+        self._judged = self.encodes, self.dropped
+        if self.dropped - before > JUDGED * TOO_MANY:
             self._overloaded_until = time.monotonic() + OVERLOADED
             self.reconsider_soon()
 
@@ -342,14 +312,11 @@ class PictureFeed(Feed[PictureSubscription]):
         finally:
             self._timeout = None
         self._last = picture
+        dropped, self._reader_dropped = reader.dropped - self._reader_dropped, reader.dropped
+        self.dropped += dropped
+        for each in self.subscribers:
+            each.came(dropped)
         return picture, picture.time
-
-    def _skipped(self, at: float) -> bool:
-        """Whether it comes too soon after the one before for the rate that was asked for."""
-        fps = self._settings.fps
-        if fps is None or self._timestamp < 0:
-            return False
-        return at * CLOCK_RATE - self._timestamp < CLOCK_RATE / fps * 0.9
 
     async def _encode(self, picture: Picture, at: float) -> None:
         taken = time.monotonic()

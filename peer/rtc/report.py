@@ -16,6 +16,7 @@ from aiortc import (
 from aiortc.clock import current_datetime
 from aiortc.stats import RTCStats
 
+from peer.rtc.sender import OutboundPictures
 from peer.rtc.stats import DecodeCounts
 
 if TYPE_CHECKING:
@@ -77,6 +78,25 @@ class OutboundRtpStreamStats(RTCOutboundRtpStreamStats):
     firCount: int
     targetBitrate: int | None
     """Bits per second that pictures are encoded with at most; None before anything is known of the path."""
+    mediaSourceId: str | None
+    """Of the `media-source` entry; None where there is none."""
+    framesEncoded: int | None
+    """Of pictures; 0 of a file that is sent as it is. None of sound, and of tracks that a program encodes itself."""
+    framesDropped: int | None
+    """The same, those that were left out because those before were still being encoded. Ours: W3C counts no such."""
+
+
+@dataclass
+class VideoSourceStats(RTCStats):
+    """Where the pictures of a track come from (RTCVideoSourceStats of webrtc-stats)."""
+
+    trackIdentifier: str
+    kind: str
+    width: int | None
+    """None where it is not known beforehand, and while nothing is shown."""
+    height: int | None
+    frames: int
+    """Pictures that came while they were sent, those that were left out included."""
 
 
 @dataclass
@@ -134,6 +154,10 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
     """What one sender sent, what the other side says of it, and its transport."""
     report = RTCStatsReport()
     counts, transport_id = sender.media.stream.counts, sender.transport.stats_id
+    track, source = sender.track, _source(sender)
+    given = track.counts if isinstance(track, OutboundPictures) else None
+    if source is not None:
+        report.add(source)
     report.add(
         OutboundRtpStreamStats(
             timestamp=current_datetime(),
@@ -144,7 +168,7 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
             transportId=transport_id,
             packetsSent=counts.packets + counts.again + counts.probes,
             bytesSent=counts.bytes + counts.bytes_again + counts.bytes_probes,
-            trackId=sender.track.id if sender.track is not None else "",
+            trackId=track.id if track is not None else "",
             codec=sender.codec,
             framesSent=counts.frames,
             retransmittedPacketsSent=counts.again,
@@ -153,6 +177,9 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
             pliCount=counts.plis,
             firCount=counts.firs,
             targetBitrate=sender.media.target,
+            mediaSourceId=source.id if source is not None else None,
+            framesEncoded=given.encoded if given is not None else None,
+            framesDropped=given.dropped if given is not None else None,
         )
     )
     if counts.reported:
@@ -173,6 +200,24 @@ def outbound(sender: RtpSender) -> RTCStatsReport:
         )
     report.update(sender.transport.statistics())
     return report
+
+
+def _source(sender: RtpSender) -> VideoSourceStats | None:
+    """Of what is shown; None of sound, and of a program's own tracks, of which nothing is known."""
+    track = sender.track
+    if not isinstance(track, OutboundPictures):
+        return None
+    width, height = track.size
+    return VideoSourceStats(
+        timestamp=current_datetime(),
+        type="media-source",
+        id=f"media-source_{id(sender)}",
+        trackIdentifier=track.id,
+        kind=track.kind,
+        width=width,
+        height=height,
+        frames=track.counts.frames,
+    )
 
 
 def inbound(receiver: RtpReceiver) -> RTCStatsReport:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peer.media.encoder import EncoderSettings
     from peer.media.picture import Picture
     from peer.rtc.codecs import Codec
-    from peer.rtc.picturefeed import PictureSubscription
+    from peer.rtc.picturesubscription import PictureSubscription
 
 AT_ONCE: Final = 8
 """Takers that are given a frame in one turn of the loop."""
@@ -36,9 +36,12 @@ GROUP_AGE: Final = 2.0
 class Rung:
     """Hands each frame to all who are on it."""
 
+    encodes = False
+    """Whether its frames are made here."""
+
     def __init__(self, codec: Codec) -> None:
         self.codec: Final = codec
-        self.takers: list[PictureSubscription] = []
+        self.takers: dict[PictureSubscription, None] = {}
         """Those who are on it, or come onto it with the next keyframe."""
         self._group: list[Encoded] = []
         """The last keyframe, and what came after it; empty when that is too much."""
@@ -93,6 +96,8 @@ class Rung:
 
 class EncoderRung(Rung):
     """An encoder, and those for whom it encodes."""
+
+    encodes = True
 
     def __init__(self, name: str, place: int, settings: EncoderSettings) -> None:
         """`name`: of the codec, in upper case; `place`: on the ladder."""

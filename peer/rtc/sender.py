@@ -17,6 +17,7 @@ from peer.media.encoder import EncoderSettings
 from peer.rtc.feed import feed_of
 from peer.rtc.picturefeed import PictureFeed
 from peer.rtc.soundfeed import SAMPLES, SoundEncoder, SoundFeed, Ticks
+from peer.rtc.stats import SourceCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,8 @@ class FedTrack(MediaStreamTrack):
         self._subscription: Subscription | None = None
         self._limit: int | None = None
         self._held = False
+        self.counts: Final = SourceCounts()
+        """What came of all that it carried."""
 
     async def recv(self) -> Any:
         raise MediaStreamError("this track can only be sent by a connection of ours")
@@ -98,7 +101,7 @@ class FedTrack(MediaStreamTrack):
         before, self._subscription = self._subscription, None
         self._feed = self._find_feed() if self._taker is not None else None
         if self._feed is not None and self._taker is not None:
-            self._subscription = self._feed.subscribe(_Through(self, self._taker, self._feed))
+            self._subscription = self._feed.subscribe(_Through(self, self._taker, self._feed), self.counts)
             if self._limit is not None:
                 self._subscription.limit(self._limit)
             self._mute()
@@ -147,6 +150,12 @@ class OutboundPictures(FedTrack):
     @property
     def showing(self) -> bool:
         return self._shown is not None
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        """Width and height of what the source gives, as far as they are known."""
+        source = self._shown[0] if self._shown is not None else None
+        return (source.width, source.height) if source is not None else (None, None)
 
     def show(self, source: PictureSourceBase | None, settings: EncoderSettings = DEFAULTS) -> None:
         """Carry another source from the next picture on, None to stop."""

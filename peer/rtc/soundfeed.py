@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from peer.media.base import SoundSourceBase
     from peer.rtc.encoded import Encoded, Taker
+    from peer.rtc.stats import SourceCounts
 
 RATE: Final = 48_000
 SAMPLES: Final = 960
@@ -96,14 +97,16 @@ class SoundFeed(Feed[SoundSubscription]):
         self._encoded_for: list[SoundSubscription] = []
         self._passed_to: list[SoundSubscription] = []
 
-    def subscription(self, taker: Taker) -> SoundSubscription:
+    def subscription(self, taker: Taker, counts: SourceCounts) -> SoundSubscription:
         return SoundSubscription(self, taker)
 
     def reconsider(self) -> None:
         passing = self._passing
-        passed = [each for each in self.subscribers if passing is not None and each.taker.carries(passing.codec)]
-        self._passed_to = passed
-        self._encoded_for = [each for each in self.subscribers if each not in passed]
+        passed: list[SoundSubscription] = []
+        encoded_for: list[SoundSubscription] = []
+        for each in self.subscribers:
+            (passed if passing is not None and each.taker.carries(passing.codec) else encoded_for).append(each)
+        self._passed_to, self._encoded_for = passed, encoded_for
         wanted = {each.taker.preferred for each in self._encoded_for}
         self._encoders = {name: self._encoders.get(name) or SoundEncoder(name) for name in wanted}
         if self._encoded_for and self._cutting is None:

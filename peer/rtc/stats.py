@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 
 class TrackState(TypedDict):
@@ -50,6 +50,18 @@ class InboundCounts:
     """Frames of video, or samples of sound."""
     per_second: int = 0
     """Frames of video in the last second."""
+
+
+@dataclass(slots=True)
+class SourceCounts:
+    """What the source of a sent track gave while the track was sent, and what became of it: pictures."""
+
+    frames: int = 0
+    """All that it gave, those that were left out included."""
+    encoded: int = 0
+    """Those that were encoded for it; of a file that is sent as it is, none are."""
+    dropped: int = 0
+    """Those that were left out because those before were still being encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,12 @@ class OutboundStats:
     """As last reported by the other side."""
     round_trip_time: float | None
     """Seconds; None before the first report."""
+    source_frames: int = 0
+    """Pictures that the source gave while they were sent (`frames` of RTCVideoSourceStats), those left out included."""
+    frames_encoded: int = 0
+    """Pictures that were encoded; less than were sent where a file is sent as it is."""
+    frames_dropped: int = 0
+    """Pictures that were left out because encoding them is more than the machine has the time for (not in W3C)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +227,24 @@ def inbound_stats(
         concealed_samples=decoding.concealed,
         silent_concealed_samples=decoding.silent,
         concealment_events=decoding.events,
+    )
+
+
+def outbound_stats(entries: Iterable[Any]) -> OutboundStats:
+    """What was sent of a track; `entries`: those of its sender's `getStats()`."""
+    found = {entry.type: entry for entry in entries}
+    sent, said, source = found["outbound-rtp"], found.get("remote-inbound-rtp"), found.get("media-source")
+    return OutboundStats(
+        kind=sent.kind,
+        codec=sent.codec,
+        packets_sent=sent.packetsSent,
+        bytes_sent=sent.bytesSent,
+        frames_sent=sent.framesSent,
+        packets_lost=said.packetsLost if said is not None else 0,
+        round_trip_time=said.roundTripTime if said is not None else None,
+        source_frames=source.frames if source is not None else 0,
+        frames_encoded=sent.framesEncoded or 0,
+        frames_dropped=sent.framesDropped or 0,
     )
 
 

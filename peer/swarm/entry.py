@@ -6,9 +6,8 @@ An endpoint of WHIP or WHEP is a room of each bot's own, with one member, whom i
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from peer.beginning import SILENT, Sources
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from peer.ring import Ring
     from peer.room import Room
     from peer.rtc.ice.servers import IceSettings
+    from peer.tokens import TokenSource
 
 
 class Place(Protocol):
@@ -92,6 +92,7 @@ class RoomEntry:
     silent: bool = False
     ice_servers: Sequence[str] = ()
     network: IceSettings | None = None
+    token: TokenSource | None = field(default=None, repr=False)
 
     @asynccontextmanager
     async def enter(self, room: str, name: str) -> AsyncIterator[RoomPlace]:
@@ -103,17 +104,13 @@ class RoomEntry:
             audio=self.sound,
             ice_servers=self.ice_servers,
             network=self.network,
+            token=self.token,
         )
         async with joining as entered:
             yield RoomPlace(entered, self.silent)
 
 
-def way(url: str, timeout: float) -> str | Connect:
-    """What `RoomEntry` takes for a URL: itself, or, of a WHIP or WHEP endpoint, how to get there.
-
-    The token, if any, is in the environment (`PEER_TOKEN`), as of the other verbs. Raises UsageError.
-    """
+def way(url: str, timeout: float, token: TokenSource | None = None) -> str | Connect:
+    """What `RoomEntry` takes for a URL: itself, or, of a WHIP or WHEP endpoint, how to get there. Raises UsageError."""
     direction = direction_of(url)
-    if direction is None:
-        return url
-    return WhipConnect(url, direction=direction, token=os.environ.get("PEER_TOKEN") or None, timeout=timeout)
+    return url if direction is None else WhipConnect(url, direction=direction, token=token, timeout=timeout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -52,6 +52,10 @@ class Plan:
     """Seconds from when the last bot began until the end."""
     timeout: float = 20.0
     """Seconds that one who is called may take to be in the room, and to answer."""
+    token: str | None = field(default=None, repr=False)
+    """Access token of all bots; it has to be for all their names."""
+    token_file: str | None = None
+    """The file that it is in."""
     conditions: Sequence[Condition] = ()
     """The swarm fails if one of them is true."""
     ice_servers: Sequence[str] = ()

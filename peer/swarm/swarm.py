@@ -180,6 +180,8 @@ class Swarm:
             receive_only=silent,
             script=plan.script,
             timeout=plan.timeout,
+            token=plan.token,
+            token_file=plan.token_file,
             ice_servers=tuple(plan.ice_servers),
             network=network,
             seats=tuple(own),

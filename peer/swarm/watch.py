@@ -60,7 +60,7 @@ class EncoderWatch:
                 continue
             encodes, dropped = feed.encodes, feed.dropped
             _, before, dropped_before = self._before.get(id(feed), (feed, 0, 0))
-            late = max(0, dropped - dropped_before)
+            late = dropped - dropped_before
             wanted += encodes - before + late
             left_out += late
             now[id(feed)] = feed, encodes, dropped

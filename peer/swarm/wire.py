@@ -22,6 +22,8 @@ class Work(Struct, frozen=True, kw_only=True, tag=True):
     receive_only: bool
     script: str | None
     timeout: float
+    token: str | None = None
+    token_file: str | None = None
     ice_servers: tuple[str, ...]
     network: dict[str, Any]
     """Keywords of `IceSettings`."""

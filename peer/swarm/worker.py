@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from msgspec import DecodeError
@@ -28,6 +29,7 @@ from peer.swarm.collected import TELL
 from peer.swarm.entry import RoomEntry, way
 from peer.swarm.watch import EncoderWatch, LoopWatch, resident
 from peer.swarm.wire import Go, Ready, Refused, Report, Stop, Work, command, line
+from peer.tokens import TokenFile
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -114,13 +116,15 @@ class Worker:
                 # One source for all: what it gives is encoded once.
                 media = await open_media(work.video, work.audio)
                 stack.push_async_callback(media.close)
+                token = TokenFile(Path(work.token_file)) if work.token_file is not None else work.token
                 entry = RoomEntry(
-                    way(work.url, work.timeout),
+                    way(work.url, work.timeout, token),
                     media.pictures,
                     media.sound,
                     work.receive_only,
                     work.ice_servers,
                     _network(work.network),
+                    token,
                 )
                 await self._perform(work, entry)
         except Error as error:

@@ -103,7 +103,7 @@ export class Call {
     this.#open(this.pc.createDataChannel("chat"));
     for (const kind of ["audio", "video"]) {
       this.pc.addTransceiver(this.media.track(kind) ?? kind, {
-        direction: this.media.wanted(kind) ? "sendrecv" : "recvonly",
+        direction: this.media.direction(kind),
         streams: [this.media.stream],
       });
     }
@@ -124,7 +124,7 @@ export class Call {
       if (transceiver.sender.track !== track) {
         transceiver.sender.replaceTrack(track).catch((error) => this.on.problem(`Cannot send the ${kind}: ${error.message}`));
       }
-      const direction = this.media.wanted(kind) ? "sendrecv" : "recvonly";
+      const direction = this.media.direction(kind);
       if (transceiver.direction !== direction) transceiver.direction = direction;
     }
   }
@@ -139,7 +139,7 @@ export class Call {
 
   /** Adds our screen as a second video, or takes it away again; the connection then negotiates by itself. */
   updateShare() {
-    if (!this.live || !this.trickle) return; // who came by plain HTTP cannot be offered anything
+    if (!this.live || !this.trickle || !this.media.may("publish")) return; // who came by plain HTTP cannot be offered anything
     const stream = this.media.share;
     const track = stream?.getVideoTracks()[0];
     if (!track) {
@@ -282,6 +282,16 @@ export class Call {
     this.state = "disconnected";
     clearTimeout(this.#restart);
     this.#restart = setTimeout(() => this.findPath(), state === "failed" ? 0 : RESTART_AFTER);
+  }
+
+  /** Takes other ICE servers, for the next time that a path is looked for. */
+  useServers(iceServers) {
+    if (!this.live) return;
+    try {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    } catch (error) {
+      this.on.problem(`The ICE servers cannot be used (${error.message}); correct them where the server is started`);
+    }
   }
 
   /** Looks for another path (ICE restart), such as after the network changed. */

@@ -5,6 +5,7 @@
 import { diagnose, rows } from "./diagnosis.js";
 import { askServer, callOurselves, lookAtNat, serverUrls } from "./probes.js";
 import { Signaling } from "./signaling.js";
+import { readToken } from "./token.js";
 
 const ROOM = "doctor";
 const JOIN_TIMEOUT = 5_000; // ms
@@ -21,6 +22,7 @@ function iceServers() {
       url,
       room: ROOM,
       name,
+      token: readToken(),
       onMessage: (message) => {
         if (message.type !== "welcome") return;
         signaling.close();

@@ -3,6 +3,7 @@
 // /?room=ROOM&name=NAME  joins without a click.
 // video=0, audio=0       without camera, without microphone.
 // video=1280x720         asks the camera for that size (640x480 unless told otherwise).
+// #token=TOKEN           is for a server that wants an access token; see token.js.
 
 const REMEMBERED = "peer";
 
@@ -37,14 +38,16 @@ export function remember({ room, name }) {
 }
 
 /** Shows the form and resolves with the options once it is sent. `refusal`: why the last try did not work. */
-export function askUser(options, refusal = "") {
+export function askUser(options, refusal = "", wantsToken = Boolean(options.token)) {
   const [entry, form] = ["entry", "form"].map((id) => document.getElementById(id));
-  const { room, name } = form.elements;
+  const { room, name, token } = form.elements;
   const video = document.getElementById("with-video");
   const audio = document.getElementById("with-audio");
   const old = remembered();
   room.value = options.room || old.room || "";
   name.value = options.name || old.name || "";
+  token.value = options.token;
+  document.getElementById("token-field").hidden = !wantsToken;
   video.checked = options.video;
   audio.checked = options.audio;
   const refused = document.getElementById("refusal");
@@ -52,11 +55,18 @@ export function askUser(options, refusal = "") {
   refused.hidden = !refusal;
   entry.hidden = false;
   (room.value ? name : room).focus();
-  if (refusal) name.select();
+  if (refusal) (wantsToken ? token : name).select();
   return new Promise((resolve) => {
     form.onsubmit = (event) => {
       event.preventDefault();
-      const answer = { room: room.value.trim(), name: name.value.trim(), video: video.checked, audio: audio.checked, size: options.size };
+      const answer = {
+        room: room.value.trim(),
+        name: name.value.trim(),
+        token: token.value.trim(),
+        video: video.checked,
+        audio: audio.checked,
+        size: options.size,
+      };
       if (!answer.room || !answer.name) return;
       entry.hidden = true;
       resolve(answer);

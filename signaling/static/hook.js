@@ -13,7 +13,8 @@
 //   notices       [sentence]
 // Do (the same as the buttons):
 //   call(name) hangUp(name) hangUpAll() send(text) -> receivers, press(keys) -> receivers, mute(on) cameraOff(on),
-//   await shareScreen(true, false or a MediaStream to share instead of a screen), leave()
+//   await shareScreen(true, false or a MediaStream to share instead of a screen), leave(),
+//   renew(token): hands in another access token, before the one so far ends
 // Everything read is a copy: changing it changes nothing.
 
 function describeParticipant(participant, reading) {
@@ -72,5 +73,6 @@ export function publish(page) {
     cameraOff: (on = true) => page.media.setCameraOff(on),
     shareScreen: (what = true) => page.share(what),
     leave: () => page.leave(),
+    renew: (token) => page.renew(token),
   });
 }

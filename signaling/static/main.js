@@ -10,7 +10,8 @@ import { Room } from "./room.js";
 import { Signaling } from "./signaling.js";
 import { StatsReader } from "./stats.js";
 import { Tiles } from "./tiles.js";
-import { recordingNotice } from "./words.js";
+import { keepToken, readToken, watchToken } from "./token.js";
+import { expiryNotice, recordingNotice } from "./words.js";
 
 const MEDIA_HEAD_START = 1_500; // ms that joining waits for the devices; while the user is still being asked, calls begin without
 const SILENT_READINGS = 3; // seconds without a byte from somebody who left the room: gone
@@ -29,6 +30,7 @@ class Page {
   #renderAsked = false;
   #asked = ""; // which devices were asked for
   #mediaHeadStart = null;
+  #tokenRefused = false;
 
   constructor() {
     this.notices = new Notices(find("notices"));
@@ -41,7 +43,8 @@ class Page {
     addEventListener("online", () => {
       for (const { call } of this.room?.participants.values() ?? []) call?.findPath();
     });
-    let options = readAddress(location.search);
+    watchToken((token) => this.renew(token));
+    let options = { ...readAddress(location.search), token: readToken() };
     if (!options.room || !options.name) options = await askUser(options);
     for (;;) {
       this.#openMedia(options);
@@ -49,7 +52,7 @@ class Page {
       const refusal = await this.#join(options);
       if (refusal === null) break;
       this.state = "form";
-      options = await askUser(options, refusal);
+      options = await askUser(options, refusal, this.#tokenRefused || Boolean(options.token));
     }
   }
 
@@ -89,7 +92,11 @@ class Page {
         url,
         room: options.room,
         name: options.name,
-        onMessage: (message) => this.room.receive(message),
+        token: options.token,
+        onMessage: (message) => {
+          this.#tokenChanged(message);
+          this.room.receive(message);
+        },
         onState: (state, detail) => {
           if (state === "joined") {
             this.#joined();
@@ -119,6 +126,7 @@ class Page {
   #joined() {
     if (this.#tiles) return; // joined again
     remember(this.options);
+    keepToken(this.options.token);
     writeAddress(this.options);
     find("title").textContent = this.options.room;
     document.title = `${this.options.room} – ${this.options.name}`;
@@ -142,6 +150,20 @@ class Page {
     addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   }
 
+  #tokenChanged({ type, code, seconds }) {
+    if (type === "token-expiring") this.notices.set("token", expiryNotice(seconds));
+    if (type === "token-taken" || type === "welcome") this.notices.set("token", null);
+    if (type === "error") this.#tokenRefused = /^token-|^forbidden$/.test(code);
+    if (type === "error" && code === "kicked") this.room.leave(); // whoever is sent away is in no call either
+  }
+
+  /** Hands in another access token, before the one so far ends. */
+  renew(token) {
+    keepToken(token);
+    if (this.options) this.options.token = token;
+    this.#signaling?.renew(token);
+  }
+
   #connectionChanged(state, detail) {
     const before = this.state;
     this.state = state;
@@ -155,6 +177,9 @@ class Page {
     find("connection").dataset.state = state;
     if (state === "lost" && this.#tiles) {
       this.notices.set("connection", "The server does not answer. Calls go on; the page joins again by itself.");
+    } else if (state === "refused" && this.#tiles) {
+      this.notices.set("token", null);
+      this.notices.set("connection", `${detail} Calls go on as long as they last; to come back, open the page anew.`);
     } else if (state === "lost") {
       this.notices.set("connection", "The server does not answer. Check that it runs; the page tries again by itself.");
     } else {

@@ -11,6 +11,7 @@ export class Media {
   share = null; // the MediaStream of our screen while it is shared
   muted = false;
   cameraOff = false;
+  can = null; // what our access token allows; null: everything
   #asking = new Set();
   #size;
 
@@ -31,7 +32,18 @@ export class Media {
 
   /** Whether to negotiate sending this kind: there is a track, or the user is still being asked for it. */
   wanted(kind) {
-    return this.#asking.has(kind) || this.track(kind) !== null;
+    return this.may("publish") && (this.#asking.has(kind) || this.track(kind) !== null);
+  }
+
+  /** Whether our access token allows this. */
+  may(right) {
+    return this.can?.includes(right) ?? true;
+  }
+
+  /** Which way this kind goes in our descriptions. */
+  direction(kind) {
+    if (this.may("receive")) return this.wanted(kind) ? "sendrecv" : "recvonly";
+    return this.wanted(kind) ? "sendonly" : "inactive";
   }
 
   /** Asks for the devices; ends when it is known what there is. Never throws: what is missing is told by `onNotice`. */

@@ -10,6 +10,7 @@ const GONE_SHOWN = 6; // participants who left, still shown with how their call 
 class Participant {
   id = null; // of the server, new with each join; null: not in the room now
   polite = false;
+  can = null; // what its access token allows; null: everything
   call = null; // the present call, or the last one
   constructor(key, name) {
     this.key = key;
@@ -57,22 +58,40 @@ export class Room {
       case "candidate": return this.#callOf(message)?.candidate(message.candidate);
       case "bye": return this.#bye(message);
       case "message": return this.#on.log(this.#nameOf(message.from), `sent ${JSON.stringify(message.data).slice(0, 200)}`);
+      case "ice-servers": return this.#useServers(message.iceServers);
+      case "token-taken": return this.#allowed(message.can);
       case "error": return this.#error(message);
     }
   }
 
-  #welcome({ id, members, iceServers }) {
+  #allowed(can) {
+    this.#media.can = can;
+    this.updateTracks();
+    this.#on.change();
+  }
+
+  #useServers(iceServers) {
+    this.#iceServers = iceServers;
+    for (const { call } of this.participants.values()) call?.useServers(iceServers);
+  }
+
+  #mayCall({ can }) {
+    return this.#media.may("call") && (can?.includes("be-called") ?? true);
+  }
+
+  #welcome({ id, members, iceServers, can = null }) {
+    this.#allowed(can);
+    this.#useServers(iceServers);
     const first = !this.#welcomed;
     this.#welcomed = true;
     this.id = id;
-    this.#iceServers = iceServers;
     for (const participant of this.participants.values()) participant.id = null;
     for (const member of members) {
       const known = this.participants.has(member.name);
       const participant = this.#arrived(member);
       const interrupted = participant.inCall && !participant.call.wasConnected;
       if (interrupted) this.#drop(participant); // its offer or answer was lost with the old connection
-      if (first || !known || interrupted) this.#call(participant);
+      if ((first || !known || interrupted) && this.#mayCall(participant)) this.#call(participant);
     }
     this.#forgetGone();
     this.#on.change();
@@ -84,10 +103,10 @@ export class Room {
     this.#on.change();
   }
 
-  #arrived({ id, name, polite }) {
+  #arrived({ id, name, polite, can = null }) {
     const participant = this.participants.get(name) ?? new Participant(name, name);
     this.participants.set(name, participant);
-    Object.assign(participant, { id, polite });
+    Object.assign(participant, { id, polite, can });
     if (participant.inCall) participant.call.resume();
     return participant;
   }
@@ -171,6 +190,8 @@ export class Room {
     const call = session && this.#callOf({ from: to, session });
     if (call && code === "unknown-target" && !call.wasConnected) {
       call.end({ by: "network", reason: "not-here" }, { tell: false });
+    } else if (call && code === "not-allowed" && !call.wasConnected) {
+      call.end({ by: "network", reason: "not-allowed", text: message }, { tell: false });
     } else if (!this.#over.has(session)) {
       this.#on.log("server", message, "error");
     }
@@ -240,7 +261,8 @@ export class Room {
   /** Calls the participant; nothing when there is a call already. */
   call(key) {
     const participant = this.participants.get(key);
-    if (participant) this.#call(participant);
+    if (participant && this.#mayCall(participant)) this.#call(participant);
+    else if (participant) this.#on.log(participant.name, "may not be called: an access token does not allow it", "error");
   }
 
   hangUp(key) {

@@ -9,6 +9,9 @@ const LONGEST_DELAY = 10_000; // ms
 // the server has not noticed to be dead yet, and a full room may empty: then we try again.
 const REFUSALS = new Set(["name-taken", "room-full", "unsupported-version", "bad-message", "bad-json"]);
 
+// Those that trying again with the same token never mends, also in the middle of everything.
+const LASTING = new Set(["token-missing", "token-invalid", "token-expired", "forbidden", "kicked"]);
+
 export class Signaling {
   #socket = null;
   #timer = 0;
@@ -21,10 +24,10 @@ export class Signaling {
   /**
    * `onMessage(message)` gets every message of the server, parsed.
    * `onState(state, detail)`: "connecting"; "joined"; "lost" (detail: seconds until the next try); "refused" (detail: the
-   * server's sentence; nothing more happens after it).
+   * server's sentence; nothing more happens after it). `token`: an access token, "" without.
    */
-  constructor({ url, room, name, onMessage, onState }) {
-    Object.assign(this, { url, room, name, onMessage, onState });
+  constructor({ url, room, name, token = "", onMessage, onState }) {
+    Object.assign(this, { url, room, name, token, onMessage, onState });
     addEventListener("online", () => this.#retryNow());
   }
 
@@ -38,8 +41,8 @@ export class Signaling {
     const socket = new WebSocket(this.url);
     this.#socket = socket;
     socket.onopen = () => {
-      const { room, name } = this;
-      socket.send(JSON.stringify({ type: "join", version: VERSION, room, name, polite: true }));
+      const { room, name, token } = this;
+      socket.send(JSON.stringify({ type: "join", version: VERSION, room, name, polite: true, ...(token && { token }) }));
     };
     socket.onmessage = ({ data }) => this.#receive(socket, data);
     socket.onclose = () => this.#lost(socket);
@@ -50,6 +53,12 @@ export class Signaling {
     if (!this.#joined || this.#socket.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
+  }
+
+  /** Hands in another access token; also for the next time that we join. */
+  renew(token) {
+    this.token = token;
+    this.send({ type: "token", token });
   }
 
   /** Says goodbye and ends for good. */
@@ -73,7 +82,7 @@ export class Signaling {
       this.#joined = this.#everJoined = true;
       this.#attempts = 0;
       this.onState("joined");
-    } else if (message.type === "error" && !this.#everJoined && REFUSALS.has(message.code)) {
+    } else if (message.type === "error" && (LASTING.has(message.code) || (!this.#everJoined && REFUSALS.has(message.code)))) {
       this.#refusal = message.message;
     }
     this.onMessage(message);

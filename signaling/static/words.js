@@ -13,6 +13,7 @@ export function endedSentence({ by, reason, text }) {
     "lost": "The connection was lost",
     "left": you ? "You left" : `${by} left`,
     "not-here": "Not in the room any more",
+    "not-allowed": "The server does not allow this call",
     "replaced": `${by} started a new call`,
     "error": you ? "This page could not go on" : `${by} stopped because of an error`,
   };
@@ -25,6 +26,11 @@ export function recordingNotice(names) {
   if (names.length === 0) return null;
   const who = names.length === 1 ? `${names[0]} records` : `${names.slice(0, -1).join(", ")} and ${names.at(-1)} record`;
   return `${who} what you send. If you do not want that, hang up that call.`;
+}
+
+/** What whoever has an access token that ends soon has to know. */
+export function expiryNotice(seconds) {
+  return `Your access token ends in ${Math.round(seconds)} s, and then the server lets you in no more. Open the page with another one.`;
 }
 
 /** The state of a participant as shown in the tile. */

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-c", "from peer.cli import main; main()")
 PATIENCE = 30.0
 """Seconds that a line or an end may take on a machine that is busy."""
-VARIABLES = ("PEER_URL", "PEER_ROOM", "PEER_NAME", "PEER_ICE_SERVERS", "PEER_LOG", "HOST", "PORT", "NO_COLOR")
+VARIABLES = (
+    *("PEER_URL", "PEER_ROOM", "PEER_NAME", "PEER_TOKEN", "PEER_ICE_SERVERS", "PEER_LOG"),
+    *("HOST", "PORT", "NO_COLOR"),
+)
 
 
 class Command:

@@ -1,18 +1,26 @@
-"""What the command changes in its process is taken back here: logging, signals, the environment."""
+"""The command in the process of the test; what it changes there is taken back: logging, signals, the environment."""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from peer import logs
+from peer.cli import main
+from signaling.app import Server
+from signaling.settings import Settings
 from tests.cli.command import VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +37,36 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         root.removeHandler(line_handler)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command; exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def url_elsewhere() -> Iterator[str]:
+    """The address of a server in a thread of its own, where `run` has the main one: only that may handle signals."""
+    address: concurrent.futures.Future[tuple[str, Callable[[], object]]] = concurrent.futures.Future()
+
+    async def serve() -> None:
+        enough = asyncio.Event()
+        async with Server(Settings(port=0)) as server:
+            loop = asyncio.get_running_loop()
+            address.set_result((server.url, lambda: loop.call_soon_threadsafe(enough.set)))
+            await enough.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="server")
+    thread.start()
+    url, stop = address.result(timeout=20)
+    yield url
+    stop()
+    thread.join()

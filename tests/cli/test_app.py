@@ -11,30 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peer.cli import main
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Run = Callable[..., tuple[int, str, str]]
+    from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.may_block("the command loads what it needs on its loop, before anything runs there")
 
 HEAVY = ("aiohttp", "aiortc", "asyncio", "av", "cv2", "msgspec", "numpy", "rich", "signaling", "uvloop")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_help_lists_the_verbs_and_loads_nothing_heavy() -> None:
@@ -49,12 +33,26 @@ except SystemExit as ended:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
     assert shown.splitlines()[-1] == "code 0"
     assert re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE) == [
-        *("demo", "serve", "call", "record", "publish", "pull", "bot", "swarm", "devices", "doctor", "verify", "repair")
+        *(
+            "demo",
+            "serve",
+            "call",
+            "record",
+            "publish",
+            "pull",
+            "bot",
+            "swarm",
+            "devices",
+            "doctor",
+            "verify",
+            "repair",
+        ),
+        "token",
     ]
 
 
 @pytest.mark.parametrize(
-    "verb", ["demo", "serve", "call", "record", "bot", "swarm", "devices", "doctor", "verify", "repair"]
+    "verb", ["demo", "serve", "call", "record", "bot", "swarm", "devices", "doctor", "verify", "repair", "token"]
 )
 def test_every_verb_has_the_common_flags(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
@@ -160,7 +158,7 @@ def test_the_configuration_is_shown_with_its_origin_and_without_secrets(
 ) -> None:
     monkeypatch.setenv("PORT", "9000")
     monkeypatch.setenv("HOST", "0.0.0.0")
-    monkeypatch.setenv("PEER_ICE_SERVERS", "stun:stun.example.org turn:me:secret@turn.example.org")
+    monkeypatch.setenv("PEER_ICE_SERVERS", "stun:stun.example.org turn:me:hushed@turn.example.org")
     code, out, err = run("serve", "--show-config", "--host", "::1", "--json")
     shown = json.loads(out)
     assert (code, err) == (0, "")
@@ -173,7 +171,51 @@ def test_the_configuration_is_shown_with_its_origin_and_without_secrets(
     }
     text = run("serve", "--show-config")[1]
     assert re.search(r"^port +9000 +PORT$", text, re.MULTILINE)
-    assert "secret" not in out + text
+    assert "hushed" not in out + text
+
+
+def test_nobody_is_let_in_from_the_network_unless_that_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run("serve", "--host", "0.0.0.0", "--port", "0", "--seconds", "0.1")
+    assert (code, out) == (2, "")
+    assert "--key-file" in err and "--open" in err
+    code, _, err = run("demo", "--host", "0.0.0.0", "--port", "0")
+    assert code == 2 and "--open" in err
+    monkeypatch.setenv("OURS", "s" * 40)
+    for flags in (("--open",), ("--secret-env", "OURS")):
+        code, out, _ = run("serve", "--host", "0.0.0.0", "--port", "0", "--seconds", "0.1", *flags)
+        assert code == 0 and out.startswith("Signaling server and page: http://localhost:")
+
+
+def test_secrets_of_the_server_are_checked_and_not_shown(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OURS", "hidden-secret-" * 4)
+    (tmp_path / "turn").write_text("hidden\n")
+    turn = ("--turn", "turn:turn.example:3478", "--turn-secret-file", str(tmp_path / "turn"), "--turn-ttl", "10m")
+    code, out, _ = run("serve", "--show-config", "--json", "--secret-env", "OURS", "--audience", "us", *turn)
+    shown = json.loads(out)
+    assert code == 0 and "hidden" not in out
+    assert shown["secret_env"] == {"value": "OURS", "origin": "--secret-env"}
+    assert shown["turn_ttl"] == {"value": 600.0, "origin": "--turn-ttl"}
+    assert run("serve", "--port", "0", "--seconds", "0.1", "--secret-env", "OURS", *turn)[0] == 0
+    (tmp_path / "empty").touch()
+    for flags, said in (
+        (("--audience", "us"), "--key-file"),
+        (("--secret-env", "ABSENT"), "ABSENT"),
+        (("--key-file", str(tmp_path / "absent")), "absent cannot be read"),
+        (("--key-file", str(tmp_path / "turn")), "peer token --new-key"),
+        (turn[:2], "--turn-secret-file"),
+        (turn[2:4], "--turn URL"),
+        ((*turn, "--turn-secret-env", "OURS"), "--turn-secret-file"),
+        (("--turn", "turn:u:p@h", *turn[2:]), "without user and password"),
+        (("--turn", "stun:h", *turn[2:]), "like turn:HOST:3478"),
+        (("--turn", "turn:h:99999", *turn[2:]), "port"),
+        (("--turn", "turn:h", "--turn-secret-file", str(tmp_path / "empty")), "is empty"),
+        (("--turn", "turn:h", "--turn-secret-file", str(tmp_path / "absent")), "cannot be read"),
+        (("--turn-ttl", "soon"), "--turn-ttl"),
+    ):
+        code, out, err = run("serve", "--port", "0", "--seconds", "0.1", *flags)
+        assert (code, out) == (2, "") and said in err and "hidden" not in err, (flags, err)
 
 
 def test_the_ice_servers_of_a_file(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`peer bot` in a process of its own: its lines, its events, its end, its exit codes."""
+"""`peer bot`, in a process of its own where signals matter: its lines, its events, its end, its exit codes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from tests.cli.command import Command
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+in_this_process = pytest.mark.may_block("the command loads what it needs on its loop, and the script")
 
 GREETER = """
 import sys
@@ -70,6 +74,7 @@ async def test_events_are_lines_and_what_the_script_prints_is_none(server: Serve
     assert "alice came" in bot.err and "hello alice" in bot.err
 
 
+@pytest.mark.slow
 async def test_on_a_terminal_it_tells_where_a_script_failed_and_steers_no_terminal(
     server: Server, tmp_path: Path
 ) -> None:
@@ -86,22 +91,26 @@ async def test_on_a_terminal_it_tells_where_a_script_failed_and_steers_no_termin
     assert "\x1b[2J" not in bot.out
 
 
+@in_this_process
 @pytest.mark.parametrize(("words", "code"), [((), 0), (("--", "--strict"), 8)])
-async def test_a_check_is_an_exit_code(server: Server, tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+def test_a_check_is_an_exit_code(
+    run: Run, url_elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
     (tmp_path / "check.py").write_text(CHECK)
-    with Command("bot", "check.py", *words, cwd=tmp_path, environment={"PEER_URL": server.url}) as bot:
-        assert await asyncio.to_thread(bot.end) == code
-    assert ("a check failed: ['--strict']" in bot.err) is (code == 8)
-    assert "Traceback" not in bot.err
+    monkeypatch.setenv("PEER_URL", url_elsewhere)
+    found, _, err = run("bot", str(tmp_path / "check.py"), *words)
+    assert found == code
+    assert ("a check failed: ['--strict']" in err) is (code == 8)
+    assert "Traceback" not in err
 
 
-def test_what_cannot_be_run_is_a_sentence(tmp_path: Path) -> None:
-    with Command("bot", "nowhere.py", "http://localhost:1", cwd=tmp_path) as bot:
-        assert bot.end() == 2
-    assert bot.err == "nowhere.py cannot be read (No such file or directory); name the file of a script\n"
-    with Command("bot", "x.py", "http://localhost:1", "--restart", "maybe", "--json", cwd=tmp_path) as bot:
-        assert bot.end() == 2
-    assert json.loads(bot.out)["exitCode"] == 2 and "use never, on-failure, always" in bot.err
+@in_this_process
+def test_what_cannot_be_run_is_a_sentence(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentence = "nowhere.py cannot be read (No such file or directory); name the file of a script\n"
+    assert run("bot", "nowhere.py", "http://localhost:1") == (2, "", sentence)
+    code, out, err = run("bot", "x.py", "http://localhost:1", "--restart", "maybe", "--json")
+    assert code == json.loads(out)["exitCode"] == 2 and "use never, on-failure, always" in err
 
 
 def test_an_event_as_json() -> None:

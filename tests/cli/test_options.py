@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.cli import options
+from peer.cli import call, options
 from peer.cli.options import MAX_FILE, entries, ice_servers
 from peer.errors import UsageError
 from peer.rtc.ice.servers import IceSettings
+
+OUTPUT = ("json", "quiet", "verbose")
 
 
 def test_urls_between_spaces_commas_and_lines() -> None:
@@ -42,6 +46,24 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(UsageError, match="correct --ice-servers-file|shorten it"):
         ice_servers(None, file)
+
+
+def test_a_command_has_the_network_flags_in_the_place_of_what_they_say() -> None:
+    said: list[IceSettings] = []
+
+    @options.with_network("udp_ports", "relay")
+    def command(*, network: IceSettings) -> int:
+        """What it does."""
+        said.append(network)
+        return 4
+
+    assert command.__doc__ == "What it does." and list(signature(command).parameters) == ["udp_ports", "relay"]
+    app = typer.Typer()
+    app.command()(command)
+    flags = ["--udp-ports", "50000-50100", "--relay"]
+    assert typer.main.get_command(app).main(flags, standalone_mode=False) == 4
+    assert said == [IceSettings(policy="relay", udp_ports=(50000, 50100))]
+    assert list(signature(call.call).parameters)[-11:] == [*signature(options.network).parameters, *OUTPUT]
 
 
 def test_the_network_flags_become_settings() -> None:

@@ -1,4 +1,4 @@
-"""`peer record` in a process of its own: the table, the files, the end, the exit codes."""
+"""`peer record`, in a process of its own where it records: the table, the files, the end, the exit codes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.cli.conftest import Run
+
+in_this_process = pytest.mark.may_block("the command loads what it needs on its loop")
+
 SMALL = "test:160x120@15"
 
 
@@ -37,6 +41,7 @@ async def wait_for(command: Command, pattern: str) -> re.Match[str]:
     return await asyncio.to_thread(command.wait_for, pattern)
 
 
+@pytest.mark.slow
 async def test_a_bot_and_two_callers_by_plain_http_are_recorded_at_once(server: Server, tmp_path: Path) -> None:
     environment = {"TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "30"}
     arguments = ("record", server.url, "--output", "kept")
@@ -81,6 +86,7 @@ async def _call_by_http(caller: RTCPeerConnection, server: Server) -> None:
     await caller.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
 
 
+@pytest.mark.slow
 async def test_only_some_for_a_while_as_json(server: Server, tmp_path: Path) -> None:
     arguments = ("record", server.url, "--only", "alice", "--seconds", "3", "--json")
     async with (
@@ -101,18 +107,18 @@ async def test_only_some_for_a_while_as_json(server: Server, tmp_path: Path) -> 
     assert file["whole"] and file["path"].startswith("recordings/alice-")
 
 
-def test_the_exit_code_says_what_went_wrong(tmp_path: Path) -> None:
+@in_this_process
+def test_the_exit_code_says_what_went_wrong(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for arguments, code, words in (
-        (("http://localhost:9", "--output", "file"), 7, "could not be written"),
+    for arguments, expected, words in (
+        (("http://localhost:9", "--output", str(tmp_path / "file")), 7, "could not be written"),
         (("http://localhost:9",), 3, "localhost:9"),
     ):
-        with Command("record", *arguments, "--json", cwd=tmp_path) as command:
-            assert command.end() == code
-        assert json.loads(command.out)["exitCode"] == code and words in json.loads(command.out)["error"]
+        code, out, _ = run("record", *arguments, "--json")
+        assert code == json.loads(out)["exitCode"] == expected and words in json.loads(out)["error"]
 
 
-async def test_nobody_to_record(server: Server, tmp_path: Path) -> None:
-    with Command("record", server.url, "--seconds", "0.2", "--quiet", cwd=tmp_path) as command:
-        assert await asyncio.to_thread(command.end) == 5
-    assert command.err == "nothing was recorded within 0.2 s (nobody came); try again later\n" and command.out == ""
+@in_this_process
+def test_nobody_to_record(run: Run, url_elsewhere: str) -> None:
+    sentence = "nothing was recorded within 0.2 s (nobody came); try again later\n"
+    assert run("record", url_elsewhere, "--seconds", "0.2", "--quiet") == (5, "", sentence)

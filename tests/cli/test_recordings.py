@@ -8,35 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from peer.cli import main
 from peer.recording import manifestfile
 from peer.recording.recorder import ParticipantRecorder
 from tests.recording import synthetic
 from tests.recording.synthetic import FakeTrack, audio, feed, merged, video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
+    from tests.cli.conftest import Run
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _encoded() -> None:
-    synthetic.encode_all()
+def _encoded(run_folder: Path) -> None:
+    synthetic.encode_all(run_folder / "synthetic")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ async def server() -> AsyncIterator[Server]:
         yield served
 
 
+@pytest.mark.slow
 async def test_a_table_while_it_runs_and_a_report_at_ctrl_c(server: Server, tmp_path: Path) -> None:
     environment = {"TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "160", "LINES": "30"}
     arguments = ("swarm", server.url, *FEW, "--report", "out.json", "--html", "out.html", "--fail-if", "join_p95>30s")

@@ -125,11 +125,12 @@ class Colour(VideoStreamTrack):
 
     def __init__(self, colour: tuple[int, int, int] = RED, width: int = 64, height: int = 48) -> None:
         super().__init__()
-        self._picture = np.full((height, width, 3), colour, np.uint8)
+        picture = VideoFrame.from_ndarray(np.full((height, width, 3), colour, np.uint8))
+        self._picture = picture.reformat(format="yuv420p").to_ndarray()
 
     async def recv(self) -> VideoFrame:
         pts, time_base = await self.next_timestamp()
-        frame = VideoFrame.from_ndarray(self._picture).reformat(format="yuv420p")
+        frame = VideoFrame.from_ndarray(self._picture, format="yuv420p")
         frame.pts, frame.time_base = pts, time_base
         return frame
 

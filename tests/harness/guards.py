@@ -113,7 +113,7 @@ def settle_without_loop(before: Resources, *, seconds: float | None = None) -> l
 
 def end_children(before: Resources) -> None:
     """Kills the child processes that came since `before`, so that one careless test cannot disturb the others."""
-    for pid in Resources.now().children - before.children:
+    for pid in frozenset(_children()) - before.children:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -164,9 +164,12 @@ def _children() -> Iterator[int]:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:  # there is none: the quick way out of nearly every test
         return
-    for listing in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread ended meanwhile
-            for pid in listing.read_text().split():
+    for thread in os.listdir("/proc/self/task"):
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/self/task/{thread}/children") as listing,
+        ):  # it may end meanwhile
+            for pid in listing.read().split():
                 if not any(name in _command(int(pid)) for name in ALLOWED_CHILDREN):
                     yield int(pid)
 

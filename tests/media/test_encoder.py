@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import av
@@ -32,8 +33,12 @@ STEP = 3000
 
 def frame(number: int, width: int = 320, height: int = 240) -> VideoFrame:
     """Noise that moves: enough of it to fill any rate."""
-    noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
-    return VideoFrame.from_ndarray(np.roll(noise, 5 * number, axis=1), format="rgb24")
+    return VideoFrame.from_ndarray(np.roll(_noise(width, height), 5 * number, axis=1), format="rgb24")
+
+
+@cache
+def _noise(width: int, height: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
 
 
 def decoded(codec: str, data: list[bytes]) -> list[Any]:

@@ -29,6 +29,7 @@ from tests.media.contract import (
     take,
     threads,
 )
+from tests.rtc import eager
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,12 @@ def webm(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def mp4(folder: Path) -> Path:
     return clips.mp4(folder / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def gop(folder: Path) -> Path:
+    """50 pictures, of which each tenth is a keyframe."""
+    return eager.clip(folder / "gop.webm", gop=10, size=(64, 48))
 
 
 @pytest.fixture(params=["webm", "mp4"])
@@ -110,6 +117,31 @@ def test_what_nobody_wants_is_not_decoded(webm: Path) -> None:
     number = read_number(item.content.to_ndarray(format="rgb24"))
     assert number == round(item.due * 25), "what refers to those before it is seen whole"
     assert item.due < READ_AHEAD, "and what is not due yet is not left out"
+
+
+@pytest.mark.parametrize("read", range(14, 40))
+def test_who_begins_to_watch_sees_what_is_shown_now(gop: Path, read: int) -> None:
+    """Whatever was read since: a keyframe that is not due yet is nothing to wait for."""
+    wanted = Wanted(video=False, audio=False, video_packets=True)
+    due = 0.0
+    for number, item in enumerate(Playing(Address(str(gop), "clip"), wanted).decode()):
+        wanted.video = number >= read
+        if isinstance(item.content, av.VideoFrame):
+            break
+        due = item.due
+    assert isinstance(item.content, av.VideoFrame)
+    assert 0 < item.due - (due - READ_AHEAD) < 0.045
+
+
+def test_what_is_kept_for_who_begins_to_watch_has_an_end(gop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.media.playing._UNDECODED", 5)
+    wanted = Wanted(video=False, audio=False, video_packets=True)
+    numbers = []
+    for number, item in enumerate(Playing(Address(str(gop), "clip"), wanted).decode()):
+        wanted.video = number >= 17
+        if isinstance(item.content, av.VideoFrame):
+            numbers.append(round(item.due * 25))
+    assert numbers == list(range(20, 50)), "from the next keyframe on, as those before are too many"
 
 
 def test_what_nobody_wants_at_all_ends_when_it_is_stopped(webm: Path) -> None:

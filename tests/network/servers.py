@@ -90,7 +90,7 @@ class Servers:
 
     async def _signaling(self) -> None:
         program = "import sys; from peer.cli import main; sys.exit(main())"
-        serve = ("-c", program, "serve", "--host", SIGNALING[0], "--port", str(SIGNALING[1]), "--quiet")
+        serve = ("-c", program, "serve", "--host", SIGNALING[0], "--port", str(SIGNALING[1]), "--open", "--quiet")
         await self._run("signaling", [sys.executable, *serve], [SIGNALING])
 
     async def _turn(self, host: str, options: tuple[str, ...]) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.recording import synthetic
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _encoded() -> None:
-    synthetic.encode_all()
+def _encoded(run_folder: Path) -> None:
+    synthetic.encode_all(run_folder / "synthetic")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 from typing import TYPE_CHECKING
 
 import av
@@ -16,6 +17,7 @@ from tests.harness.encoders import REALTIME, same_priority, video_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 VP8 = Codec("VP8", 90000, 1, 96)
 H264 = Codec("H264", 90000, 1, 102)
@@ -45,7 +47,7 @@ def video(
     seconds: float, codec: Codec = VP8, *, start: float = 0.0, size: tuple[int, int] = SIZE, first: int = 0
 ) -> list[EncodedFrame]:
     """Pictures numbered from `first` on, 30 a second, a keyframe each second; `first` / 30 + `seconds` is 3 at most."""
-    wanted = _encode_video(codec.name, size)[first : first + round(seconds * FPS)]
+    wanted = _video(codec.name, size)[first : first + round(seconds * FPS)]
     assert len(wanted) == round(seconds * FPS)
     frames = []
     for index, (data, keyframe) in enumerate(wanted):
@@ -60,18 +62,30 @@ def video(
 def audio(seconds: float, codec: Codec = OPUS, *, start: float = 0.0) -> list[EncodedFrame]:
     """A tone in packets of 20 ms, up to 5 s of it."""
     step = codec.clock_rate // 50
-    packets = _encode_audio(codec.name)[: round(seconds * 50)]
+    packets = _audio(codec.name)[: round(seconds * 50)]
     assert len(packets) == round(seconds * 50)
     return [EncodedFrame(codec, data, index * step, start + index / 50) for index, data in enumerate(packets)]
 
 
-def encode_all() -> None:
-    """Make everything now that `video` and `audio` give out: it takes a second, which no event loop should spend."""
+def encode_all(kept: Path | None = None) -> None:
+    """Make everything now that `video` and `audio` give out: it takes a second, which no event loop should spend.
+
+    It is kept in that file for the other processes of the run, or read from it.
+    """
+    if kept is not None and kept.exists():
+        videos, audios = pickle.loads(kept.read_bytes())
+        _videos.update(videos)
+        _audios.update(audios)
+        return
     for codec, sizes in ((VP8, (SIZE, SMALL)), (H264, (SIZE, SMALL)), (VP9, (SIZE,)), (AV1, (SIZE,))):
         for size in sizes:
-            _encode_video(codec.name, size)
+            _video(codec.name, size)
     for codec in (OPUS, PCMU, PCMA, G722):
-        _encode_audio(codec.name)
+        _audio(codec.name)
+    if kept is not None:
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(pickle.dumps((_videos, _audios)))
+        unfinished.replace(kept)
 
 
 def merged(*streams: list[EncodedFrame]) -> list[EncodedFrame]:
@@ -119,7 +133,22 @@ def feed(frames: Iterable[EncodedFrame], **tracks: FakeTrack) -> None:
         tracks[kind_of(frame)].feed(frame)
 
 
-@cache
+_videos: dict[tuple[str, tuple[int, int]], list[tuple[bytes, bool]]] = {}
+_audios: dict[str, list[bytes]] = {}
+
+
+def _video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]:
+    if (codec, size) not in _videos:
+        _videos[codec, size] = _encode_video(codec, size)
+    return _videos[codec, size]
+
+
+def _audio(codec: str) -> list[bytes]:
+    if codec not in _audios:
+        _audios[codec] = _encode_audio(codec)
+    return _audios[codec]
+
+
 def _encode_video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]:
     name, options = _ENCODERS[codec]
     often = {"g": str(FPS), "keyint_min": str(FPS)}
@@ -139,7 +168,6 @@ def _encode_video(codec: str, size: tuple[int, int]) -> list[tuple[bytes, bool]]
     return [(bytes(packet), packet.is_keyframe) for packet in packets]
 
 
-@cache
 def _encode_audio(codec: str) -> list[bytes]:
     name, options = _ENCODERS[codec]
     rate = {"opus": 48000, "G722": 16000}.get(codec, 8000)

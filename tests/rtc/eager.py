@@ -12,6 +12,7 @@ import numpy as np
 from peer.rtc.codecs import carries
 from peer.rtc.encoded import LIVE
 from peer.rtc.encoding import sound_codec
+from peer.rtc.stats import SourceCounts
 from tests.harness.encoders import one_thread
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Eager:
     def __init__(self, *names: str) -> None:
         self.names = names or ("VP8",)
         self.frames: list[Encoded] = []
+        self.counts = SourceCounts()
         self.over = False
         self.error: Exception | None = None
         self._came = asyncio.Event()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.arrivalreport import ArrivalReport
 from peer.rtc.congestion import MUCH_LOSS, SILENCE, START, Congestion, Losses
 from peer.rtc.delaybased import MAX_BITRATE, MIN_BITRATE
 from peer.rtc.probing import WORTH
+from tests.harness.examples import examples
 from tests.rtc.bottleneck import Call, Link, World
 
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
@@ -74,6 +75,21 @@ def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: fl
     assert min(each.estimate for each in call.samples) == START
     assert WORTH < call.samples[-1].estimate < 2 * WORTH, "and that is enough"
     assert call.stream.counts.bytes_probes < 200_000
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_much_loss_took_is_back_soon_after_it_is_over(seed: int) -> None:
+    """As where a link was narrow for a while, and what its queue dropped was taken for loss by chance."""
+    world = World(seed)
+    call = Call(world, Link(world, [(0, 3e6)]))
+    world.run(15)
+    usual = call.rate(5, 15)
+    call.link.loss = 0.4
+    world.run(10)
+    assert call.rate(20, 25) < 0.25 * usual
+    call.link.loss = 0.0
+    world.run(20)
+    assert call.reaches(0.9 * usual, 25) < 6
 
 
 def test_two_calls_share_a_link() -> None:
@@ -205,7 +221,7 @@ def test_few_packets_say_nothing_of_losses() -> None:
     assert losses.limit == 750_000
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**32), st.floats(0.0, 1.0))
 def test_forged_reports_are_bounded(seed: int, honest: float) -> None:
     """Whatever they say, the rate stays within bounds and nothing breaks."""

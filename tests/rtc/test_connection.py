@@ -954,7 +954,11 @@ def change(chance: random.Random, pc: PeerConnection) -> None:
             one.sender.replaceTrack(chance.choice([None, Tone() if one.kind == "audio" else Colour()]))
 
 
-@pytest.mark.parametrize("seed", range(6))
+# Like the examples of properties: few of them in the quick suite.
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_whatever_both_sides_do_they_agree_in_the_end(call: Call, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(12):

@@ -7,12 +7,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.concealment import SoundCounts
 from peer.rtc.decoders import DecodedFrame, SoundDecoder, open_decoder
 from peer.rtc.frames import Codec, EncodedFrame
+from tests.harness.examples import examples
 from tests.rtc.packets import pictures
 
 OPUS, PCMU, G722 = Codec("opus", 48000, 2, 111), Codec("PCMU", 8000, 1, 0), Codec("G722", 8000, 1, 9)
@@ -151,7 +152,7 @@ def test_a_codec_without_a_decoder_is_refused() -> None:
         open_decoder(Codec("telephone-event", 8000), SoundCounts())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 1 << 17), st.booleans()), max_size=4))
 def test_any_bytes_raise_nothing_but_what_is_documented(packets: list[tuple[bytes, int, bool]]) -> None:
     counts = SoundCounts()

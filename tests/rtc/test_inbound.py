@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.clock import ParticipantClock
@@ -17,6 +17,7 @@ from peer.rtc.codecs import EVENTS
 from peer.rtc.inbound import KEYFRAME_RETRIES, KEYFRAME_SPACING, MAX_SSRCS, InboundRtp, ReceiveParameters
 from peer.rtc.jitter import JitterBuffer
 from peer.rtc.packet import RtpPacket
+from tests.harness.examples import examples
 from tests.rtc.packets import H264, OPUS, PCMU, SEND_TIME_ID, TRANSPORT_WIDE_ID, VP8, VP8_RTX, opus, packet, pictures
 
 if TYPE_CHECKING:
@@ -442,7 +443,7 @@ HOSTILE = st.tuples(
 )
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(HOSTILE, max_size=60), st.sampled_from(["audio", "video"]))
 async def test_whatever_comes_nothing_is_raised_and_little_kept(
     packets: list[tuple[bytes, int, int, int, bytes]], kind: Kind

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.frames import Codec
 from peer.rtc.jitter import MAX_HELD_PACKETS, JitterBuffer
+from tests.harness.examples import examples
 from tests.rtc.bad_link import (
     DELTA,
     KEYFRAME,
@@ -146,7 +147,7 @@ HOSTILE = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.sampled_from(["VP8", "H264", "VP9", "AV1", "opus", "G722"]), st.booleans(), st.lists(HOSTILE, max_size=60))
 def test_whatever_comes_order_and_bounds_hold(
     name: str, flag: bool, packets: list[tuple[int, int, bytes, float, bool]]

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc import codecs, effects, sdp
@@ -17,6 +17,7 @@ from peer.rtc.jsep import Session, WrongState
 from peer.rtc.numbering import FREE_TYPES
 from peer.rtc.sdp import SdpError
 from peer.rtc.slots import MAX_SLOTS
+from tests.harness.examples import examples
 from tests.rtc.descriptions import (
     FIXTURES,
     OFFERS,
@@ -103,7 +104,7 @@ def act(pair: Pair, action: str, index: int, number: int) -> None:
             getattr(side, action)()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(st.sampled_from(list(ACTIONS)), st.integers(0, 1), st.integers(0, 23)), max_size=40))
 def test_both_sides_agree_in_the_end(actions: list[tuple[str, int, int]]) -> None:
     pair = Pair()
@@ -922,7 +923,7 @@ def test_six_m_lines_stay_six() -> None:
 # Hostile
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.sampled_from(sorted(FIXTURES)), st.integers(0, 2**32), st.integers(1, 12), st.booleans())
 def test_damaged_descriptions_are_refused_or_understood(name: str, seed: int, wounds: int, later: bool) -> None:
     made = session(sending("audio"), sending("video"), data=True)

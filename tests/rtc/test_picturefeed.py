@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from peer.media.push import PictureSource
 from peer.rtc import picturefeed, rungs
 from peer.rtc.feed import feed_of, feeds
 from peer.rtc.picturefeed import PictureFeed
+from peer.rtc.rungs import EncoderRung
+from peer.rtc.stats import SourceCounts
 from tests.rtc.eager import Eager, clip, decoded
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Stage:
 
     def join(self, *names: str, bitrate: int | None = None) -> tuple[Eager, Any]:
         taker = Eager(*names)
-        subscription = self.feed.subscribe(taker)
+        subscription = self.feed.subscribe(taker, taker.counts)
         if bitrate is not None:
             subscription.bitrate = bitrate
             self.feed.reconsider()
@@ -110,6 +113,7 @@ async def test_who_joins_soon_after_a_keyframe_gets_what_was_sent(pushed: Stage)
     push(pushed)
     await first.keyframe()
     early, _ = pushed.join()
+    await early.more()
     assert early.frames == first.frames and early.frames[0].keyframe
 
 
@@ -181,6 +185,27 @@ async def test_who_moves_to_another_encoder_misses_nothing(moving: Stage) -> Non
     assert len(decoded("VP8", mover[0].frames)) == len(mover[0].frames)
 
 
+async def test_who_moves_to_another_encoder_takes_nothing_from_those_who_stay(
+    moving: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    encode = EncoderRung.encode
+
+    def noted(rung: EncoderRung, *picture: Any) -> Any:
+        if rung is stays:
+            used.append(rung.encoder.bitrate)
+        return encode(rung, *picture)
+
+    (wide, one), (mover, other) = moving.join(bitrate=600_000), moving.join(bitrate=600_000)
+    await mover.more(3)
+    stays = one.on
+    monkeypatch.setattr(EncoderRung, "encode", noted)
+    other.limit(70_000)
+    await mover.until(lambda: other.on is not stays and len(mover.frames) > 10)
+    await wide.more(2)
+    assert set(used) == {600_000}
+
+
 async def test_an_encoder_goes_along_with_all_who_take_of_it(moving: Stage) -> None:
     taker, subscription = moving.join(bitrate=600_000)
     await taker.more(2)
@@ -213,8 +238,8 @@ async def test_settings_are_kept_to() -> None:
     await taker.more(6)
     pictures = decoded("H264", taker.frames)
     assert {(each.width, each.height) for each in pictures} == {(80, 60)}
-    gaps = np.diff([frame.timestamp for frame in taker.frames])
-    assert gaps.min() > 0.85 * 90_000 / 10
+    times = [frame.timestamp for frame in taker.frames]
+    assert times[-1] - times[0] > 90_000 * (len(times) - 2) / 10
     assert subscription.on.encoder.bitrate == 100_000
     await stage.close()
 
@@ -230,6 +255,73 @@ async def test_a_source_that_ends_tells_all(pushed: Stage) -> None:
     assert feeds() == []
 
 
+def of_time(stage: Stage, at: float) -> None:
+    stage.source.push(np.full((48, 64, 3), 90, np.uint8), time=at)
+
+
+@pytest.mark.virtual_time
+async def test_twenty_of_thirty_pictures_a_second_are_two_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EncoderRung, "encode", lambda *given: ([b"payload"], True))
+    stage = Stage(PictureSource(), EncoderSettings(fps=20))
+    taker, _ = stage.join()
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    assert stage.source._readers.all
+    for number in range(90):
+        of_time(stage, 1000.0 + number / 30)
+        await asyncio.sleep(1 / 30)
+    numbers = [round(frame.timestamp / 90_000 * 30) - 30_000 for frame in taker.frames]
+    assert numbers == [number for number in range(90) if number % 3 != 1]
+    assert loop.time() >= 3 and taker.counts.frames == 90 and taker.counts.encoded == 60
+    await stage.close()
+
+
+async def test_what_a_slow_encoder_leaves_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each taker on its own, since it came, and on when the source is opened anew."""
+    encoding, done = threading.Event(), threading.Event()
+
+    def encode(*_: object) -> tuple[list[bytes], bool]:
+        encoding.set()
+        assert done.wait(10)
+        return [b"payload"], True
+
+    monkeypatch.setattr(EncoderRung, "encode", encode)
+    stage = Stage(PictureSource())
+    (first, one), (muted, other) = stage.join(), stage.join()
+    other.mute(True)
+    for count in (1, 2):
+        push(stage)
+        await asyncio.to_thread(encoding.wait, 10)
+        for _ in range(5):
+            push(stage)
+        done.set()
+        await first.until(lambda count=count: len(first.frames) >= 3 * count)  # type: ignore[misc]
+        encoding.clear()
+        done.clear()
+    assert first.counts == SourceCounts(frames=12, encoded=6, dropped=6) and stage.feed.dropped == 6
+    assert muted.counts == SourceCounts() and not muted.frames
+    done.set()
+    one.close()
+    await stage.close()
+
+
+async def test_who_takes_what_is_looked_at_once_for_all_that_changes(
+    pushed: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    reconsider = PictureFeed.reconsider
+    monkeypatch.setattr(PictureFeed, "reconsider", lambda feed: (looked.append(1), reconsider(feed)))
+    joined = [pushed.join() for _ in range(50)]
+    for _, subscription in joined[25:]:
+        subscription.close()
+    await asyncio.sleep(0)
+    assert len(looked) == 2, "for the first of them, and for all others"
+    push(pushed)
+    await joined[24][0].more()
+    await asyncio.sleep(0)
+    assert len(looked) <= 2 + -(-25 // rungs.AT_ONCE), "in each turn that gave some of them a keyframe"
+
+
 # Files
 
 
@@ -242,6 +334,7 @@ async def test_a_file_is_sent_as_it_is(tmp_path: Path, codec: str, suffix: str, 
     taker, _ = stage.join(name)
     await taker.until(lambda: taker.over)
     assert len(taker.frames) == 20 and stage.feed.encodes == 0
+    assert taker.counts == SourceCounts(frames=20)
     assert [index for index, frame in enumerate(taker.frames) if frame.keyframe] == [0, 10]
     assert set(np.diff([frame.timestamp for frame in taker.frames])) == {3600}
     assert len(decoded(name, taker.frames)) == 20
@@ -265,6 +358,7 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
 ) -> None:
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.1)
+    monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
     source = (await FileSource.opened(str(path), "video", loop=True)).pictures
     stage = Stage(source)
@@ -287,12 +381,44 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
     await stage.close()
 
 
+@pytest.mark.parametrize("benefit", [0.0, 1000.0])
+async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benefit: float
+) -> None:
+    """At once, and whether or not it just came: what it is sent there would be lost."""
+    monkeypatch.setattr(picturefeed, "BENEFIT", benefit)
+    monkeypatch.setattr(picturefeed, "NARROW", 1000.0)
+    for late in ("LATE", "TOO_LATE"):  # as the machine may be
+        monkeypatch.setattr(picturefeed, late, 1000.0)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
+    stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
+    assert stage.source.encoded is not None
+    enough = stage.source.encoded.bitrate * 2
+    (taker, subscription), (other, unhurt) = stage.join(bitrate=enough), stage.join(bitrate=enough)
+    for each in (taker, other):
+        await each.more(3)
+    subscription.limit(stage.source.encoded.bitrate // 3)
+    monkeypatch.setattr(EncoderRung, "encoded", lambda *frame: None)  # nothing comes of it
+    while subscription.on is stage.feed._file:
+        await other.more()
+    count = len(taker.frames)
+    await other.more(10)
+    assert len(taker.frames) == count and unhurt.on is stage.feed._file
+    monkeypatch.undo()
+    subscription.request_keyframe()  # the one that was made is gone
+    assert (await taker.keyframe()).keyframe and isinstance(subscription.on, EncoderRung)
+    await taker.more(3)
+    assert len(decoded("VP8", taker.frames[count:])) == len(taker.frames) - count
+    await stage.close()
+
+
 async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_next(tmp_path: Path) -> None:
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=150, gop=150, size=(64, 48))
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     first, _ = stage.join()
     await first.until(lambda: len(first.frames) == 5)
     early, _ = stage.join()
+    await early.more()
     assert early.frames == first.frames, "the keyframe is not old yet, and comes with all that refers to it"
     await first.until(lambda: len(first.frames) == 55)
     late, subscription = stage.join()
@@ -319,20 +445,26 @@ async def test_a_lost_picture_of_a_file_is_made_up_for(tmp_path: Path) -> None:
     await stage.close()
 
 
+@pytest.mark.parametrize("much", [False, True])
 async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, much: bool
 ) -> None:
     """Its paths look so, and it has no time to encode."""
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
     monkeypatch.setattr(picturefeed, "LATE", float("-inf"))
+    monkeypatch.setattr(picturefeed, "TOO_LATE", float("-inf") if much else 1000.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=50)
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
-    subscription.limit(1000)
+    assert stage.source.encoded is not None
+    subscription.limit(1000 if much else round(stage.source.encoded.bitrate * 0.7))
     await taker.more(10)
     assert subscription.on is stage.feed._file and stage.feed.encodes == 0
+    if not much:
+        subscription.limit(1000)  # its path takes hardly anything of what it is sent: that is not for being late
+        await taker.until(lambda: isinstance(subscription.on, EncoderRung))
     await stage.close()
 
 
@@ -341,13 +473,16 @@ async def test_who_cannot_keep_up_with_encoding_sends_the_file_as_it_is(
 ) -> None:
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
+    monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
     monkeypatch.setattr(picturefeed, "JUDGED", 2)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=100)
     stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
+    assert stage.source.encoded is not None
     subscription.limit(1000)
     await taker.until(lambda: isinstance(subscription.on, rungs.EncoderRung))
+    subscription.limit(round(stage.source.encoded.bitrate * 0.7))
     for reader in stage.source.readers.all:
         reader.dropped = 1000
     await taker.until(lambda: subscription.on is stage.feed._file)

@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport
+from aiortc import RTCInboundRtpStreamStats, RTCRemoteOutboundRtpStreamStats, RTCStatsReport, VideoStreamTrack
 
+from peer.media.pattern import TestPictures as Pattern
 from peer.rtc import report
 from peer.rtc.ice.candidate import Candidate
 from peer.rtc.ice.pairs import PairReport
 from peer.rtc.layers import Layer
+from peer.rtc.outbound import OutboundCounts
 from peer.rtc.rtcp import SenderReported
+from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import DecodeCounts, InboundCounts
 
 HOST = Candidate("1", 1, "udp", 2130706431, "192.0.2.1", 50000, "host", username_fragment="abcdefgh")
@@ -83,6 +86,36 @@ def test_each_layer_has_an_entry() -> None:
     ]
     assert len({each.id for each in entries}) == 2
     assert [each.framesDecoded for each in entries] == [0, 20], "only the layer that is shown is decoded"
+
+
+def outbound(track: Any) -> dict[str, Any]:
+    stream = SimpleNamespace(counts=OutboundCounts(packets=9, frames=7))
+    media = SimpleNamespace(stream=stream, ssrc=5, target=300_000)
+    sender = SimpleNamespace(media=media, transport=Transport(), kind=track.kind, track=track, codec="VP8")
+    return {each.type: each for each in report.outbound(sender).values()}  # type: ignore[arg-type]
+
+
+async def test_pictures_that_are_sent_have_a_source() -> None:
+    shown = OutboundPictures()
+    shown.counts.frames, shown.counts.encoded, shown.counts.dropped = 8, 6, 2
+    shown.show(Pattern(160, 120, 30))
+    entries = outbound(shown)
+    source, sent = entries["media-source"], entries["outbound-rtp"]
+    assert (source.kind, source.trackIdentifier, source.frames) == ("video", shown.id, 8)
+    assert (source.width, source.height) == (160, 120)
+    assert sent.mediaSourceId == source.id
+    assert (sent.framesSent, sent.framesEncoded, sent.framesDropped) == (7, 6, 2)
+    shown.stop()
+    source = outbound(shown)["media-source"]
+    assert (source.frames, source.width, source.height) == (8, None, None)
+
+
+async def test_of_other_tracks_no_source_is_known() -> None:
+    for track in (OutboundSound(), VideoStreamTrack()):
+        entries = outbound(track)
+        assert "media-source" not in entries
+        sent = entries["outbound-rtp"]
+        assert sent.mediaSourceId is sent.framesEncoded is sent.framesDropped is None
 
 
 def test_nothing_came() -> None:

@@ -16,10 +16,11 @@ from aiortc.rtp import (
     RtcpRtpfbPacket,
     pack_remb_fci,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.rtcp import estimated, media_sources
+from tests.harness.examples import examples
 
 REPORT = RtcpReceiverInfo(ssrc=7, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=0, dlsr=0)
 
@@ -63,7 +64,7 @@ RTCP = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(st.tuples(RTCP, st.binary(max_size=48)), min_size=1, max_size=3), st.binary(max_size=20))
 def test_hostile_bytes_raise_nothing_but_value_error_and_struct_error(
     parts: list[tuple[bytes, bytes]], rest: bytes

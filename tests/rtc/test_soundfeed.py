@@ -39,6 +39,21 @@ async def test_all_get_the_same_packets_of_one_encoder() -> None:
     assert feeds() == []
 
 
+async def test_who_takes_what_is_looked_at_once_for_all_who_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    reconsider = SoundFeed.reconsider
+    monkeypatch.setattr(SoundFeed, "reconsider", lambda feed: (looked.append(1), reconsider(feed)))
+    source, takers = Tone(), [Eager("opus", "PCMU") for _ in range(50)]
+    subscriptions = [feed(source).subscribe(taker) for taker in takers]
+    for taker in takers:
+        await taker.more()
+    assert len(looked) == 2, "for the first of them, and for all others"
+    for each in subscriptions:
+        each.close()
+    assert len(looked) == 2 and feeds() == []
+    await source.close()
+
+
 async def test_each_codec_has_its_encoder() -> None:
     source = Tone()
     opus, pcmu = Eager("opus"), Eager("PCMU")

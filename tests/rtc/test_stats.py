@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from peer.rtc.stats import (
     PairStats,
     bitrate,
     inbound_stats,
+    outbound_stats,
 )
 
 INBOUND = InboundStats("video-1", "video", "VP8", True, 10, 0, 1000, 5, 0, 5, 0, 1, 0.001, 160, 120)
@@ -32,6 +34,16 @@ def test_tracks_are_found_by_kind() -> None:
 
 def test_a_pair_reads_like_a_sentence() -> None:
     assert str(PAIR) == "host udp 192.0.2.1:5000 - prflx 192.0.2.2:6000"
+
+
+def test_what_was_sent_is_put_together_from_the_entries_of_w3c() -> None:
+    sent = SimpleNamespace(type="outbound-rtp", kind="video", codec="VP8", packetsSent=9, bytesSent=900, framesSent=7)
+    sent.framesEncoded, sent.framesDropped = 5, 2
+    said = SimpleNamespace(type="remote-inbound-rtp", packetsLost=1, roundTripTime=0.05)
+    source, path = SimpleNamespace(type="media-source", frames=8), SimpleNamespace(type="transport")
+    assert outbound_stats([source, sent, said, path]) == OutboundStats("video", "VP8", 9, 900, 7, 1, 0.05, 8, 5, 2)
+    sent.framesEncoded = sent.framesDropped = None
+    assert outbound_stats([sent]) == OutboundStats("video", "VP8", 9, 900, 7, 0, None)
 
 
 def test_rates_are_in_bits_per_second() -> None:

@@ -42,7 +42,7 @@ async def test_the_port_is_known_once_it_is_bound(serve: Serve) -> None:
     ("localhost", "http://localhost:9"),
 ])  # fmt: skip
 def test_urls_of_other_hosts(host: str, url: str) -> None:
-    server = Server(Settings(host=host, port=9))
+    server = Server(Settings(host=host, port=9, open=True))
     assert server.url == url
     assert server.urls
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from signaling.app import Limits
+from tests.harness.examples import examples
 from tests.signaling.helpers import ANSWER, CANDIDATE, OFFER, connect, connections, hears, hub_of, until
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ async def stage(serve: Serve, join: Connect, session: ClientSession) -> Stage:
     return Stage(server, session, alice, bob)
 
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+few = examples(25, suppress_health_check=list(HealthCheck), database=None)
 
 
 @few

@@ -31,11 +31,11 @@ def refused(call: Any, *arguments: Any) -> ProtocolError:
 
 def test_joining_tells_the_newcomer_and_the_others() -> None:
     server = m.IceServer(["stun:h"])
-    rooms = Rooms(10, (server,))
-    assert rooms.join("A", m.Join("lab", "a", 1, polite=True)) == [
+    rooms = Rooms(10)
+    assert rooms.join("A", m.Join("lab", "a", 1, polite=True), None, [server]) == [
         Delivery("A", m.Welcome(1, "A", "lab", "a", [], [server]))
     ]
-    assert rooms.join("B", m.Join("lab", "b", 1)) == [
+    assert rooms.join("B", m.Join("lab", "b", 1), None, [server]) == [
         Delivery("B", m.Welcome(1, "B", "lab", "b", [m.Member("A", "a", True)], [server])),
         Delivery("A", m.Joined(m.Member("B", "b", False))),
     ]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from signaling import whip
-from signaling.app import Limits
-from signaling.codes import EFFECTS, Code, Effect, ProtocolError
+from signaling.app import Access, Limits
 from signaling.ice_servers import IceServer
 from signaling.messages import ByeTo, DescriptionTo, SessionDescription
 from signaling.sdpfrag import FRAGMENT, SDP, fragment_of, ice_servers_of
 from tests.signaling.helpers import DEADLINE, Client, hub_of, until
+from tests.signaling.tokens import SECRET, token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -523,18 +522,81 @@ async def test_too_many_for_one_participant(serve: Serve, join: Connect, session
 # Rights, and odd requests
 
 
-async def test_who_needs_a_token_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(request: object) -> None:
-        raise ProtocolError(Code.BAD_ORIGIN, "No.")
+@pytest.fixture
+async def guarded(serve: Serve, join: Connect, session: ClientSession) -> Place:
+    """A server with keys."""
+    servers = (IceServer(["stun:192.0.2.1"]),)
+    server = await serve(access=Access(secrets=(SECRET,)), ice_servers=servers, limits=Limits(heartbeat=1000))
+    desk = await (await join(server)).join("desk", token=token(name="desk"))
+    return Place(Http(session, server), desk, server)
 
-    monkeypatch.setattr(whip, "authorize", refuse)
-    assert (await place.http.post()).status == 403
-    monkeypatch.setitem(EFFECTS, Code.BAD_ORIGIN, Effect(401, None, ""))
-    reply = await place.http.post()
-    assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
-    preflight = await place.http("OPTIONS", "/whip/lab/desk", Access_Control_Request_Method="POST")
+
+async def test_who_needs_a_token_is_told_so(guarded: Place) -> None:
+    for method in ("POST", "GET", "PATCH", "OPTIONS"):
+        reply = await guarded.http(method, "/whip/lab/desk", Content_Type=SDP)
+        assert reply.status == (405 if method == "PATCH" else 401)
+        assert reply.headers.get("WWW-Authenticate", "Bearer") == "Bearer"
+    reply = await guarded.http.post(Authorization="Bearer x")
+    assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    preflight = await guarded.http("OPTIONS", "/whip/lab/desk", Access_Control_Request_Method="POST")
     assert (preflight.status, "Link" in preflight.headers) == (200, False)  # it has no token
-    assert (await place.http("OPTIONS", "/whip/lab/desk")).status == 401
+    allowed = await guarded.http("OPTIONS", "/whip/lab/desk", Authorization=f"Bearer {token()}")
+    assert (allowed.status, "Link" in allowed.headers) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("claims", "path", "code"),
+    [
+        ({"room": "other"}, "/whip/lab/desk", "forbidden"),
+        ({"can": ("receive", "call")}, "/whip/lab/desk", "not-allowed"),
+        ({"can": ("publish", "call")}, "/whep/lab/desk", "not-allowed"),
+        ({"can": ("publish",)}, "/whip/lab/desk", "not-allowed"),
+        ({"name": "studio"}, "/whip/lab/desk?from=other", "forbidden"),
+    ],
+)
+async def test_a_token_allows_what_it_says(guarded: Place, claims: dict[str, Any], path: str, code: str) -> None:
+    offer = sdp("sendonly" if "whip" in path else "recvonly")
+    reply = await guarded.http.post(path, offer, Authorization=f"Bearer {token(**claims)}")
+    assert (reply.status, reply.code) == (403, code)
+    assert guarded.guests == 0
+
+
+async def begun(place: Place, bearer: str) -> tuple[str, dict[str, Any]]:
+    """A session that is set up with this token: its address, and what rang."""
+    async with asyncio.TaskGroup() as group:
+        posting = group.create_task(place.http.post(Authorization=bearer))
+        ring, _ = await place.answered()
+    assert posting.result().status == 201
+    return posting.result().headers["Location"], ring
+
+
+async def test_a_session_wants_a_token_as_good_as_the_first(guarded: Place) -> None:
+    bearer = f"Bearer {token(name='studio')}"
+    where, ring = await begun(guarded, bearer)
+    assert ring["name"] == "studio"
+    body = fragment("user", FIRST)
+    assert (await guarded.http.patch(where, body, If_Match="*")).status == 401
+    assert (await guarded.http("DELETE", where)).status == 401
+    another = f"Bearer {token(name='else')}"
+    assert (await guarded.http("DELETE", where, Authorization=another)).status == 403
+    assert (await guarded.http.patch(where, body, If_Match="*", Authorization=bearer)).status == 204
+    assert (await guarded.http("DELETE", where, Authorization=bearer)).status == 200
+
+
+@pytest.mark.virtual_time
+async def test_a_session_ends_with_its_token(guarded: Place) -> None:
+    first, last = token(name="studio", ttl=30), token(name="studio", ttl=3600)
+    where, _ = await begun(guarded, f"Bearer {first}")
+    body = fragment("user", FIRST)
+    assert (await guarded.http.patch(where, body, If_Match="*", Authorization=f"Bearer {last}")).status == 204
+    await guarded.desk.next("candidate")
+    await asyncio.sleep(120)
+    assert guarded.guests == 1
+    again, ring = await begun(guarded, f"Bearer {first}")
+    await asyncio.sleep(120)
+    bye = await guarded.desk.next("bye")
+    assert (bye["session"], bye["reason"]) == (ring["session"], "left")
+    assert (guarded.guests, again != where) == (1, True)
 
 
 @pytest.mark.parametrize("path", ["/whip", "/whip/lab", "/whip/lab/", "/wham/lab/desk", "/whip/lab/desk/a/b"])

@@ -26,10 +26,9 @@ def test_an_endpoint_is_a_way_of_its_own(kind: str) -> None:
         way(f"ftp://localhost/{kind}", 20)
 
 
-async def test_the_token_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PEER_TOKEN", "secret")
+async def test_the_token_goes_along() -> None:
     async with endpoint() as there:
-        async with RoomEntry(way(f"{there.url}/whip", 5)).enter("lab", "bot-001"):
+        async with RoomEntry(way(f"{there.url}/whip", 5, "secret")).enter("lab", "bot-001"):
             pass
         assert there.asked[0].headers["authorization"] == "Bearer secret"
 

@@ -58,6 +58,7 @@ def all_in_call(swarm: Swarm) -> bool:
     return all(bot.state == "in call" and bot.frames for bot in swarm.collected.bots)
 
 
+@pytest.mark.slow
 async def test_it_runs_for_its_time_and_reports(server: Server) -> None:
     found = await asyncio.wait_for(Swarm(plan(server, seconds=1.5, processes=2, rooms=2, decode="4")).run(), 40)
     assert decode(encode(found)) == found, "as the schema has it"
@@ -141,6 +142,7 @@ async def test_everybody_calls_one_and_only_receives(server: Server) -> None:
         assert {(await soon(call.ended())).reason for call in calls} <= {"hung up", "left"}
 
 
+@pytest.mark.slow
 async def test_each_runs_a_script(server: Server, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -151,16 +153,17 @@ async def test_each_runs_a_script(server: Server, tmp_path: Path) -> None:
     assert found.troubles[0].text == "ValueError: no"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"video": "file:/no/such.webm"}, 7, "such.webm"),
+        ({"video": "file:/no/such.webm", "processes": 2}, 7, "such.webm"),
         ({"script": "/no/script.py", "video": "none"}, 2, "script.py cannot be read"),
     ],
 )
 async def test_what_cannot_begin(server: Server, changes: dict[str, Any], code: int, words: str) -> None:
     with pytest.raises(CannotStart, match=words) as raised:
-        await asyncio.wait_for(Swarm(plan(server, processes=2, **changes)).run(), 40)
+        await asyncio.wait_for(Swarm(plan(server, **changes)).run(), 40)
     assert raised.value.exit_code == code
 
 

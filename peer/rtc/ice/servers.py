@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, overload
 
 from peer.rtc.ice.datagrams import MAX_PAUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from signaling.messages import IceServer
 
@@ -67,7 +68,8 @@ class CandidateError:
 class IceSettings:
     """How a transport finds its candidates, and its deadlines in seconds."""
 
-    servers: tuple[IceServer, ...] = ()
+    servers: Sequence[IceServer] = ()
+    """Looked at anew whenever candidates are gathered, also for a restart."""
     policy: Literal["all", "relay"] = "all"
     ipv4: bool = True
     ipv6: bool = True
@@ -92,6 +94,26 @@ class IceSettings:
     still has its `connect_timeout`."""
     max_pause: float = MAX_PAUSE
     """Seconds that packets of media may wait in their socket, where many come, to be read together."""
+
+
+class CurrentServers(Sequence["IceServer"]):
+    """ICE servers that change, such as those whose passwords expire: `look` gives those of now."""
+
+    def __init__(self, look: Callable[[], Sequence[IceServer]]) -> None:
+        self._look = look
+
+    @overload
+    def __getitem__(self, index: int) -> IceServer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[IceServer]: ...
+    def __getitem__(self, index: int | slice) -> IceServer | Sequence[IceServer]:
+        return self._look()[index]
+
+    def __len__(self) -> int:
+        return len(self._look())
+
+    def __iter__(self) -> Iterator[IceServer]:
+        return iter(self._look())
 
 
 class MalformedUrl(ValueError):

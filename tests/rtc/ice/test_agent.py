@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.rtc.ice import checks
@@ -15,6 +15,7 @@ from peer.rtc.ice.consent import Deadlines
 from peer.rtc.ice.pairs import MAX_LEARNED, MAX_PAIRS, PairState
 from peer.rtc.ice.schedule import TRIES_LEARNED
 from peer.rtc.ice.stun import Attribute, Class, Message, Method, parse
+from tests.harness.examples import examples
 from tests.rtc.ice.simulation import FakeBase, Nat, Network, Peer, agreed, candidate, up
 
 LAN_A, LAN_B = ("192.0.2.1", 1000), ("192.0.2.2", 2000)
@@ -587,7 +588,7 @@ def place(peer: Peer, kind: str, number: int) -> None:
     peer.add_reflexive(peer.add("host", address, nat), nat)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     kinds=st.tuples(nats, nats),
     roles=st.tuples(*[st.sampled_from(["controlling", "controlled"])] * 2),
@@ -630,7 +631,7 @@ def test_a_path_is_found_wherever_there_is_one_and_both_agree(
             assert one.agent.selected is not None and one.agent.selected.describe() == "direct UDP"
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     outages=st.lists(st.tuples(st.floats(0.1, 6), st.floats(0.1, 12)), min_size=1, max_size=4),
     loss=st.sampled_from([0.0, 0.1]),
@@ -662,7 +663,7 @@ FIRST, SECOND = ("203.0.113.1", "192.0.2.2"), ("203.0.113.11", "192.0.2.12")
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@examples(100)
 @given(
     events=st.lists(
         st.tuples(
