@@ -124,8 +124,8 @@ class Call(CallLife):
 
         return self._play(partial(spoken, voice, text), rate)
 
-    async def write(self, text: str) -> None:
-        """Send a text message over the data channel.
+    async def write(self, text: str | bytes) -> None:
+        """Send a text message over the data channel; as bytes, a binary one, for programs that want that.
 
         Raises:
             CallEnded: the call is over.

@@ -248,8 +248,13 @@ class CallLife(Negotiating):
             logger.debug("the goodbye could not be sent: %s", error)
 
     async def _after_close(self) -> None:
-        """The other side closed the connection: its goodbye says why, if it comes; it may have left without one."""
+        """The other side closed the connection: its goodbye says why, if it comes; it may have left without one.
+
+        Then the signaling is told by us, for those there who keep account of calls.
+        """
         await asyncio.wait([self._ended], timeout=BYE_GRACE)
+        if not self._ended.done():
+            await self._say_bye("lost", "")
         self._fail(CallLost(f"{self.name} closed the connection"), "left", by=self.name)
 
     async def _watch_left(self, gone: str) -> None:

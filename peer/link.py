@@ -224,7 +224,7 @@ class Link:
         """The other side has heard so many texts of ours: send it those that came after, before anything new."""
         self._text.resume(heard)
 
-    async def write(self, text: str, timeout: float = 10.0) -> None:
+    async def write(self, text: str | bytes, timeout: float = 10.0) -> None:
         """Send one message over the data channel; raises as `TextChannel.write`."""
         await self._text.write(text, timeout)
 

@@ -15,21 +15,24 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 
+from signaling.clients import add_mdn, add_peerjs
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
 from signaling.gate import Gate
 from signaling.hub import Hub
 from signaling.keyring import Keyring
 from signaling.origins import is_loopback, origin_allowed
-from signaling.pages import add_pages
+from signaling.pages import STATIC, add_pages, files
 from signaling.ports import CannotListen, PortTaken, listen, own_address
 from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
 from signaling.whip import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from types import TracebackType
+
+    from signaling.clients import Handler
 
 __all__ = ["Access", "CannotListen", "Limits", "PortTaken", "Server", "Settings", "create_app", "load_ice_servers"]
 
@@ -53,17 +56,25 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: pages, `/ws`, `/healthz`, plain exchange, WHIP and WHEP, and the user's folder."""
+    """The aiohttp application: pages, `/ws`, `/healthz`, the plain exchange, WHIP and WHEP, what other people's clients
+    know (signaling/clients.py), and the user's folder."""
     keyring = Keyring(settings.access) if settings.access is not None else None
     hub = Hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
 
+    def guarded(handler: Handler) -> Handler:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            _check_origin(request, settings)
+            return await handler(request)
+
+        return serve
+
+    @guarded
     async def open_websocket(request: web.Request) -> web.StreamResponse:
-        _check_origin(request, settings)
         return await serve_websocket(request, hub)
 
+    @guarded
     async def post_offer(request: web.Request) -> web.StreamResponse:
-        _check_origin(request, settings)
         return await serve_offer(request, hub)
 
     health = {"status": "ok", "version": _VERSION}
@@ -88,6 +99,8 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
     Gateway(hub, lambda request: _check_origin(request, settings)).add_routes(app)
+    add_mdn(app, hub, guarded, files(STATIC, "index.html"))
+    add_peerjs(app, hub, guarded, settings.peerjs_path)
     add_pages(app, settings.static)
     app[HUB] = hub
     app.cleanup_ctx.append(watch_keys)
@@ -167,9 +180,7 @@ class Server:
 
 
 @web.middleware
-async def _answer_refusals(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ProtocolError as error:

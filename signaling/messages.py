@@ -105,7 +105,7 @@ class DescriptionTo(Message, frozen=True, tag="description"):
     """An offer or an answer of the call `session` for the member `to`.
 
     `replaces`: this offer begins another connection for the call of that session, which could not be repaired; `texts`:
-    messages that came over the data channel of the call so far.
+    messages that came over the data channel of the call so far; `about`: any JSON that the caller says about the call.
     """
 
     to: _Label
@@ -113,6 +113,7 @@ class DescriptionTo(Message, frozen=True, tag="description"):
     description: SessionDescription
     replaces: _Label | None = None
     texts: _Count | None = None
+    about: Any = None
 
 
 class CandidateTo(Message, frozen=True, tag="candidate"):
@@ -203,7 +204,7 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     """An offer or an answer from `sender`.
 
     `trickle` False: the answer must contain all candidates. `name`: of a caller who is not a member of the room.
-    `replaces` and `texts`: see `DescriptionTo`.
+    `replaces`, `texts` and `about`: see `DescriptionTo`.
     """
 
     sender: str = msgspec.field(name="from")
@@ -213,6 +214,7 @@ class DescriptionFrom(Message, frozen=True, tag="description"):
     name: str | None = None
     replaces: str | None = None
     texts: int | None = None
+    about: Any = None
 
 
 class CandidateFrom(Message, frozen=True, tag="candidate"):
@@ -289,7 +291,9 @@ def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Cl
     if isinstance(message, Join) and message.version != VERSION:
         raise _unsupported(message.version)
     if isinstance(message, MessageTo):
-        _check_depth(raw, message.data)
+        check_depth(raw, message.data)
+    elif isinstance(message, DescriptionTo):
+        check_depth(raw, message.about)
     return message
 
 
@@ -315,6 +319,11 @@ def check_label(field: str, value: str) -> None:
         raise ValueError(f"`{field}` has {len(value)} characters, use 1 to {MAX_LABEL}")
     if value != value.strip() or _UNPRINTABLE.search(value):
         raise ValueError(f"`{field}` has control characters or outer spaces, leave them out")
+
+
+def parse_json(decoder: msgspec.json.Decoder[Any], data: str | bytes, *, max_bytes: int) -> Any:
+    """What a client wrote in a language of its own. Raises ProtocolError: too-large, bad-json, bad-message."""
+    return _decode(decoder, _to_bytes(data, max_bytes))
 
 
 def _to_bytes(data: str | bytes, max_bytes: int) -> bytes:
@@ -366,8 +375,11 @@ def _short(value: object) -> str | None:
     return value if isinstance(value, str) and 1 <= len(value) <= MAX_LABEL else None
 
 
-def _check_depth(raw: bytes, data: Any) -> None:
-    """Readers in other languages give up early (many at 64), so the sender learns it, not the receiver."""
+def check_depth(raw: bytes, data: Any) -> None:
+    """Raises ProtocolError (bad-message) if `data`, which came within `raw`, is nested deeper than MAX_DEPTH.
+
+    Readers in other languages give up early (many at 64), so the sender learns it, not the receiver.
+    """
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     level = [data]

@@ -34,16 +34,17 @@ _ALWAYS: Final = {
 
 
 def add_pages(app: web.Application, static: Path | None) -> None:
-    """Adds the routes of the files. The user's folder comes last, so it never hides a route of ours."""
+    """Adds the routes of the files but `/`. The user's folder comes last, so it never hides a route of ours."""
     app.on_response_prepare.append(_add_headers)
-    app.router.add_get("/", _files(STATIC, "index.html"), name="page")
-    app.router.add_get("/doctor", _files(STATIC, "doctor.html"), name="doctor")
-    app.router.add_get("/assets/{path:.+}", _files(STATIC), name="assets")
+    app.router.add_get("/doctor", files(STATIC, "doctor.html"), name="doctor")
+    app.router.add_get("/assets/{path:.+}", files(STATIC), name="assets")
     if static is not None:
-        app.router.add_get("/{path:.+}", _files(static), name="static")
+        app.router.add_get("/{path:.+}", files(static), name="static")
 
 
-def _files(root: Path, fixed: str | None = None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def files(root: Path, fixed: str | None = None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """What serves the files below `root`, of which the address says which; or the `fixed` one."""
+
     async def serve(request: web.Request) -> web.StreamResponse:
         path = fixed if fixed is not None else request.match_info["path"]
         found = await asyncio.to_thread(_find, root, path)

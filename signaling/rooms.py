@@ -193,8 +193,8 @@ class Rooms:
 
 def _passed_on(message: Addressed, sender: str) -> ServerMessage:
     match message:
-        case DescriptionTo(_, session, description, replaces, texts):
-            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts)
+        case DescriptionTo(_, session, description, replaces, texts, about):
+            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts, about=about)
         case CandidateTo(_, session, candidate):
             return CandidateFrom(sender, session, candidate)
         case ByeTo(_, session, reason, text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_FILE_BYTES = 64 * 1024
+_PATH = re.compile(r"/?([\w.~-]{1,64}/){0,8}([\w.~-]{1,64})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class Settings:
     `access`: who may come in; without, everybody may do everything, and then the server listens on loopback only,
     unless `open` says that this is meant. `turn`: TURN servers for which each participant gets its own password.
     `static` is a folder whose files are served beside the built-in page. `allowed_origins` are further origins
-    (`https://example.org`) whose pages may connect; the server's own host and loopback always may.
+    (`https://example.org`) whose pages may connect; the server's own host and loopback always may. `peerjs_path` is the
+    `path` that pages written with PeerJS give; slashes at its ends do not count.
     """
 
     host: str = "127.0.0.1"
@@ -77,6 +80,7 @@ class Settings:
     ice_servers: tuple[IceServer, ...] = ()
     static: Path | None = None
     allowed_origins: tuple[str, ...] = ()
+    peerjs_path: str = "/"
     limits: Limits = field(default_factory=Limits)
     access: Access | None = None
     open: bool = False
@@ -90,6 +94,8 @@ class Settings:
             )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is no port; use 0 (any free one) to 65535")
+        if not _PATH.fullmatch(self.peerjs_path):
+            raise ValueError(f"{self.peerjs_path!r} is no path for PeerJS; use one such as / or /myapp")
 
 
 def load_ice_servers(path: Path) -> tuple[IceServer, ...]:

@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from signaling.codes import Code, ProtocolError, effect
+from signaling.dialect import OwnDialect
 from signaling.gate import bearer
-from signaling.messages import ErrorMessage, Join, Kick, Leave, ServerMessage, Token, encode, parse_client
+from signaling.messages import ErrorMessage, Join, Kick, Leave, Token
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from signaling.credentials import Grants
+    from signaling.dialect import Dialect, Step
     from signaling.hub import Hub
+    from signaling.messages import ServerMessage
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # A message somewhat over the limit is read, so that its sender can be told; one far over it is not (RFC 6455: 1009).
 _READ_FACTOR: Final = 4
@@ -40,20 +46,24 @@ class Ending:
     error: ProtocolError | None = None
 
 
-async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketResponse:
+async def serve_websocket(
+    request: web.Request, hub: Hub, dialect: Dialect | None = None, *, protocols: tuple[str, ...] = ()
+) -> web.WebSocketResponse:
     """Handles a request for a WebSocket from the upgrade to its end.
 
-    Raises ProtocolError when there is no place, or the token in its header cannot be used.
+    Raises ProtocolError when there is no place, or the token in its header cannot be used. `dialect`: what its client
+    speaks, without one docs/protocol.md; `protocols`: the sub-protocols that it may ask for.
     """
     grants = hub.gate.grants_of(request) if bearer(request) is not None else None
     limits = hub.settings.limits
     ws = web.WebSocketResponse(
+        protocols=protocols,
         timeout=limits.close_timeout,
         autoping=False,
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub, grants)
+    connection = Connection(ws, hub, dialect or OwnDialect(), grants)
     hub.connect(connection)
     try:
         await ws.prepare(request)
@@ -71,11 +81,12 @@ async def serve_websocket(request: web.Request, hub: Hub) -> web.WebSocketRespon
 class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
-    def __init__(self, ws: web.WebSocketResponse, hub: Hub, grants: Grants | None = None) -> None:
+    def __init__(self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect, grants: Grants | None = None) -> None:
         """`grants`: of the token in the header of its request; None: it is to come with `join`, or none is wanted."""
         self._ws = ws
         self._grants = grants
         self._hub = hub
+        self._dialect = dialect
         self._limits = hub.settings.limits
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes)
@@ -102,7 +113,11 @@ class Connection:
 
     def deliver(self, message: ServerMessage) -> None:
         """Puts a message into the outbox; one that overflows ends the connection."""
-        self._put(WSMsgType.TEXT, encode(message).encode())
+        for step in self._dialect.write(message, time.time()):
+            if isinstance(step, str):
+                self._put(WSMsgType.TEXT, step.encode())
+            else:  # not now: the hub is telling others of the same thing
+                self._loop.call_soon(self._attempt, self._carry_out, step)
 
     def drop(self, error: ProtocolError) -> None:
         """Ends the connection with an error."""
@@ -147,6 +162,7 @@ class Connection:
         self._end(Ending("silent"))
 
     async def _read(self) -> None:
+        self._open()
         while not self._ended.done():
             frame = await self._ws.receive()
             self._heard = True
@@ -157,6 +173,13 @@ class Connection:
                     self._end(_broken(frame))
                 case _ if self._within_rate():
                     self._take(frame)
+
+    def _open(self) -> None:
+        try:
+            for step in self._dialect.opened():
+                self._carry_out(step)
+        except ProtocolError as error:
+            self.drop(error)
 
     def _within_rate(self) -> bool:
         verdict = self._rate.judge(self._loop.time())
@@ -174,34 +197,56 @@ class Connection:
         if frame.type is WSMsgType.PING:
             self._put(WSMsgType.PONG, frame.data)
         elif frame.type is not WSMsgType.PONG:
-            try:
-                if frame.type is not WSMsgType.TEXT:
-                    raise ProtocolError(Code.BAD_MESSAGE, "A binary frame is no message; send JSON in a text frame.")
-                self._handle(frame.data)
-            except ProtocolError as error:
-                if effect(error.code).close_code is None:
-                    self.deliver(_error_message(error))
-                else:
-                    self.drop(error)
+            self._attempt(self._handle, frame)
 
-    def _handle(self, text: str) -> None:
-        message = parse_client(text, max_bytes=self._limits.message_bytes)
-        logger.debug("< %s %s", self._id, type(message).__name__)
-        if isinstance(message, Leave):
+    def _attempt(self, act: Callable[[T], None], what: T) -> None:
+        """Acts for the client, which is told what it is refused."""
+        if self._ended.done():
+            return
+        try:
+            act(what)
+        except ProtocolError as error:
+            if effect(error.code).close_code is None:
+                self.deliver(_error_message(error))
+            else:
+                self.drop(error)
+
+    def _handle(self, frame: WSMessage) -> None:
+        if frame.type is not WSMsgType.TEXT:
+            raise ProtocolError(Code.BAD_MESSAGE, "A binary frame is no message; send JSON in a text frame.")
+        for step in self._dialect.read(frame.data, time.time(), max_bytes=self._limits.message_bytes):
+            self._attempt(self._carry_out, step)
+
+    def _carry_out(self, step: Step) -> None:
+        if isinstance(step, str):
+            self._put(WSMsgType.TEXT, step.encode())
+            return
+        logger.debug("< %s %s", self._id, type(step).__name__)
+        if isinstance(step, Leave):
             self._end(Ending("left"))
-        elif isinstance(message, Join):
-            if self._id is not None:
-                raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
-            self._id = self._hub.join(self, message, self._grants)
+        elif isinstance(step, Join):
+            self._join(step)
         elif self._id is None:
-            to = None if isinstance(message, Token) else message.to
+            to = None if isinstance(step, Token) else step.to
             raise ProtocolError(Code.NOT_JOINED, "You are in no room; send join first.", to=to)
-        elif isinstance(message, Token):
-            self._hub.renew(self._id, message)
-        elif isinstance(message, Kick):
-            self._hub.kick(self._id, message)
+        elif isinstance(step, Token):
+            self._hub.renew(self._id, step)
+        elif isinstance(step, Kick):
+            self._hub.kick(self._id, step)
         else:
-            self._hub.relay(self._id, message)
+            self._hub.relay(self._id, step)
+
+    def _join(self, join: Join) -> None:
+        if self._id is not None:
+            raise ProtocolError(Code.ALREADY_JOINED, "You are in a room; open another connection for another one.")
+        while self._id is None:
+            try:
+                self._id = self._hub.join(self, join, self._grants)
+            except ProtocolError as error:
+                other = self._dialect.renamed(join) if error.code is Code.NAME_TAKEN else None
+                if other is None:
+                    raise
+                join = other
 
     async def _say_goodbye(self, ending: Ending) -> None:
         """What still waits, the error and the close frame, as far as the client takes them in `close_timeout`."""
@@ -215,8 +260,10 @@ class Connection:
                     while len(self._outbox):
                         kind, payload = self._outbox.pop()
                         await self._ws.send_frame(payload, kind)
-                await self._ws.send_frame(encode(_error_message(ending.error)).encode(), WSMsgType.TEXT)
-                close_code = effect(code).close_code or WSCloseCode.INTERNAL_ERROR
+                for step in self._dialect.write(_error_message(ending.error), time.time()):
+                    if isinstance(step, str):
+                        await self._ws.send_frame(step.encode(), WSMsgType.TEXT)
+                close_code = effect(code).close_code or WSCloseCode.POLICY_VIOLATION
                 await self._ws.close(code=close_code, message=code.value.encode())
         except (TimeoutError, ConnectionError):
             pass  # it is gone, or does not read: the transport is closed without it

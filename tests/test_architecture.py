@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 PURE = (
     *("signaling/codes.py", "signaling/ice_servers.py", "signaling/messages.py"),
+    *("signaling/dialect.py", "signaling/mdn.py", "signaling/mdnmessages.py", "signaling/peerjs.py"),
+    "signaling/standin.py",
     *("signaling/credentials.py", "signaling/keys.py", "signaling/permissions.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     "signaling/sdpfrag.py",

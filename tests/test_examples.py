@@ -17,6 +17,8 @@ import peer
 import peer.link
 from signaling.app import Server
 from signaling.settings import Settings
+from tests.browser.chromium import Chromium
+from tests.browser.peerjs import make_page
 from tests.harness.tools import require
 
 if TYPE_CHECKING:
@@ -257,6 +259,24 @@ async def test_chat(server: Server, tmp_path: Path) -> None:
                 await call.write("good evening")
                 await example.line("alice: good evening")
             await example.line("alice is gone")
+
+
+@pytest.mark.browser
+async def test_peerjs_desk(tmp_path: Path) -> None:
+    await make_page(tmp_path)
+    async with running("peerjs_desk", tmp_path) as example, Server(Settings(port=0, static=tmp_path)) as pages:
+        port = (await example.line(r"Call the desk: http://localhost:(\d+)/\?room=peerjs"))[1]
+        async with Chromium() as page:
+            await page.open(f"{pages.url}/page.html?name=alice&port={port}")  # of another origin than the desk
+            await page.wait_for("page.id === 'alice'")
+            assert await page.evaluate("call('desk')")
+            await example.line("alice calls")
+            await page.wait_for("frames().then((count) => count > 5)", WAIT)
+            assert await page.evaluate("connect('desk', { serialization: 'json' })")
+            await page.wait_for("page.events.includes('data open')")
+            await page.evaluate("(page.data.send(['good', 'morning']), true)")
+            answer = {"you": "alice", "said": ["good", "morning"]}
+            assert await page.wait_for("page.texts[0]") == answer
 
 
 async def test_the_w3c_interface(tmp_path: Path) -> None:

@@ -179,6 +179,15 @@ async def test_messages_that_are_too_long_are_refused() -> None:
         assert await callee.watcher.heard("text") == "x" * 65536
 
 
+async def test_bytes_are_a_binary_message() -> None:
+    async with two_ends() as (caller, callee):
+        await connect(caller, callee)
+        with pytest.raises(UsageError, match="split it"):
+            await caller.connection.write(bytes(65537))
+        await caller.connection.write(b'{"as": "PeerJS wants it"}')
+        assert await callee.watcher.heard("text") == b'{"as": "PeerJS wants it"}'
+
+
 async def test_many_messages_wait_for_room_and_arrive_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(textchannel, "MAX_BUFFERED", 50_000)
     async with two_ends() as (caller, callee):

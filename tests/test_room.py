@@ -16,7 +16,7 @@ from peer.recording.group import Recorder
 from peer.remote import Remote
 from peer.rtc.ice.servers import IceSettings
 from signaling.app import Server, Settings
-from signaling.messages import IceServer
+from signaling.messages import ByeTo, IceServer
 from tests.rooms import PATIENCE, SMALL, connect, rooms, soon, until
 
 if TYPE_CHECKING:
@@ -255,6 +255,21 @@ async def test_a_hang_up_without_the_server_is_noticed(monkeypatch: pytest.Monke
         await calling.hang_up()
         ended = await soon(answered.ended())
         assert (ended.by, ended.reason) == ("alice", "left")
+
+
+async def test_who_closes_the_connection_without_a_goodbye_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peer.lifetime.BYE_GRACE", 0.1)
+    async with rooms("alice", "bob") as (alice, bob):
+        calling, answered = await connect(alice, bob)
+        said: list[object] = []
+
+        async def note(message: object) -> None:
+            said.append(message)
+
+        monkeypatch.setattr(bob, "send", note)
+        await calling._connection.close()
+        await soon(answered.ended())
+        assert said == [ByeTo(answered.remote.member, answered.session, "lost")]
 
 
 class _Mute:

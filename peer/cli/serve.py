@@ -20,6 +20,7 @@ Port = Annotated[int, typer.Option(metavar="P", envvar="PORT", min=0, max=65535,
 ServersFile = Annotated[Path | None, typer.Option(metavar="F", help="File of ICE servers: JSON, or a URL a line.")]
 Static = Annotated[Path | None, typer.Option(metavar="DIR", help="Serve the files of DIR beside the page.")]
 Origin = Annotated[list[str] | None, typer.Option(metavar="URL", help="Pages that may connect too; repeatable.")]
+PeerJsPath = Annotated[str, typer.Option(metavar="PATH", help="What pages written with PeerJS give as their path.")]
 RoomSize = Annotated[int, typer.Option(metavar="N", min=1, help="Participants that one room may hold.")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print the configuration with its origin, and end.")]
 
@@ -35,6 +36,7 @@ def serve(
     static: Static = None,
     origin: Origin = None,
     room_size: RoomSize = 64,
+    peerjs_path: PeerJsPath = "/",
     key_file: identity.KeyFiles = None,
     secret_env: identity.SecretEnv = None,
     audience: identity.Audience = None,
@@ -70,7 +72,7 @@ def serve(
         turn_secret_env=turn_secret_env,
         turn_ttl=options.seconds_of(turn_ttl, "--turn-ttl"),
     )
-    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, seconds, who)
+    settings = ServeSettings(host, port, room, servers, static, origin or [], room_size, peerjs_path, seconds, who)
     settings.parsed()
     if show_config:
         _show(settings, context, origin_of_servers, json=json)
@@ -92,6 +94,7 @@ async def _serve(settings: ServeSettings, *, json: bool) -> None:
         static=settings.static,
         limits=hosting.Limits(room_size=settings.room_size),
         allowed_origins=settings.origins,
+        peerjs_path=settings.peerjs_path,
         access=settings.identity.access(),
         open=settings.identity.open,
         turn=settings.identity.turn_access(),

@@ -33,6 +33,7 @@ class ServeSettings:
     static: Path | None
     origins: Sequence[str]
     room_size: int
+    peerjs_path: str
     seconds: float | None
     identity: Identity
 
@@ -52,6 +53,7 @@ class ServeSettings:
             "static": str(self.static) if self.static else None,
             "origins": list(self.origins),
             "room_size": self.room_size,
+            "peerjs_path": self.peerjs_path,
             "seconds": self.seconds,
             **self.identity.shown(),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 MAX_KEPT = 2 << 20
-"""Characters of sent messages that are kept; more than can be on their way, so those that go have arrived."""
+"""Characters (or bytes) of sent messages that are kept; more than can be on their way, so those that go arrived."""
 
 
 class TextAccount:
@@ -18,10 +18,10 @@ class TextAccount:
         self.heard = 0
         """Messages of the other side that came so far."""
         self._said = 0
-        self._kept: deque[str] = deque()
+        self._kept: deque[str | bytes] = deque()
         self._size = 0
 
-    def said(self, text: str) -> None:
+    def said(self, text: str | bytes) -> None:
         """A message of ours went out."""
         self._said += 1
         self._kept.append(text)
@@ -29,7 +29,7 @@ class TextAccount:
         while self._size > MAX_KEPT:
             self._size -= len(self._kept.popleft())
 
-    def unheard(self, heard: int) -> list[str]:
+    def unheard(self, heard: int) -> list[str | bytes]:
         """The messages to send again, in order, to the other side that has heard so many; oldest first."""
         missing = min(max(0, self._said - heard), len(self._kept))
         return list(self._kept)[len(self._kept) - missing :]

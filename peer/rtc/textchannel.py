@@ -36,7 +36,7 @@ class TextChannel:
         """`account`: of the call's connection before, to go on where it broke."""
         self._pc = pc
         self.account = account or TextAccount()
-        self._again: list[str] = []
+        self._again: list[str | bytes] = []
         self._received = received
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
@@ -54,7 +54,7 @@ class TextChannel:
         self._again = self.account.unheard(heard)
         self._say_again()
 
-    async def write(self, text: str, timeout: float) -> None:
+    async def write(self, text: str | bytes, timeout: float) -> None:
         """Send one message, waiting while the channel opens or too much is on its way.
 
         Raises:
@@ -62,7 +62,8 @@ class TextChannel:
             CallEnded: the channel is closed.
             Error: the other side has no data channel, or does not take the message in time.
         """
-        if len(text.encode(errors="replace")) > MAX_BYTES:
+        size = len(text.encode(errors="replace")) if isinstance(text, str) else len(text)
+        if size > MAX_BYTES:
             raise UsageError(f"a message of more than {MAX_BYTES} bytes cannot be sent; split it")
         if self._channel is None and self._pc.sctp is None:
             raise Error("the other side has no data channel; have it create one (any label)")

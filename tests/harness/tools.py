@@ -22,6 +22,7 @@ PACKAGES = {
     "nft": "nftables",
     "turnserver": "coturn",
     "janus": "janus",
+    "npm": "npm",
 }
 """Program -> Debian package."""
 

@@ -9,8 +9,8 @@ from peer.rtc import textaccount
 from peer.rtc.textaccount import TextAccount
 
 
-@given(st.lists(st.text(max_size=5), max_size=30), st.integers(0, 40))
-def test_what_the_other_side_has_not_heard_is_sent_again(texts: list[str], heard: int) -> None:
+@given(st.lists(st.text(max_size=5) | st.binary(max_size=5), max_size=30), st.integers(0, 40))
+def test_what_the_other_side_has_not_heard_is_sent_again(texts: list[str | bytes], heard: int) -> None:
     account = TextAccount()
     for text in texts:
         account.said(text)

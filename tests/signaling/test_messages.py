@@ -182,6 +182,15 @@ def test_data_may_be_as_deep_as_the_limit() -> None:
     assert m.parse_client(m.encode(m.MessageTo("a", wide))) == m.MessageTo("a", wide)
 
 
+def test_what_is_said_about_a_call_has_the_same_limit() -> None:
+    description = {"type": "offer", "sdp": "v=0"}
+    message = {"type": "description", "to": "a", "session": "s", "description": description}
+    parsed = m.parse_client(json.dumps(message | {"about": json.loads("[" * 64 + "]" * 64)}))
+    assert isinstance(parsed, m.DescriptionTo) and parsed.about
+    with pytest.raises(m.ProtocolError, match="nested deeper"):
+        m.parse_client(json.dumps(message | {"about": json.loads("[" * 65 + "]" * 65)}))
+
+
 def test_a_smaller_limit_holds() -> None:
     with pytest.raises(m.ProtocolError) as caught:
         m.parse_client('{"type":"leave"}', max_bytes=10)

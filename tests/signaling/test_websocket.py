@@ -38,6 +38,7 @@ async def test_welcome_tells_id_members_and_ice_servers(serve: Serve, join: Conn
 
 RELAYED: list[dict[str, Any]] = [
     {"type": "description", "session": "s", "description": OFFER},
+    {"type": "description", "session": "s", "description": OFFER, "about": {"any": ["json", None]}},
     {"type": "description", "session": "s", "description": ANSWER},
     {"type": "candidate", "session": "s", "candidate": {**CANDIDATE, "usernameFragment": "u"}},
     {"type": "candidate", "session": "s", "candidate": None},
