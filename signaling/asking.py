@@ -39,7 +39,7 @@ def asker_of(request: web.Request, settings: Settings) -> Asker:
     return found
 
 
-def caller_of(request: web.Request, settings: Settings) -> Caller:
+def counted(request: web.Request, settings: Settings) -> Caller:
     """Whom limits are counted by."""
     return Caller.of(asker_of(request, settings).address)
 

@@ -122,9 +122,57 @@ _NAME: Final = in_path("name", "The participant's name, percent-encoded.", "bot"
 _KEY_TEXT: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 256}
 _KEY: Final = in_path("key", "Any; PeerJS has `peerjs`.", "peerjs", _KEY_TEXT)
 _NO_KEY: Final[Json] = {"404": answer("The key is too long.")}
+_SESSION: Final = in_path("id", "The session, as in its `Location`.", "x" * 32, {"type": "string", "minLength": 1})
+_FRAGMENT: Final = "application/trickle-ice-sdpfrag"
+_EMPTY: Final[Json] = {"204": answer("Done.")}
 _SECONDS: Final = in_query("seconds", "How long.", _integer(0, 86400, default=60))
 _TOKEN: Final = (Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.FORBIDDEN, Code.NOT_ALLOWED)
 _ADMIN: Final = (Code.NO_ADMIN, *_TOKEN, Code.BAD_ORIGIN)
+
+
+def _gateway(kind: str) -> Json:
+    """The paths of WHIP or WHEP."""
+    return {
+        f"/{kind}/{{room}}/{{name}}": {
+            "parameters": [_ROOM, _NAME],
+            "post": operation(
+                "Calls a participant by WHIP or WHEP, and begins a session: docs/whip.md.",
+                {"201": answer("The answer; its session is at `Location`.", _TEXT, "application/sdp")},
+                (
+                    *(Code.BAD_MESSAGE, *_TOKEN, Code.BAD_ORIGIN, Code.UNKNOWN_TARGET, Code.NOT_ACCEPTABLE),
+                    *(Code.JOIN_TIMEOUT, Code.REJECTED, Code.TOO_LARGE, Code.BAD_CONTENT_TYPE, Code.UNPROCESSABLE),
+                    *(Code.RATE_LIMITED, Code.SERVER_FULL, Code.SHUTTING_DOWN, Code.NO_ANSWER),
+                ),
+                body={"required": True, "content": {"application/sdp": {"schema": _TEXT}}},
+            ),
+            "get": operation("Nothing to be seen (RFC 9725, 4.1).", _EMPTY, (*_TOKEN, Code.BAD_ORIGIN)),
+            "options": operation(
+                "What is taken, and ICE servers for who needs them before the offer.",
+                {"200": answer("`Accept-Post`, `Link`.")},
+                (*_TOKEN, Code.BAD_ORIGIN),
+            ),
+        },
+        f"/{kind}/{{room}}/{{name}}/{{id}}": {
+            "parameters": [_ROOM, _NAME, _SESSION],
+            "patch": operation(
+                "A candidate, or an ICE restart (RFC 8840).",
+                {"200": answer("The answer to a restart.", _TEXT, _FRAGMENT), **_EMPTY},
+                (
+                    *(Code.BAD_MESSAGE, *_TOKEN, Code.BAD_ORIGIN, Code.UNKNOWN_SESSION, Code.NOT_ACCEPTABLE),
+                    *(Code.JOIN_TIMEOUT, Code.REJECTED, Code.PRECONDITION_FAILED, Code.TOO_LARGE),
+                    *(Code.BAD_CONTENT_TYPE, Code.UNPROCESSABLE, Code.PRECONDITION_REQUIRED, Code.RATE_LIMITED),
+                    *(Code.SHUTTING_DOWN, Code.NO_ANSWER),
+                ),
+                body={"required": True, "content": {_FRAGMENT: {"schema": _TEXT}}},
+            ),
+            "delete": operation(
+                "Ends the session.", {"200": answer("It is over.")}, (*_TOKEN, Code.BAD_ORIGIN, Code.UNKNOWN_SESSION)
+            ),
+            "get": operation("Nothing to be seen.", _EMPTY, (*_TOKEN, Code.BAD_ORIGIN, Code.UNKNOWN_SESSION)),
+            "options": operation("What is taken.", {"200": answer("`Accept-Patch`.")}, (Code.BAD_ORIGIN,)),
+        },
+    }
+
 
 _PATHS: Final[Json] = {
     "/healthz": {
@@ -184,6 +232,8 @@ _PATHS: Final[Json] = {
             secured=True,
         )
     },
+    **_gateway("whip"),
+    **_gateway("whep"),
     "/{key}/id": {
         "get": operation(
             "An id for a page written with PeerJS; below --peerjs-path.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
-from signaling.asking import caller_of
+from signaling.asking import counted
 from signaling.codes import Code, ProtocolError, effect
 from signaling.dialect import OwnDialect
 from signaling.gate import bearer
@@ -56,7 +56,7 @@ async def serve_websocket(
     Raises ProtocolError when there is no place, or the token in its header cannot be used. `dialect`: what its client
     speaks, without one docs/protocol.md; `protocols`: the sub-protocols that it may ask for.
     """
-    caller = caller_of(request, hub.settings)
+    caller = counted(request, hub.settings)
     hub.admission.connect(caller)
     try:
         return await _serve(request, hub, caller, dialect or OwnDialect(), protocols)

@@ -25,6 +25,7 @@ PURE = (
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/admission.py"),
     *("signaling/openapi.py", "signaling/throttle.py"),
+    "signaling/sdpfrag.py",
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
     "peer/jsonlogs.py",
     *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),

@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOOLS = (
-    *("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg"),
-    *("turnserver", "nft", "ip", "espeak-ng", "npm", "caddy"),
+    *("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg", "turnserver", "janus", "nft", "ip", "espeak-ng"),
+    *("npm", "caddy"),
 )
 SHELL = shutil.which("sh") or "/bin/sh"
 

@@ -23,6 +23,7 @@ PACKAGES = {
     "nft": "nftables",
     "turnserver": "coturn",
     "caddy": "caddy",
+    "janus": "janus",
     "npm": "npm",
 }
 """Program -> Debian package."""

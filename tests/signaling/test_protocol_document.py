@@ -38,7 +38,10 @@ def test_the_limits_are_the_defaults() -> None:
     )
     for row in (
         f"| members of a room | {limits.room_size} |",
-        f"| connections of a server; waiting HTTP offers | {limits.connections}; {limits.exchanges} |",
+        (
+            f"| connections of a server; waiting HTTP offers, and sessions of WHIP and WHEP "
+            f"| {limits.connections}; {limits.exchanges} |"
+        ),
         f"| a message of a client, a body of HTTP | {limits.message_bytes // 1024} KiB |",
         f"| {limits.messages_per_second} a second on average, {limits.burst} at once |",
         f"HTTP offers | {limits.caller_connections}; {caller_joins}; {caller_offers} |",
