@@ -20,6 +20,8 @@ from peer.taker import Broadcast, Taker
 from signaling.messages import ByeFrom, ByeTo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peer.link import Options
     from peer.remote import Remote
 
@@ -49,6 +51,8 @@ class CallLife(Negotiating):
             future.add_done_callback(_retrieved)
         self._cleaned: asyncio.Task[None] | None = None
         self._outgoing = False
+        self.on_open: Callable[[], None] = lambda: None
+        """Told at the very moment at which media can flow: some send their only keyframe for a while right then."""
         self._events: Broadcast[happened.Event] = Broadcast()
 
     @abstractmethod
@@ -148,6 +152,7 @@ class CallLife(Negotiating):
             self.reconnected(outage)
             return
         self._open_at = time.monotonic()
+        self.on_open()
         if not self._connected.done():
             self._connected.set_result(None)
         self._events.put(happened.Connected(str(self._connection.pair() or ""), self._open_at - self._begun))

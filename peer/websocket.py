@@ -90,6 +90,8 @@ class WebSocketConnect:
 class WebSocketChannel:
     """One joined WebSocket."""
 
+    direction = "sendrecv"
+
     def __init__(
         self,
         session: aiohttp.ClientSession,

@@ -26,6 +26,7 @@ from signaling.pages import STATIC, add_pages, files
 from signaling.ports import CannotListen, PortTaken, listen, own_address
 from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
+from signaling.whip import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,8 +56,8 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, the plain exchange, what other people's
-    clients know (signaling/clients.py), and the user's folder."""
+    """The aiohttp application: pages, `/ws`, `/healthz`, the plain exchange, WHIP and WHEP, what other people's clients
+    know (signaling/clients.py), and the user's folder."""
     keyring = Keyring(settings.access) if settings.access is not None else None
     hub = Hub(settings, Gate(keyring))
     app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/ws", open_websocket, name="ws")
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
+    Gateway(hub, lambda request: _check_origin(request, settings)).add_routes(app)
     add_mdn(app, hub, guarded, files(STATIC, "index.html"))
     add_peerjs(app, hub, guarded, settings.peerjs_path)
     add_pages(app, settings.static)

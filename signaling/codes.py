@@ -37,6 +37,12 @@ class Code(StrEnum):
     KICKED = "kicked"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
+    BAD_METHOD = "bad-method"
+    UNKNOWN_SESSION = "unknown-session"
+    NOT_ACCEPTABLE = "not-acceptable"
+    UNPROCESSABLE = "unprocessable"
+    PRECONDITION_REQUIRED = "precondition-required"
+    PRECONDITION_FAILED = "precondition-failed"
     SHUTTING_DOWN = "shutting-down"
     INTERNAL_ERROR = "internal-error"
 
@@ -76,7 +82,13 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.NOT_ALLOWED: Effect(403, None, "the access token does not allow this"),
     Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
-    Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
+    Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has another type than it has to have"),
+    Code.BAD_METHOD: Effect(405, None, "HTTP: the resource has no such method"),
+    Code.UNKNOWN_SESSION: Effect(404, None, "WHIP, WHEP: the session is over, or never was"),
+    Code.NOT_ACCEPTABLE: Effect(406, None, "WHIP, WHEP: the participant cannot take what is offered"),
+    Code.UNPROCESSABLE: Effect(422, None, "WHIP, WHEP: an offer or a change that these protocols do not allow"),
+    Code.PRECONDITION_REQUIRED: Effect(428, None, "WHIP, WHEP: a PATCH needs If-Match"),
+    Code.PRECONDITION_FAILED: Effect(412, None, "WHIP, WHEP: a PATCH for an earlier ICE session"),
     Code.SHUTTING_DOWN: Effect(503, 1001, "the server is going away"),
     Code.INTERNAL_ERROR: Effect(500, 1011, "a mistake of the server"),
 }

@@ -17,7 +17,17 @@ from signaling.tenure import Tenure
 
 if TYPE_CHECKING:
     from signaling.credentials import Grants
-    from signaling.messages import ByeFrom, DescriptionFrom, IceServer, Join, Kick, Member, ServerMessage, Token
+    from signaling.messages import (
+        ByeFrom,
+        CandidateFrom,
+        DescriptionFrom,
+        IceServer,
+        Join,
+        Kick,
+        Member,
+        ServerMessage,
+        Token,
+    )
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -67,7 +77,7 @@ class Hub:
         self.rooms.permissions.check_join(grants, join.room, join.name)
         self._take_over(join)
         new_id = secrets.token_hex(8)
-        deliveries = self.rooms.join(new_id, join, grants, self._ice_servers(new_id))
+        deliveries = self.rooms.join(new_id, join, grants, self.servers_for(new_id))
         self._recipients[new_id] = connection
         limits = self.settings.limits
         now = asyncio.get_running_loop().time()
@@ -85,9 +95,10 @@ class Hub:
         if grants is not None:
             tenure.hold(grants)
         if turn is not None:  # in the middle, so that what a client has is always good for as long again
-            tenure.refresh(turn.ttl / 2, lambda: self._ice_servers(member_id))
+            tenure.refresh(turn.ttl / 2, lambda: self.servers_for(member_id))
 
-    def _ice_servers(self, member_id: str) -> list[IceServer]:
+    def servers_for(self, member_id: str) -> list[IceServer]:
+        """The ICE servers of a member or guest, with credentials of its own."""
         return ice_servers(self.settings.ice_servers, self.settings.turn, member_id, self.gate.now())
 
     def renew(self, member_id: str, message: Token) -> None:
@@ -159,8 +170,8 @@ class Hub:
         self._recipients[guest_id] = guest
         return guest_id, host
 
-    def call_as_guest(self, guest_id: str, message: DescriptionFrom | ByeFrom) -> None:
-        """Passes an offer or a bye of a caller over HTTP on."""
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
+        """Passes an offer, a candidate or a bye of a caller over HTTP on."""
         self._deliver(self.rooms.call_as_guest(guest_id, message))
 
     def dismiss_guest(self, guest_id: str) -> None:

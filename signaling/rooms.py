@@ -180,8 +180,8 @@ class Rooms:
         self._guests[guest_id] = host.id
         return host
 
-    def call_as_guest(self, guest_id: str, message: DescriptionFrom | ByeFrom) -> list[Delivery]:
-        """Passes an offer or a bye of a guest on to the member it calls, if that is still there."""
+    def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> list[Delivery]:
+        """Passes an offer, a candidate or a bye of a guest on to the member it calls, if that is still there."""
         host = self._guests[guest_id]
         return [Delivery(host, message)] if host in self._room_of else []
 

@@ -27,7 +27,7 @@ class Limits:
 
     room_size: int = 64
     connections: int = 1024
-    exchanges: int = 1024  # unanswered offers over plain HTTP
+    exchanges: int = 1024  # unanswered offers over plain HTTP, and sessions of WHIP and WHEP
     message_bytes: int = MAX_MESSAGE_BYTES
     messages_per_second: int = 100
     burst: int = 500  # messages at once, after a quiet time: a newcomer calls everybody, with all its candidates
@@ -37,6 +37,7 @@ class Limits:
     join_timeout: float = 10.0
     answer_timeout: float = 20.0
     close_timeout: float = 1.0
+    session_timeout: float = 24 * 3600.0  # a session of WHIP or WHEP of which nothing was heard; its media goes on
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -23,6 +23,7 @@ PURE = (
     "signaling/standin.py",
     *("signaling/credentials.py", "signaling/keys.py", "signaling/permissions.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
+    "signaling/sdpfrag.py",
     *("peer/attendance.py", "peer/errors.py", "peer/events.py", "peer/goodbye.py", "peer/negotiation.py"),
     *("peer/report.py", "peer/restarts.py", "peer/segments.py", "peer/rtc/awareness.py", "peer/rtc/ticks.py"),
     *("peer/doctor/callpaths.py", "peer/doctor/diagnosis.py", "peer/doctor/findings.py", "peer/doctor/nat.py"),

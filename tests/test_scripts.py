@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg", "turnserver", "nft", "ip", "espeak-ng", "npm")
+TOOLS = (
+    *("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg", "turnserver", "janus", "nft", "ip", "espeak-ng"),
+    "npm",
+)
 SHELL = shutil.which("sh") or "/bin/sh"
 
 

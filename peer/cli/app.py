@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import bot, call, demo, devices, doctor, output, record, repair, serve, swarm, token, verify
+from peer.cli import bot, call, demo, devices, doctor, oneway, output, record, repair, serve, swarm, token, verify
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -28,6 +28,8 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("record")(record.record)
+app.command("publish")(oneway.publish)
+app.command("pull")(oneway.pull)
 app.command("bot")(bot.bot)
 app.command("swarm")(swarm.swarm)
 app.command("devices")(devices.devices)

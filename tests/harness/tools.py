@@ -21,6 +21,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nft": "nftables",
     "turnserver": "coturn",
+    "janus": "janus",
     "npm": "npm",
 }
 """Program -> Debian package."""

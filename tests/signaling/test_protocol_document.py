@@ -34,7 +34,10 @@ def test_the_limits_are_the_defaults() -> None:
     limits = Limits()
     for row in (
         f"| members of a room | {limits.room_size} |",
-        f"| connections of a server; waiting HTTP offers | {limits.connections}; {limits.exchanges} |",
+        (
+            f"| connections of a server; waiting HTTP offers, and sessions of WHIP and WHEP "
+            f"| {limits.connections}; {limits.exchanges} |"
+        ),
         f"| a message of a client, a body of HTTP | {limits.message_bytes // 1024} KiB |",
         f"| {limits.messages_per_second} a second on average, {limits.burst} at once |",
         f"| {limits.outbox_messages} messages, {limits.outbox_bytes // 1024 // 1024} MiB |",
