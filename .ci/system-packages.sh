@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs what the tests use of the system (browsers, a virtual screen, ffmpeg, a voice, a TURN server, Redis, network
-# namespaces, npm) where that is allowed.
+# Installs what the tests use of the system (browsers, a virtual screen, ffmpeg, a voice, a TURN server, Redis, a TLS proxy,
+# a media server, network namespaces, npm) where that is allowed.
 # Elsewhere it says what to install, and the tests that need it are skipped; in CI a missing program is an error.
 set -u
 
 missing() {
     for pair in chromium:chromium chromedriver:chromium-driver firefox-esr:firefox-esr Xvfb:xvfb ffmpeg:ffmpeg \
-        turnserver:coturn redis-server:redis-server nft:nftables ip:iproute2 espeak-ng:espeak-ng npm:npm; do
+        turnserver:coturn redis-server:redis-server janus:janus nft:nftables ip:iproute2 espeak-ng:espeak-ng npm:npm \
+        caddy:caddy; do
         command -v "${pair%%:*}" >/dev/null || printf '%s ' "${pair##*:}"
     done
 }

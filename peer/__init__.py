@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from peer.rtc.ice.servers import IceSettings
     from peer.running import run, run_until_complete
     from peer.segments import Utterance
+    from peer.whip import publish, pull
 
 __all__ = [
     "BadDescription",
@@ -79,6 +80,8 @@ __all__ = [
     "Verification",
     "events",
     "join",
+    "publish",
+    "pull",
     "retryable",
     "run",
     "run_until_complete",
@@ -121,6 +124,7 @@ _HOMES = {
     "peer.rtc.ice.servers": ["IceSettings"],
     "peer.running": ["run", "run_until_complete"],
     "peer.segments": ["Utterance"],
+    "peer.whip": ["publish", "pull"],
 }
 _MODULES = ("events", "voices")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

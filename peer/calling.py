@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from peer.call import Call
+    from peer.channel import Connect
     from peer.recording.group import Recorder
     from peer.ring import Ring
     from peer.room import Room
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 class Plan:
     """What to do in a room; every field is a flag of `peer call`."""
 
-    url: str
+    url: str | Connect
     room: str
     name: str
     to: str | None = None
@@ -175,8 +176,8 @@ class Calling:
             self._spawn(self._accept(ring))
 
     async def _accept(self, ring: Ring) -> None:
-        if ring.caller in self._connecting:
-            return  # both called at once, and the room makes one call of it
+        if ring.caller in self._connecting and ring.caller in self.room.members:
+            return  # both called at once, and the room makes one call of it; callers over HTTP may share a name
         report = CallReport(ring.caller, outgoing=False)
         logger.info("%s calls", ring.caller)
         self._connecting.add(ring.caller)
@@ -277,7 +278,9 @@ async def call(plan: Plan, started: Callable[[Calling], None] = lambda calling: 
             recorder = None
             if plan.record:
                 recorder = await stack.enter_async_context(room.record(plan.record, everyone=False))
-            logger.info("in room %s as %s; others: %s", room.room, room.name, ", ".join(room.members) or "nobody yet")
+            if isinstance(plan.url, str):  # else there is no room but in our own eyes
+                others = ", ".join(room.members) or "nobody yet"
+                logger.info("in room %s as %s; others: %s", room.room, room.name, others)
             calling = Calling(room, plan, recorder)
             started(calling)
             await calling.run()

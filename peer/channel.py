@@ -40,6 +40,8 @@ class SignalingChannel(Protocol):
     """One membership of one room. Made by a `Connect`, which has already joined."""
 
     welcome: Welcome
+    direction: str
+    """What its calls may have: `sendrecv`, or media one way only (`sendonly`, `recvonly`)."""
 
     async def send(self, message: ClientMessage) -> None:
         """Pass a message on.
@@ -120,6 +122,8 @@ class MemoryHub:
 
 class MemoryChannel:
     """A channel of a `MemoryHub`."""
+
+    direction = "sendrecv"
 
     def __init__(self, hub: MemoryHub, member: Member, welcome: Welcome) -> None:
         self.member = member

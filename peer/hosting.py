@@ -14,9 +14,13 @@ from urllib.parse import urlencode
 from peer.errors import UsageError
 from signaling.app import Access, CannotListen, Limits, PortTaken, Server, Settings
 from signaling.credentials import Claims, TurnAccess, mint, peek
+from signaling.forwarded import network
 from signaling.keyring import new_key_pair, new_secret
 from signaling.keyring import read as read_keys
 from signaling.keys import BadKey, Key, secret_key
+from signaling.operation import Operation, TlsFiles
+from signaling.ports import listen
+from signaling.tls import load as load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
     from signaling.messages import IceServer
 
 __all__ = [
-    "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "PortInUse", "TurnAccess", "mint", "new_key_pair",
-    "new_secret", "peek", "read_keys", "secret_key", "serve",
+    "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "Operation", "PortInUse", "PortTaken", "TlsFiles",
+    "TurnAccess", "listen", "load_certificate", "mint", "network", "new_key_pair", "new_secret", "peek", "read_keys",
+    "secret_key", "serve",
 ]  # fmt: skip
 
 
@@ -54,6 +59,15 @@ class Hosted:
         """The addresses for people, the local one first."""
         return self.server.urls
 
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of `/metrics`, where there is one."""
+        return self.server.metrics_port
+
+    async def drain(self, seconds: float) -> None:
+        """Sends all clients elsewhere, evenly over time; see `Server.drain`."""
+        await self.server.drain(seconds)
+
     def page(self, room: str, name: str | None = None) -> str:
         """The address to open in a browser: with a name the page joins without a click."""
         query = {"room": room} | ({"name": name} if name else {})
@@ -74,12 +88,14 @@ async def serve(
     access: Access | None = None,
     open: bool = False,
     turn: TurnAccess | None = None,
+    operation: Operation | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve until the `async with` is left, which takes less than 3 s. `redis`: see docs/many-nodes.md.
 
     Raises:
         PortInUse: the port is taken.
-        UsageError: the address cannot be listened on, or is none, or would let everybody in; a key cannot be read.
+        UsageError: the address cannot be listened on, or is none, or would let everybody in; a key or a certificate
+            cannot be used.
     """
     try:
         server = Server(
@@ -95,12 +111,13 @@ async def serve(
                 access=access,
                 open=open,
                 turn=turn,
+                operation=operation or Operation(),
             )
         )
         await server.start()
     except PortTaken as error:
         raise PortInUse(str(error)) from error
-    except (CannotListen, ValueError) as error:  # ValueError: settings or keys that cannot be
+    except (CannotListen, ValueError) as error:  # ValueError: settings, keys or a certificate that cannot be
         raise UsageError(str(error)) from error
     try:
         yield Hosted(server)

@@ -55,6 +55,8 @@ class CallLife(Negotiating):
         self._cleaned: asyncio.Task[None] | None = None
         self._outgoing = False
         self._away = False
+        self.on_open: Callable[[], None] = lambda: None
+        """Told at the very moment at which media can flow: some send their only keyframe for a while right then."""
         self._events: Broadcast[happened.Event] = Broadcast()
 
     @abstractmethod
@@ -166,6 +168,7 @@ class CallLife(Negotiating):
             self.reconnected(outage)
             return
         self._open_at = time.monotonic()
+        self.on_open()
         if not self._connected.done():
             self._connected.set_result(None)
         self._events.put(happened.Connected(str(self._connection.pair() or ""), self._open_at - self._begun))

@@ -16,17 +16,18 @@ from aiortc import RTCSessionDescription
 from aiortc.exceptions import InvalidStateError
 
 from peer.errors import BadDescription, CallLost, Error, IceFailed
+from peer.linkstats import selected
 from peer.rtc.awareness import with_recording_announced
 from peer.rtc.configuration import Configuration
 from peer.rtc.connection import PeerConnection
 from peer.rtc.dtls import data_on_its_way
-from peer.rtc.ice.candidate import endpoint
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.sender import OutboundPictures, OutboundSound
 from peer.rtc.stats import ConnectionStats, PairStats, outbound_stats
 from peer.rtc.textchannel import TextChannel
 from peer.rtc.transceiver import RtpReceiver, RtpTransceiver
 from signaling.messages import IceCandidate, SessionDescription
+from signaling.sdpfrag import mux_only
 
 if TYPE_CHECKING:
     from peer.rtc.dtmfsender import DtmfSender
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 HANDSHAKE_GRACE = 1.0
 """Seconds that the DTLS handshake may take longer than the deadline for the path itself."""
+OFFER_GRACE = 0.5
+"""Seconds that an offer over WHIP or WHEP waits for candidates: not every server takes those that come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Options:
     """How to connect."""
 
     ice: IceSettings = field(default_factory=IceSettings)
+    direction: str = "sendrecv"
+    """`sendonly` or `recvonly`: media one way, no texts, and nothing but ICE is ever negotiated again."""
 
 
 class Observer(Protocol):
@@ -68,6 +73,7 @@ class Link:
     def __init__(self, options: Options, observer: Observer, before: Link | None = None) -> None:
         """`before`: the call's connection that this one takes the place of; what it sends goes on here."""
         self._options = options
+        self._one_way = options.direction != "sendrecv"
         self._observer = observer
         self._pc = PeerConnection(Configuration(options.ice, trickle=True))
         self._tracks: dict[int, RemoteTrack] = {}
@@ -77,7 +83,7 @@ class Link:
         self._closing = False
         self.pictures = OutboundPictures()
         self.sound = OutboundSound()
-        self.silent: bool = before.silent if before else False
+        self.silent: bool = before.silent if before else options.direction == "recvonly"
         """Whether no media is sent: our offers and answers say `recvonly`."""
         self.video_codecs: tuple[str, ...] = before.video_codecs if before else ()
         """By name, what a silent one wants, most wanted first; empty: whatever the other side wants."""
@@ -100,23 +106,29 @@ class Link:
     def prepare(self) -> None:
         """Before the first offer of ours: one audio and one video m-line, both ways, and a data channel.
 
-        So neither side ever has to offer again to begin to speak or to be seen. A silent one only receives.
+        So neither side ever has to offer again to begin to speak or to be seen. A silent one only receives. Where media
+        goes one way, there are m-lines for what there is to send, and no channel.
         """
         if self.silent:
             for kind in ("audio", "video"):
                 self._pc.addTransceiver(kind, direction="recvonly")
             self._prefer()
+        elif self._one_way:
+            tracks = self.sound, self.pictures
+            for track in [each for each in tracks if each.showing] or tracks:
+                self._pc.addTransceiver(track, direction="sendonly")
         else:
             self._pc.addTrack(self.sound)
             self._pc.addTrack(self.pictures)
-        self._text.create()
+        if not self._one_way:
+            self._text.create()
 
     async def offer(self) -> SessionDescription | None:
         """An offer, None where there is nothing to negotiate any more."""
         if self._pc.signalingState != "stable":
             return None
         await self._pc.setLocalDescription()
-        return self._described()
+        return await self.gathered(OFFER_GRACE) if self._one_way else self._described()
 
     def described(self) -> SessionDescription:
         """Our description as it is now, with the candidates found so far."""
@@ -192,6 +204,8 @@ class Link:
         """See to it that pictures or sound of ours can be sent: adds an m-line where the call has none for them."""
         track = self.pictures if kind == "video" else self.sound
         negotiated = any(each.mid is not None for each in self._pc.getTransceivers())
+        if self._one_way:
+            return
         self.silent = False
         if negotiated and self._sending(track) is None and not self._closing:
             self._pc.addTrack(track)
@@ -249,13 +263,7 @@ class Link:
 
     def pair(self) -> PairStats | None:
         """The selected candidate pair."""
-        chosen = self._pc.ice.selected_pair
-        if chosen is None:
-            return None
-        local, remote = chosen.local, chosen.remote
-        here, there = endpoint(local.address, local.port), endpoint(remote.address, remote.port)
-        protocol = local.relay_protocol or local.protocol
-        return PairStats(local.type, here, remote.type, there, protocol, chosen.round_trip_time, chosen.reason)
+        return selected(self._pc.ice)
 
     @property
     def silence(self) -> float:
@@ -286,7 +294,9 @@ class Link:
         description = self._pc.localDescription
         assert description is not None
         self._said = {line[2:] for line in description.sdp.splitlines() if line.startswith("a=candidate:")}
-        sdp = with_recording_announced(description.sdp) if self.recording else description.sdp
+        sdp = mux_only(description.sdp) if self._one_way else description.sdp
+        if self.recording:
+            sdp = with_recording_announced(sdp)
         return SessionDescription("offer" if description.type == "offer" else "answer", sdp)
 
     def _attach(self) -> None:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from peer.errors import UsageError
+from peer.jsonlogs import JsonFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,16 +50,20 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
 
-def set_up(*, verbose: int = 0, quiet: bool = False, narrated: tuple[str, ...] = NARRATED) -> LineHandler:
+def set_up(
+    *, verbose: int = 0, quiet: bool = False, narrated: tuple[str, ...] = NARRATED, as_json: bool = False
+) -> LineHandler:
     """Log to standard error. `verbose` 1 shows all of ours, 2 that of the libraries too; `quiet` warnings only.
 
     Without either the level of PEER_LOG counts, else information; of the loggers `narrated` elsewhere, warnings only.
-    Raises UsageError when PEER_LOG is no level.
+    `as_json`: one object a line (`peer.jsonlogs`). Raises UsageError when PEER_LOG is no level.
     """
     level = _level(verbose, quiet)
     handler = LineHandler(_to_stderr)
     handler.setFormatter(
-        logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+        JsonFormatter()
+        if as_json
+        else logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
         if level <= logging.DEBUG
         else PlainFormatter()
     )

@@ -69,6 +69,11 @@ class Membership:
         theirs = member.can if member is not None else None
         return self.may("call") and (not isinstance(theirs, list) or "be-called" in theirs)
 
+    @property
+    def direction(self) -> str:
+        """Which way media may go: `sendrecv`, `sendonly` or `recvonly`."""
+        return self._channel.direction
+
     def named(self, name: str) -> Member | None:
         """The member of that name."""
         return next((member for member in self.members.values() if member.name == name), None)

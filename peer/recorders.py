@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ class Recorders:
 
     def made(self, call: Call) -> None:
         """There is a call to be: its first description says whether it will be recorded, and as what."""
+        call.on_open = partial(self.begun, call)
         for recorder in self._for(call.name):
             call.announce_recording()
             call.prefer(recorder.video_codecs)
 
     def begun(self, call: Call) -> None:
-        """Its media can flow."""
+        """Its media can flow. Twice is harmless."""
         for recorder in self._for(call.name):
             call.record(recorder)
 

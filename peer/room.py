@@ -342,7 +342,7 @@ class Room:
         settings = replace(settings, servers=CurrentServers(lambda: (*self.ice_servers, *own)))
         if self._options.connect_timeout is not None:
             settings = replace(settings, connect_timeout=self._options.connect_timeout)
-        call = Call(self, remote, session, Options(settings), self._shelf)
+        call = Call(self, remote, session, Options(settings, self._membership.direction), self._shelf)
         self._recorders.made(call)
         return call
 

@@ -16,7 +16,7 @@ TokenSource: TypeAlias = str | Callable[[], Awaitable[str]]
 """A token, or what is awaited for a fresh one: whenever we connect, and before the one so far ends."""
 
 MAX_FILE: Final = 64 * 1024
-LASTING: Final = {"forbidden", "kicked", "unsupported-version"}
+LASTING: Final = {"forbidden", "kicked", "room-closed", "unsupported-version"}
 """Refusals of a token that no later attempt mends."""
 OF_TOKENS: Final = {"token-missing", "token-invalid", "token-expired"}
 """Refusals that another token mends."""

@@ -98,6 +98,8 @@ class WebSocketConnect:
 class WebSocketChannel:
     """One WebSocket that has joined, or resumed the place of another one: then it has that one's `continuity`."""
 
+    direction = "sendrecv"
+
     def __init__(
         self,
         session: aiohttp.ClientSession,

@@ -15,22 +15,29 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+from signaling.admin import add_admin
+from signaling.asking import add_cors, check_origin
 from signaling.clients import add_mdn, add_peerjs
 from signaling.codes import Code, ProtocolError
 from signaling.exchange import error_response, serve_offer
 from signaling.gate import Gate
 from signaling.hub import Hub
 from signaling.keyring import Keyring
-from signaling.origins import is_loopback, origin_allowed
+from signaling.operating import Operating
+from signaling.origins import is_loopback
 from signaling.pages import STATIC, add_pages, files
 from signaling.ports import CannotListen, PortTaken, listen, own_address
 from signaling.settings import Access, Limits, Settings, load_ice_servers
 from signaling.websocket import serve_websocket
+from signaling.whip import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
+
+    from aiohttp.typedefs import Middleware
 
     from signaling.clients import Handler
 
@@ -41,8 +48,17 @@ logger = logging.getLogger(__name__)
 _DRAIN_TIMEOUT: Final = 2.0  # seconds for all connections to say goodbye
 _SHUTDOWN_TIMEOUT: Final = 0.3  # seconds that aiohttp gives, twice, to what is neither connection nor exchange
 _LINGERING_TIME: Final = 1.0  # seconds to read on and ignore, so that who sends a refused body sees the refusal
+_http_logger: Final = logging.getLogger("signaling.http")
 HUB: Final = web.AppKey("hub", Hub)
 _CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; nginx's name for it
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a failure that aiohttp logs is one of the server: what is no HTTP is its sender's, who is told (400)."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_logger.addFilter(_is_ours)
 
 
 def _version() -> str:
@@ -56,15 +72,16 @@ _VERSION: Final = _version()  # read from a file, so here, before a loop runs
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The aiohttp application: `/`, `/doctor`, `/assets/`, `/ws`, `/healthz`, the plain exchange, what other people's
-    clients know (signaling/clients.py), and the user's folder."""
+    """The aiohttp application: pages, `/ws`, `/healthz`, the plain exchange, WHIP and WHEP, what other people's clients
+    know (signaling/clients.py), and the user's folder."""
     keyring = Keyring(settings.access) if settings.access is not None else None
     hub = _make_hub(settings, Gate(keyring))
-    app = web.Application(middlewares=[_answer_refusals], client_max_size=settings.limits.message_bytes)
+    app = web.Application(middlewares=[_answer_refusals(hub)], client_max_size=settings.limits.message_bytes)
+    add_cors(app, settings)
 
     def guarded(handler: Handler) -> Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
-            _check_origin(request, settings)
+            check_origin(request, settings)
             return await handler(request)
 
         return serve
@@ -72,18 +89,20 @@ def create_app(settings: Settings) -> web.Application:
     @guarded
     async def open_websocket(request: web.Request) -> web.StreamResponse:
         return await serve_websocket(request, hub)
+        return await serve_websocket(request, hub)
 
     @guarded
     async def post_offer(request: web.Request) -> web.StreamResponse:
         return await serve_offer(request, hub)
-
-    health = {"status": "ok", "version": _VERSION}
+        return await serve_offer(request, hub)
 
     async def get_health(request: web.Request) -> web.StreamResponse:
-        counts = {"rooms": hub.rooms.room_count, "participants": hub.rooms.member_count}
-        if hub.trouble is not None:
-            return web.json_response({**health, **counts, "status": "degraded", "reason": hub.trouble}, status=503)
-        return web.json_response({**health, **counts})
+        rooms, participants = hub.rooms.room_count, hub.rooms.member_count
+        trouble = hub.trouble
+        status = "draining" if hub.draining else "ok" if trouble is None else "degraded"
+        health = {"status": status, "version": _VERSION, "rooms": rooms, "participants": participants}
+        reason = {"reason": trouble} if trouble is not None else {}
+        return web.json_response(health | reason, status=200 if status == "ok" else 503)
 
     async def start(app: web.Application) -> None:
         await hub.start()
@@ -104,8 +123,10 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get("/ws", open_websocket, name="ws")
     app.router.add_get("/healthz", get_health, name="healthz")
     app.router.add_post("/rooms/{room}/participants/{name}/offer", post_offer, name="offer")
+    Gateway(hub, lambda request: check_origin(request, settings)).add_routes(app)
     add_mdn(app, hub, guarded, files(STATIC, "index.html"))
     add_peerjs(app, hub, guarded, settings.peerjs_path)
+    add_admin(app, hub)
     add_pages(app, settings.static)
     app[HUB] = hub
     app.cleanup_ctx.append(watch_keys)
@@ -132,6 +153,7 @@ class Server:
         self.settings = settings or Settings()
         self.port = self.settings.port
         self._runner: web.AppRunner | None = None
+        self._operating = Operating(self.settings.operation)
         self._closing: asyncio.Task[None] | None = None
 
     async def start(self) -> Self:
@@ -141,17 +163,21 @@ class Server:
         """
         if self._runner is not None:
             raise RuntimeError("a server starts once; make another one")
+        await self._operating.load()
         sockets = await asyncio.to_thread(listen, self.settings.host, self.settings.port)
+        app = create_app(self.settings)
         self._runner = web.AppRunner(
-            create_app(self.settings),
+            app,
             access_log=None,
+            logger=_http_logger,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
             lingering_time=_LINGERING_TIME,
         )
         try:
             await self._runner.setup()
+            await self._operating.start(app[HUB])
             while sockets:
-                await web.SockSite(self._runner, sockets[-1]).start()
+                await web.SockSite(self._runner, sockets[-1], ssl_context=self._operating.ssl).start()
                 self.port = sockets.pop().getsockname()[1]
         except BaseException:
             for one in sockets:
@@ -168,7 +194,12 @@ class Server:
             host = "127.0.0.1"
         elif host == "::":
             host = "::1"
-        return _url(host, self.port)
+        return self._url(host)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of `/metrics`, where there is one."""
+        return self._operating.metrics_port
 
     @property
     def urls(self) -> list[str]:
@@ -176,16 +207,34 @@ class Server:
         host = self.settings.host
         if host in {"", "0.0.0.0", "::"}:
             network = own_address()
-            return [_url("localhost", self.port), *([_url(network, self.port)] if network else [])]
-        return [_url("localhost" if is_loopback(host) else host, self.port)]
+            return [self._url("localhost"), *([self._url(network)] if network else [])]
+        return [self._url("localhost" if is_loopback(host) else host)]
+
+    async def drain(self, seconds: float) -> None:
+        """Lets nobody in any more and sends everybody elsewhere, evenly over time; returns when nobody is left.
+
+        `/healthz` answers 503 meanwhile, so that a load balancer sends nobody here. Takes at most `seconds`.
+        """
+        if self._runner is not None:
+            await self._runner.app[HUB].move(seconds)
 
     async def close(self) -> None:
         """Tells every client `shutting-down`, ends everything and frees the port, in less than 3 s. Idempotent."""
         if self._runner is None:
             return
         if self._closing is None:
-            self._closing = asyncio.create_task(self._runner.cleanup())
+            self._closing = asyncio.create_task(self._end(self._runner))
         await asyncio.shield(self._closing)
+
+    async def _end(self, runner: web.AppRunner) -> None:
+        try:
+            await runner.cleanup()
+        finally:
+            await self._operating.close()
+
+    def _url(self, host: str) -> str:
+        scheme = "http" if self.settings.operation.tls is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -196,27 +245,24 @@ class Server:
         await self.close()
 
 
-@web.middleware
-async def _answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except ProtocolError as error:
-        return error_response(error)
-    except ConnectionError:
-        return web.Response(status=_CLIENT_CLOSED_REQUEST)
-    except web.HTTPException:
-        raise
-    except Exception:
-        logger.exception("a request ends on a mistake of the server")
-        return error_response(ProtocolError(Code.INTERNAL_ERROR, "The server made a mistake; try again and report it."))
+def _answer_refusals(hub: Hub) -> Middleware:
+    """The middleware that makes a response of each refusal, and counts it."""
 
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ProtocolError as error:
+            refusal = error
+        except ConnectionError:
+            return web.Response(status=_CLIENT_CLOSED_REQUEST)
+        except web.HTTPException:
+            raise
+        except Exception:
+            logger.exception("a request ends on a mistake of the server")
+            text = "The server made a mistake; try again and report it."
+            refusal = ProtocolError(Code.INTERNAL_ERROR, text)
+        hub.counters.refused[refusal.code] += 1
+        return error_response(refusal)
 
-def _check_origin(request: web.Request, settings: Settings) -> None:
-    origin = request.headers.get("Origin")
-    if not origin_allowed(origin, request.host, settings.allowed_origins):
-        text = "Pages of another origin may not connect; start the server with this origin allowed."
-        raise ProtocolError(Code.BAD_ORIGIN, text)
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return middleware

@@ -7,10 +7,12 @@ this node are kept by `Ownership`, what was asked and not answered by `Edge`, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from signaling.admission import LOCAL
 from signaling.backplane import NODE, BackplaneDown
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery
@@ -24,6 +26,7 @@ from signaling.nodewire import (
     AnyRequest,
     Batch,
     Entered,
+    Expel,
     Gone,
     Heard,
     Refused,
@@ -31,13 +34,14 @@ from signaling.nodewire import (
     Taken,
     Told,
     read_mail,
-)
+)  # fmt: skip
 from signaling.owner import Owner
 from signaling.ownership import RETRY, Ownership
 from signaling.rooms import GUEST_PREFIX, Keep, Rooms
 from signaling.routes import Routes
 
 if TYPE_CHECKING:
+    from signaling.admission import Caller
     from signaling.backplane import Backplane
     from signaling.credentials import Grants
     from signaling.gate import Gate
@@ -123,21 +127,22 @@ class ClusterHub(Hub):
 
     # What connections and exchanges ask
 
-    def join(self, connection: Recipient, join: Join, grants: Grants | None = None) -> str:
+    def join(self, connection: Recipient, join: Join, grants: Grants | None = None, caller: Caller = LOCAL) -> str:
         """As a hub, but refusals of the room come later: the connection is dropped. Raises also: unavailable."""
         self._must_be_up()
-        if grants is None or join.token is not None:
-            grants = self.gate.grants(join.token)
-        self.rooms.permissions.check_join(grants, join.room, join.name)
-        new_id = secrets.token_hex(8)
+        grants = self._judge(join, grants, caller)
+        new_id, bearer = secrets.token_hex(8), LOCAL.bearing(grants)
+        self.admission.connect(bearer)
+        self._bearers[new_id] = bearer
         self._recipients[new_id] = connection
-        self._routes.ask(self._edge.enter(new_id, join, grants, self._ice_servers(new_id), self._loop.time()))
+        self._routes.ask(self._edge.enter(new_id, join, grants, self.servers_for(new_id), self._loop.time()))
         self._begin_tenure(new_id, grants)
         return new_id
 
-    def resume(self, connection: Returning, resume: Resume) -> None:
+    def resume(self, connection: Returning, resume: Resume, caller: Caller = LOCAL) -> None:
         """A member is back, perhaps from another node; it is told later. Raises ProtocolError (unavailable)."""
         self._must_be_up()
+        self.admission.join(caller, resume.room, self._loop.time())
         question = self._edge.question(secrets.token_hex(8), resume)
         self._returning[question.id] = (connection, question)
         self._routes.ask(question)
@@ -176,6 +181,13 @@ class ClusterHub(Hub):
         say = self._edge.renew(seat, message, grants, told, self._loop.time())
         if say is not None:
             self._routes.ask(say)
+
+    def dismiss(self, member_id: str, error: ProtocolError) -> None:
+        place = self.rooms.whereabouts(member_id)
+        if place is None or member_id in self._recipients:  # it ends here and now, whatever the backplane does
+            super().dismiss(member_id, error)
+        else:
+            self._owned.put(Expel(place[0], self._node, member_id, error.code.value, error.message))
 
     def tell(self, member_id: str, message: ServerMessage) -> None:
         """Tells one member of this node something that is of no use to it elsewhere."""
@@ -306,9 +318,12 @@ class ClusterHub(Hub):
         if connection in self._connections:
             self._forget(answer.member)
             self._supersede(answer.member, connection)
+            with contextlib.suppress(ProtocolError):  # too many: who has a place keeps it
+                self.admission.connect(bearer := LOCAL.bearing(answer.grants))
+                self._bearers[answer.member] = bearer
             self._begin_tenure(answer.member, answer.grants)
             if self.settings.turn is not None:  # those that it has may be of long ago
-                changed = IceServersChanged(self._ice_servers(answer.member))  # after `resumed`:
+                changed = IceServersChanged(self.servers_for(answer.member))  # after `resumed`:
                 self._loop.call_soon(self.tell, answer.member, changed)
         else:  # gone meanwhile
             self._depart(answer.member, "lost", lost=True)
@@ -330,9 +345,7 @@ class ClusterHub(Hub):
         self._forget(seat.id)
         if recipient is not None:
             code = Code(answer.reason) if answer.reason else Code.CANNOT_RESUME
-            text = "Your place is not at this connection any more; resume it, or join again."
-            if code is Code.KICKED:
-                text = f"You were sent away from this room{answer.text and f': {answer.text}'}."
+            text = answer.text or "Your place is not at this connection any more; resume it, or join again."
             recipient.drop(ProtocolError(code, text))
 
     # Time

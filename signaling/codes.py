@@ -24,6 +24,7 @@ class Code(StrEnum):
     SERVER_FULL = "server-full"
     TOO_LARGE = "too-large"
     RATE_LIMITED = "rate-limited"
+    TOO_MANY = "too-many"
     SLOW_CLIENT = "slow-client"
     JOIN_TIMEOUT = "join-timeout"
     NO_ANSWER = "no-answer"
@@ -36,8 +37,16 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_ALLOWED = "not-allowed"
     KICKED = "kicked"
+    ROOM_CLOSED = "room-closed"
+    NO_ADMIN = "no-admin"
     BAD_ORIGIN = "bad-origin"
     BAD_CONTENT_TYPE = "bad-content-type"
+    BAD_METHOD = "bad-method"
+    UNKNOWN_SESSION = "unknown-session"
+    NOT_ACCEPTABLE = "not-acceptable"
+    UNPROCESSABLE = "unprocessable"
+    PRECONDITION_REQUIRED = "precondition-required"
+    PRECONDITION_FAILED = "precondition-failed"
     SHUTTING_DOWN = "shutting-down"
     UNAVAILABLE = "unavailable"
     INTERNAL_ERROR = "internal-error"
@@ -66,11 +75,14 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.SERVER_FULL: Effect(503, None, "the server has as many connections or exchanges as it may have"),
     Code.TOO_LARGE: Effect(413, 1009, "the message is longer than the limit"),
     Code.RATE_LIMITED: Effect(429, 4429, "too many messages in a second; closes when it goes on"),
+    Code.TOO_MANY: Effect(429, 4429, "one address or token has as many connections as it may have"),
     Code.SLOW_CLIENT: Effect(503, 1013, "the client does not read what is sent to it"),
     Code.JOIN_TIMEOUT: Effect(408, 4408, "no join in time"),
     Code.NO_ANSWER: Effect(504, None, "the participant did not answer in time"),
     Code.REPLACED: Effect(410, 4410, "the client joined again, over another connection"),
     Code.CANNOT_RESUME: Effect(410, None, "the place is gone, or more was missed than is kept; join"),
+    Code.ROOM_CLOSED: Effect(410, 4410, "the administrator closed the room"),
+    Code.NO_ADMIN: Effect(401, None, "the request has not the secret of the administrator"),
     Code.REJECTED: Effect(409, None, "the participant declined the call"),
     Code.TOKEN_MISSING: Effect(401, 4401, "the server wants an access token, and there is none"),
     Code.TOKEN_INVALID: Effect(401, 4401, "the access token is none, or none of this server's"),
@@ -79,7 +91,13 @@ EFFECTS: Final[dict[Code, Effect]] = {
     Code.NOT_ALLOWED: Effect(403, None, "the access token does not allow this"),
     Code.KICKED: Effect(403, 4403, "a moderator sent the client away"),
     Code.BAD_ORIGIN: Effect(403, None, "a page of another origin may not connect"),
-    Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has to be application/json"),
+    Code.BAD_CONTENT_TYPE: Effect(415, None, "the body has another type than it has to have"),
+    Code.BAD_METHOD: Effect(405, None, "HTTP: the resource has no such method"),
+    Code.UNKNOWN_SESSION: Effect(404, None, "WHIP, WHEP: the session is over, or never was"),
+    Code.NOT_ACCEPTABLE: Effect(406, None, "WHIP, WHEP: the participant cannot take what is offered"),
+    Code.UNPROCESSABLE: Effect(422, None, "WHIP, WHEP: an offer or a change that these protocols do not allow"),
+    Code.PRECONDITION_REQUIRED: Effect(428, None, "WHIP, WHEP: a PATCH needs If-Match"),
+    Code.PRECONDITION_FAILED: Effect(412, None, "WHIP, WHEP: a PATCH for an earlier ICE session"),
     Code.SHUTTING_DOWN: Effect(503, 1001, "the server is going away"),
     Code.UNAVAILABLE: Effect(503, 1013, "the servers cannot reach what they share"),
     Code.INTERNAL_ERROR: Effect(500, 1011, "a mistake of the server"),
@@ -94,12 +112,22 @@ def effect(code: Code) -> Effect:
 class ProtocolError(Exception):
     """A message that cannot be used, or a request the server refuses: `code` and one sentence.
 
-    `to` and `session` say which message of the client is meant, where that is known.
+    `to` and `session` say which message of the client is meant, where that is known; `retry_after`, in how many
+    seconds the same may be tried again.
     """
 
-    def __init__(self, code: Code, message: str, *, to: str | None = None, session: str | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        to: str | None = None,
+        session: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.to = to
         self.session = session
+        self.retry_after = retry_after

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
+from signaling.asking import counted
 from signaling.codes import Code, ProtocolError, effect
 from signaling.messages import (
     ByeFrom,
@@ -35,7 +36,7 @@ _GONE_CHECK: Final = 0.25  # seconds between two looks whether the HTTP client i
 _decoder: Final = msgspec.json.Decoder(SessionDescription)
 
 
-class _Rejection(ProtocolError):
+class Rejection(ProtocolError):
     """The participant said bye instead of answering."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -58,16 +59,20 @@ class Guest:
                 if not self.answer.done():
                     self.answer.set_result(answer)
             case ByeFrom(session=self.session, reason=reason, text=text):
-                self._fail(_Rejection(reason, text))
+                self.fail(Rejection(reason, text))
+            case Left(reason=Code.SHUTTING_DOWN):
+                text = "The server is going away, and the participant to another one; try again."
+                self.fail(ProtocolError(Code.SHUTTING_DOWN, text, retry_after=1))
             case Left():
                 text = "The participant left before it answered; check who is in the room, or try later."
-                self._fail(ProtocolError(Code.UNKNOWN_TARGET, text))
+                self.fail(ProtocolError(Code.UNKNOWN_TARGET, text))
 
     def drop(self, error: ProtocolError) -> None:
         """Ends the exchange with an error."""
-        self._fail(error)
+        self.fail(error)
 
-    def _fail(self, error: ProtocolError) -> None:
+    def fail(self, error: ProtocolError) -> None:
+        """There is no answer to come; whoever waits for it gets `error`."""
         if not self.answer.done():
             self.answer.set_exception(error)
             self.answer.exception()  # looked at: the request may be gone before it waits for the answer
@@ -76,33 +81,28 @@ class Guest:
 async def serve_offer(request: web.Request, hub: Hub) -> web.Response:
     """Handles `POST /rooms/{room}/participants/{name}/offer`. Raises ProtocolError for every refusal."""
     grants = hub.gate.grants_of(request)
-    room, caller = request.match_info["room"], _caller(request, grants)
+    room, caller = request.match_info["room"], caller_of(request, grants, "http")
+    hub.admission.offer(counted(request, hub.settings).bearing(grants), room, asyncio.get_running_loop().time())
     hub.rooms.permissions.check_join(grants, room, caller)
     offer = await _read_offer(request, hub.settings.limits.join_timeout)
     check_media(grants, offer)
     guest = Guest()
     guest_id, host = await hub.admit_guest(guest, room, request.match_info["name"], grants)
     logger.info("%s calls %s over HTTP", guest_id, host.id)
-    reason: ByeReason | None = "cancelled"
     try:
         message = DescriptionFrom(guest_id, guest.session, offer, trickle=False, name=caller)
-        hub.call_as_guest(guest_id, message)
-        answer = await _answer(request, guest, hub.settings.limits.answer_timeout)
-        reason = None
+        answer = await call(request, hub, guest, message)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
-    except ProtocolError as error:
-        ended_by_host = error.code in {Code.REJECTED, Code.UNKNOWN_TARGET}
-        reason = None if ended_by_host else "no-answer" if error.code is Code.NO_ANSWER else "cancelled"
-        raise
     finally:
-        if reason is not None:
-            hub.call_as_guest(guest_id, ByeFrom(guest_id, guest.session, reason))
         hub.dismiss_guest(guest_id)
 
 
-def _caller(request: web.Request, grants: Grants | None) -> str:
-    """The name of the caller: what the request says, else that of its token, else `http`."""
-    named = grants.name if grants is not None and "*" not in grants.name else "http"
+def caller_of(request: web.Request, grants: Grants | None, usual: str) -> str:
+    """The name of the caller: what the request says, else that of its token, else `usual`.
+
+    Raises ProtocolError (bad-message).
+    """
+    named = grants.name if grants is not None and "*" not in grants.name else usual
     caller = request.query.get("from", named)
     try:
         check_label("from", caller)
@@ -111,8 +111,29 @@ def _caller(request: web.Request, grants: Grants | None) -> str:
     return caller
 
 
+async def call(request: web.Request, hub: Hub, guest: Guest, offer: DescriptionFrom) -> SessionDescription:
+    """Passes the offer of a guest on and waits for the answer. Raises ProtocolError, ConnectionError.
+
+    If none comes, for whatever reason, the participant learns that the call is off.
+    """
+    reason: ByeReason | None = "cancelled"
+    try:
+        hub.call_as_guest(offer.sender, offer)
+        answer = await wait_for_answer(request, guest, hub.settings.limits.answer_timeout)
+        reason = None
+        return answer
+    except ProtocolError as error:
+        ended_by_host = error.code in {Code.REJECTED, Code.UNKNOWN_TARGET}
+        reason = None if ended_by_host else "no-answer" if error.code is Code.NO_ANSWER else "cancelled"
+        raise
+    finally:
+        if reason is not None:
+            hub.call_as_guest(offer.sender, ByeFrom(offer.sender, guest.session, reason))
+
+
 # RFC 6750, section 3.1: what an HTTP client is told of its token, and nothing where it sent none.
 _CHALLENGES: Final = {
+    Code.NO_ADMIN: "Bearer",
     Code.TOKEN_MISSING: "Bearer",
     Code.TOKEN_INVALID: 'Bearer error="invalid_token"',
     Code.TOKEN_EXPIRED: 'Bearer error="invalid_token", error_description="expired"',
@@ -122,28 +143,35 @@ _CHALLENGES: Final = {
 
 
 def error_response(error: ProtocolError) -> web.Response:
-    """The HTTP response of a refusal: its status, and its code and sentence as JSON."""
+    """The HTTP response of a refusal: its status, when to try again, and its code and sentence as JSON."""
     body = {"code": error.code.value, "message": error.message}
-    if isinstance(error, _Rejection):
+    if isinstance(error, Rejection):
         body |= {"reason": error.reason, "text": error.text}
-    challenge = _CHALLENGES.get(error.code)
-    headers = {"WWW-Authenticate": challenge} if challenge is not None else None
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
+    if error.code in _CHALLENGES:
+        headers["WWW-Authenticate"] = _CHALLENGES[error.code]
     return web.json_response(body, status=effect(error.code).http_status, headers=headers)
 
 
-async def _read_offer(request: web.Request, timeout: float) -> SessionDescription:
-    if request.content_type != "application/json":
-        raise ProtocolError(Code.BAD_CONTENT_TYPE, "The body has another type; send Content-Type: application/json.")
+async def read_body(request: web.Request, content_type: str, timeout: float) -> bytes:
+    """The body, which has to be of this type. Raises ProtocolError: bad-content-type, join-timeout, too-large."""
+    if request.content_type != content_type:
+        raise ProtocolError(Code.BAD_CONTENT_TYPE, f"The body has another type; send Content-Type: {content_type}.")
     try:
         async with asyncio.timeout(timeout):
-            body = await request.read()
-        offer = _decoder.decode(body)
+            return await request.read()
     except TimeoutError:
         raise ProtocolError(
             Code.JOIN_TIMEOUT, f"The body did not come within {timeout:g} s; send it at once."
         ) from None
     except web.HTTPRequestEntityTooLarge:
         raise ProtocolError(Code.TOO_LARGE, "The body is over the limit; send one session description.") from None
+
+
+async def _read_offer(request: web.Request, timeout: float) -> SessionDescription:
+    body = await read_body(request, "application/json", timeout)
+    try:
+        offer = _decoder.decode(body)
     except msgspec.ValidationError as error:
         text = str(error).replace("`$.", "`")[:200]
         raise ProtocolError(Code.BAD_MESSAGE, f"The body is no session description: {text}; correct it.") from error
@@ -154,8 +182,11 @@ async def _read_offer(request: web.Request, timeout: float) -> SessionDescriptio
     return offer
 
 
-async def _answer(request: web.Request, guest: Guest, timeout: float) -> SessionDescription:
-    """The answer. Raises ProtocolError: no-answer, or what ended the guest; ConnectionError: the client is gone."""
+async def wait_for_answer(request: web.Request, guest: Guest, timeout: float) -> SessionDescription:
+    """The answer to the offer under way.
+
+    Raises ProtocolError: no-answer, or what ended the guest; ConnectionError: the client is gone.
+    """
     try:
         async with asyncio.timeout(timeout):
             while not guest.answer.done():

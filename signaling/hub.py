@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from signaling.admission import LOCAL, Admission, Caller
+from signaling.bans import Bans
 from signaling.codes import Code, ProtocolError
+from signaling.counters import Counters
 from signaling.credentials import ice_servers
 from signaling.gate import Gate
 from signaling.messages import TokenTaken
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from signaling.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_PACED: Final = 0.75  # of the time for draining: the rest is for those sent away last
 
 
 class Recipient(Protocol):
@@ -60,10 +66,14 @@ class Hub:
     def __init__(self, settings: Settings, gate: Gate | None = None) -> None:
         self.settings = settings
         self.gate = gate or Gate(None)
+        self.admission = Admission(settings.limits)
+        self.counters = Counters()
+        self.bans = Bans()
         limits = settings.limits
         self.rooms = Rooms(limits.room_size, Keep(limits.grace, limits.missed_messages, limits.missed_bytes))
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
+        self._bearers: dict[str, Caller] = {}  # id of a member -> whose token it came with
         self._tenures: dict[str, Tenure] = {}  # id of a member -> what of its membership runs out
         self._connections: set[Recipient] = set()
         self._draining = False
@@ -78,6 +88,16 @@ class Hub:
     async def start(self) -> None:
         """To be called on the loop that it is used on, before anything else."""
 
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._draining
+
+    @property
+    def connection_count(self) -> int:
+        """How many WebSockets are open, joined or not."""
+        return len(self._connections)
+
     def connect(self, connection: Recipient) -> None:
         """Counts a connection in. Raises ProtocolError: shutting-down, server-full."""
         self._refuse_if(full=len(self._connections) >= self.settings.limits.connections)
@@ -88,24 +108,40 @@ class Hub:
         self._connections.discard(connection)
         self._note_idle()
 
-    def join(self, connection: Recipient, join: Join, grants: Grants | None = None) -> str:
+    def join(self, connection: Recipient, join: Join, grants: Grants | None = None, caller: Caller = LOCAL) -> str:
         """Lets a connection into a room and returns its id; `grants` are those of its request, if it brought any.
 
-        Raises ProtocolError: token-missing, token-invalid, token-expired, forbidden, kicked, name-taken, room-full.
+        Raises ProtocolError: token-missing, token-invalid, token-expired, rate-limited, forbidden, kicked, room-closed,
+        too-many, name-taken, room-full.
         """
-        if grants is None or join.token is not None:
-            grants = self.gate.grants(join.token)
-        self.rooms.permissions.check_join(grants, join.room, join.name)
+        grants = self._judge(join, grants, caller)
         self._take_over(join)
         new_id = secrets.token_hex(8)
-        deliveries = self.rooms.join(new_id, join, grants, self._ice_servers(new_id))
+        bearer = LOCAL.bearing(grants)
+        self.admission.connect(bearer)
+        try:
+            deliveries = self.rooms.join(new_id, join, grants, self.servers_for(new_id))
+        except ProtocolError:
+            self.admission.disconnect(bearer)
+            raise
+        self._bearers[new_id] = bearer
         self._recipients[new_id] = connection
         limits = self.settings.limits
         self._calls[new_id] = RateLimit(limits.messages_per_second, limits.burst, _now())
-        logger.info("%s joined room %r as %r", new_id, join.room, join.name)
+        ids = {"participant": new_id, "room": join.room}
+        logger.info("%s joined room %r as %r", new_id, join.room, join.name, extra=ids)
         self._deliver(deliveries)
         self._begin_tenure(new_id, grants)
         return new_id
+
+    def _judge(self, join: Join, grants: Grants | None, caller: Caller) -> Grants | None:
+        """What a join may do, with its token or that of its request. Raises as `join`, but for what the room says."""
+        if grants is None or join.token is not None:
+            grants = self.gate.grants(join.token)
+        self.admission.join(caller.bearing(grants), join.room, _now())
+        self.rooms.permissions.check_join(grants, join.room, join.name)
+        self.bans.check(join.room, join.name, _now())
+        return grants
 
     def _begin_tenure(self, member_id: str, grants: Grants | None) -> None:
         turn = self.settings.turn
@@ -115,9 +151,10 @@ class Hub:
         if grants is not None:
             tenure.hold(grants)
         if turn is not None:  # in the middle, so that what a client has is always good for as long again
-            tenure.refresh(turn.ttl / 2, lambda: self._ice_servers(member_id))
+            tenure.refresh(turn.ttl / 2, lambda: self.servers_for(member_id))
 
-    def _ice_servers(self, member_id: str) -> list[IceServer]:
+    def servers_for(self, member_id: str) -> list[IceServer]:
+        """The ICE servers of a member or guest, with credentials of its own."""
         return ice_servers(self.settings.ice_servers, self.settings.turn, member_id, self.gate.now())
 
     def renew(self, member_id: str, message: Token) -> None:
@@ -166,8 +203,10 @@ class Hub:
             text = "You joined again over another connection; use that one."
             self.dismiss(before, ProtocolError(Code.REPLACED, text))
 
-    def resume(self, connection: Returning, resume: Resume) -> None:
-        """A member is back over another connection. Raises ProtocolError (cannot-resume), or refuses it later."""
+    def resume(self, connection: Returning, resume: Resume, caller: Caller = LOCAL) -> None:
+        """A member is back over another connection. Raises ProtocolError: rate-limited, cannot-resume; or refuses it
+        later."""
+        self.admission.join(caller, resume.room, _now())
         deliveries = self.rooms.resume(resume)
         self._supersede(resume.id, connection)
         logger.info("%s is back", resume.id)
@@ -200,13 +239,15 @@ class Hub:
         """Takes a participant out and tells the others why."""
         self._recipients.pop(member_id, None)
         self._forget(member_id)
-        logger.info("%s gone: %s", member_id, reason)
+        logger.info("%s gone: %s", member_id, reason, extra={"participant": member_id})
         self._deliver(self.rooms.leave(member_id, reason))
 
     def _forget(self, member_id: str) -> None:
         self._calls.pop(member_id, None)
         if (tenure := self._tenures.pop(member_id, None)) is not None:
             tenure.close()
+        if (bearer := self._bearers.pop(member_id, None)) is not None:
+            self.admission.disconnect(bearer)
 
     def relay(self, member_id: str, message: Addressed) -> None:
         """Passes a message on, or tells its sender why not."""
@@ -226,14 +267,16 @@ class Hub:
         self._refuse_if(full=self.rooms.guest_count >= self.settings.limits.exchanges)
         host = self.rooms.find(room, name)
         if host is not None and self._calls[host.id].judge(_now()) is not Verdict.TAKE:
-            raise ProtocolError(Code.RATE_LIMITED, "Too many call this participant; try again in a second.")
+            raise ProtocolError(
+                Code.RATE_LIMITED, "Too many call this participant; try again in a second.", retry_after=1
+            )
         guest_id = GUEST_PREFIX + secrets.token_hex(8)
         host = self.rooms.admit_guest(guest_id, room, name, grants)
         self._recipients[guest_id] = guest
         return guest_id, host
 
     def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
-        """Passes an offer or a bye of a caller over HTTP on."""
+        """Passes an offer, a candidate or a bye of a caller over HTTP on."""
         self._deliver(self.rooms.call_as_guest(guest_id, message))
 
     def dismiss_guest(self, guest_id: str) -> None:
@@ -246,6 +289,40 @@ class Hub:
         """A member got everything up to the number `got`."""
         self.rooms.acknowledge(member_id, got)
 
+    def expel(self, room: str, name: str, seconds: float) -> None:
+        """Sends a member away and keeps its name out of the room for so long. Raises ProtocolError (unknown-target)."""
+        member = self.rooms.find(room, name)
+        if member is None:
+            raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; list who is.")
+        self.bans.add(room, name, asyncio.get_running_loop().time() + seconds)
+        logger.info("%s is sent away by the administrator", member.id, extra={"participant": member.id, "room": room})
+        self.send_away(member.id)
+
+    def close_room(self, room: str, seconds: float) -> None:
+        """Sends all members of a room away and lets nobody in for so long. Raises ProtocolError (unknown-target)."""
+        members = self.rooms.members_of(room)
+        if not members:
+            raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
+        self.bans.add(room, None, asyncio.get_running_loop().time() + seconds)
+        logger.info("room %r is closed by the administrator", room, extra={"room": room})
+        for member in members:
+            self.dismiss(member.id, ProtocolError(Code.ROOM_CLOSED, "The administrator closed the room."))
+
+    async def move(self, seconds: float) -> None:
+        """Lets nobody in any more and sends everybody elsewhere, evenly over time; returns when nobody is left.
+
+        Takes at most `seconds`; who is left then is for `drain`.
+        """
+        self._draining = True
+        self._note_idle()
+        connections = list(self._connections)
+        error = ProtocolError(Code.SHUTTING_DOWN, "The server is going away; join again at once.", retry_after=1)
+        for connection in connections:
+            connection.drop(error)
+            if await self._idle_within(seconds * _PACED / len(connections)):
+                return
+        await self._idle_within(seconds * (1 - _PACED))
+
     async def drain(self, timeout: float) -> None:
         """Lets nobody in any more, tells everybody `shutting-down`, and waits until all are gone or `timeout` s."""
         self._draining = True
@@ -253,19 +330,25 @@ class Hub:
         for recipient in {*self._connections, *self._recipients.values()}:
             recipient.drop(error)
         self._note_idle()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
-        except TimeoutError:
+        if not await self._idle_within(timeout):
             logger.warning("%d connections did not end in %.1f s", len(self._connections), timeout)
         if self._expiry is not None:
             self._expiry.cancel()
 
+    async def _idle_within(self, seconds: float) -> bool:
+        """Whether nobody is left, at the latest after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self._idle.is_set()
+
     def _refuse_if(self, *, full: bool) -> None:
         if self._draining:
-            raise ProtocolError(Code.SHUTTING_DOWN, "The server is going away; try again in a few seconds.")
+            raise ProtocolError(
+                Code.SHUTTING_DOWN, "The server is going away; try again in a few seconds.", retry_after=1
+            )
         if full:
-            raise ProtocolError(Code.SERVER_FULL, "The server is full; try again later.")
+            raise ProtocolError(Code.SERVER_FULL, "The server is full; try again later.", retry_after=5)
 
     def _note_idle(self) -> None:
         if self._draining and not self._connections and not self._recipients:

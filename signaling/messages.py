@@ -286,12 +286,15 @@ class MessageFrom(Message, frozen=True, tag="message"):
 
 
 class ErrorMessage(Message, frozen=True, tag="error"):
-    """The server refused something: `code` is a `Code`, `message` one sentence that says what to do."""
+    """The server refused something: `code` is a `Code`, `message` one sentence that says what to do.
+
+    `retry_after`: in how many seconds the same may be tried again."""
 
     code: str
     message: str
     to: str | None = None
     session: str | None = None
+    retry_after: int | None = msgspec.field(default=None, name="retryAfter")
 
 
 _Addressed: TypeAlias = DescriptionTo | CandidateTo | ByeTo | MessageTo

@@ -76,6 +76,14 @@ class Depart(Request, frozen=True):
     lost: bool
 
 
+class Expel(Request, frozen=True):
+    """The owner's own: sends the member `id` away, with the code and the sentence of a ProtocolError."""
+
+    id: str
+    code: str
+    text: str
+
+
 class Admit(Request, frozen=True):
     """A guest calls the member `name`."""
 
@@ -109,7 +117,9 @@ class Expire(Request, frozen=True):
     """The owner's own: takes those out who were away for too long."""
 
 
-AnyRequest: TypeAlias = Enter | Return | Attach | Say | Heard | Depart | Admit | GuestSays | Dismiss | NodeGone | Expire
+AnyRequest: TypeAlias = (
+    Enter | Return | Attach | Say | Heard | Depart | Expel | Admit | GuestSays | Dismiss | NodeGone | Expire
+)
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag=True):

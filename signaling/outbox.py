@@ -1,15 +1,20 @@
 """The bounded outbox of one connection: frames wait here until the client reads.
 
 Overflow policy: nothing is dropped silently; `put` says False and the owner ends the connection (slow-client).
+How long each message waited is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TypeAlias
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import WSMsgType
+
+if TYPE_CHECKING:
+    from signaling.counters import Histogram
 
 Frame: TypeAlias = tuple[WSMsgType, bytes]
 
@@ -17,10 +22,11 @@ Frame: TypeAlias = tuple[WSMsgType, bytes]
 class Outbox:
     """A queue of at most `max_frames` frames and `max_bytes` bytes of payload, for one reader."""
 
-    def __init__(self, max_frames: int, max_bytes: int) -> None:
+    def __init__(self, max_frames: int, max_bytes: int, waited: Histogram | None = None) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
-        self._frames: deque[Frame] = deque()
+        self._waited = waited
+        self._frames: deque[tuple[Frame, float]] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
 
@@ -32,7 +38,7 @@ class Outbox:
         size = self._bytes + len(frame[1])
         if len(self._frames) >= self._max_frames or size > self._max_bytes:
             return False
-        self._frames.append(frame)
+        self._frames.append((frame, perf_counter()))
         self._bytes = size
         self._filled.set()
         return True
@@ -46,6 +52,8 @@ class Outbox:
 
     def pop(self) -> Frame:
         """The oldest frame at once; IndexError without one."""
-        frame = self._frames.popleft()
+        frame, since = self._frames.popleft()
         self._bytes -= len(frame[1])
+        if self._waited is not None and frame[0] is WSMsgType.TEXT:
+            self._waited.observe(perf_counter() - since)
         return frame

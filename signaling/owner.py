@@ -29,6 +29,7 @@ from signaling.nodewire import (
     Dismiss,
     Enter,
     Entered,
+    Expel,
     Expire,
     Gone,
     GuestSays,
@@ -71,6 +72,7 @@ class Owner:
             Say: lambda request, _: self._say(request),
             Heard: lambda request, _: self._heard(request),
             Depart: self._depart,
+            Expel: lambda request, _: self._expel(request.id, request.code, request.text),
             Admit: self._admit,
             GuestSays: lambda request, _: self._guest_says(request),
             Dismiss: lambda request, _: self._dismiss(request),
@@ -210,9 +212,13 @@ class Owner:
         whereabouts, grants = self.rooms.whereabouts(kick.to), self.rooms.permissions.of(kick.to)
         if grants is not None and whereabouts is not None:
             self.rooms.permissions.ban(whereabouts[0], grants)
-        mail = self._addressed(self.rooms.leave(kick.to, Code.KICKED.value))
-        edge = self._places.pop(kick.to, None)
-        return mail if edge is None else [*mail, (edge, Gone(kick.to, Code.KICKED.value, kick.text))]
+        said = f": {kick.text}" if kick.text else ""
+        return self._expel(kick.to, Code.KICKED.value, f"You were sent away from this room{said}.")
+
+    def _expel(self, member: str, code: str, text: str) -> list[Mail]:
+        mail = self._addressed(self.rooms.leave(member, code))
+        edge = self._places.pop(member, None)
+        return mail if edge is None else [*mail, (edge, Gone(member, code, text))]
 
     def _depart(self, request: Depart, now: float) -> list[Mail]:
         if self._places.get(request.id) != request.node:

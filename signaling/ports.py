@@ -24,15 +24,17 @@ class PortTaken(CannotListen):
     """Another process listens on the port; the message names it where that can be found out."""
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def listen(host: str, port: int, *, flags: str = "--") -> list[socket.socket]:
     """Sockets that listen on `port` of every address of `host`; port 0 is any free one, the same for all of them.
+
+    `flags` is how the flags begin that set the two, for the messages: `--port` or `--metrics-port`.
 
     Raises CannotListen, PortTaken.
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise CannotListen(f"{host!r} is no address of this machine; use --host 127.0.0.1", error.errno) from error
+        raise _no_address(host, flags, error) from error
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -49,7 +51,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     for one in sockets:
         one.close()
     assert absent is not None  # getaddrinfo never returns nothing
-    raise _explained(absent, host, port) from absent
+    raise _explained(absent, host, port, flags) from absent
 
 
 def _listen_on(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
@@ -67,17 +69,21 @@ def _listen_on(family: int, kind: int, protocol: int, address: tuple[Any, ...]) 
     return one
 
 
-def _explained(error: OSError, host: str, port: int) -> CannotListen:
+def _explained(error: OSError, host: str, port: int, flags: str) -> CannotListen:
     if error.errno == errno.EADDRINUSE:
         owner = owner_of(port)
         by = f" by {owner}" if owner else ""
-        return PortTaken(f"port {port} is taken{by}; use --port {_free_port(host, port)}", error.errno)
+        return PortTaken(f"port {port} is taken{by}; use {flags}port {_free_port(host, port)}", error.errno)
     if error.errno == errno.EACCES:
-        return CannotListen(f"port {port} may only be used by root; use --port 8080", error.errno)
+        return CannotListen(f"port {port} may only be used by root; use {flags}port 8080", error.errno)
     if error.errno in _ABSENT:
-        return CannotListen(f"{host!r} is no address of this machine; use --host 127.0.0.1", error.errno)
-    text = f"cannot listen on port {port} of {host!r} ({error.strerror}); use another --port"
+        return _no_address(host, flags, error)
+    text = f"cannot listen on port {port} of {host!r} ({error.strerror}); use another {flags}port"
     return CannotListen(text, error.errno)
+
+
+def _no_address(host: str, flags: str, error: OSError) -> CannotListen:
+    return CannotListen(f"{host!r} is no address of this machine; use {flags}host 127.0.0.1", error.errno)
 
 
 def own_address() -> str:

@@ -112,6 +112,15 @@ class Rooms:
         """The number of the last message of a member that was taken."""
         return self._seats[member_id].taken
 
+    def listing(self) -> list[tuple[str, int]]:
+        """Name of each room and how many members it has, by name."""
+        return sorted((name, len(room.seats)) for name, room in self._rooms.items())
+
+    def members_of(self, room: str) -> list[Member]:
+        """Who is in a room; nobody is in one that does not exist."""
+        place = self._rooms.get(room)
+        return [seat.member for seat in place.seats.values()] if place is not None else []
+
     def whereabouts(self, member_id: str) -> tuple[str, str] | None:
         """The room and the name of a member."""
         seat = self._seats.get(member_id)
@@ -310,7 +319,7 @@ class Rooms:
         return host
 
     def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> list[Delivery]:
-        """Passes an offer or a bye of a guest on to the member it calls, if that is still there."""
+        """Passes an offer, a candidate or a bye of a guest on to the member it calls, if that is still there."""
         host = self._guests[guest_id]
         return tell([self._seats[host]], message) if host in self._seats else []
 

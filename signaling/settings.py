@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from signaling.credentials import LEEWAY, TurnAccess
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_servers
 from signaling.messages import MAX_MESSAGE_BYTES
+from signaling.operation import Operation
 from signaling.origins import is_loopback
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Limits:
 
     room_size: int = 64
     connections: int = 1024
-    exchanges: int = 1024  # unanswered offers over plain HTTP
+    exchanges: int = 1024  # unanswered offers over plain HTTP, and sessions of WHIP and WHEP
     message_bytes: int = MAX_MESSAGE_BYTES
     messages_per_second: int = 100
     burst: int = 500  # messages at once, after a quiet time: a newcomer calls everybody, with all its candidates
@@ -40,6 +41,18 @@ class Limits:
     grace: float = 30.0  # for a member that lost its connection to resume its place
     missed_messages: int = 256  # kept for each member that has not acknowledged them
     missed_bytes: int = 256 * 1024
+    session_timeout: float = 24 * 3600.0  # a session of WHIP or WHEP of which nothing was heard; its media goes on
+    # Of one address, except loopback, and of one access token: WebSockets at a time, joins, offers over HTTP.
+    caller_connections: int = 256
+    caller_joins: float = 20.0  # a second, on average
+    caller_joins_burst: int = 256
+    caller_offers: float = 20.0
+    caller_offers_burst: int = 100
+    # Of all callers together, into one room.
+    room_joins: float = 100.0
+    room_joins_burst: int = 500
+    room_offers: float = 100.0
+    room_offers_burst: int = 500
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -89,6 +102,7 @@ class Settings:
     access: Access | None = None
     open: bool = False
     turn: TurnAccess | None = field(default=None, repr=False)
+    operation: Operation = field(default_factory=Operation)
 
     def __post_init__(self) -> None:
         if self.access is None and not self.open and not is_loopback(self.host):

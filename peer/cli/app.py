@@ -2,12 +2,13 @@
 
 # No `from __future__ import annotations`: typer reads the annotations when it runs.
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peer.cli import bot, call, demo, devices, doctor, output, record, repair, serve, swarm, token, verify
+from peer.cli import bot, call, demo, devices, doctor, oneway, output, record, repair, serve, swarm, token, verify
 from peer.cli.signals import Interrupted, end_quietly
 from peer.errors import Error
 
@@ -25,9 +26,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
-app.command("serve")(serve.serve)
+app.command("serve", context_settings={"auto_envvar_prefix": "PEER"})(serve.serve)
 app.command("call")(call.call)
 app.command("record")(record.record)
+app.command("publish")(oneway.publish)
+app.command("pull")(oneway.pull)
 app.command("bot")(bot.bot)
 app.command("swarm")(swarm.swarm)
 app.command("devices")(devices.devices)
@@ -90,5 +93,6 @@ def _one_line(text: str) -> str:
     """A message of typer's as a sentence; the help it gives for no arguments at all stays as it is."""
     if text.startswith("Usage:"):
         return text
+    text = re.sub(r"\(env var: '\['(.*?)'\]'\)", lambda names: f"({names[1].replace(chr(39), '')})", text)
     text = " ".join(text.split()).rstrip(".")
     return f"{text[:1].lower()}{text[1:]}; see peer --help"

@@ -67,11 +67,12 @@ def call(
         ice_servers=options.ice_servers(ice_server)[0],
         network=network,
     )
-    outcome = run(_call(plan, handler, live=not quiet and not json))
-    return _report(plan, outcome, json=json) if outcome is not None else 0
+    outcome = run(carry_out(plan, handler, live=not quiet and not json))
+    return report(plan, outcome, json=json) if outcome is not None else 0
 
 
-async def _call(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Outcome":
+async def carry_out(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Outcome":
+    """Do what `plan` says; an error is in what comes of it."""
     from peer.calling import Outcome, call
     from peer.cli.live import live_while
     from peer.errors import Error
@@ -85,7 +86,8 @@ async def _call(plan: "Plan", handler: "LineHandler", *, live: bool) -> "Outcome
         return Outcome(watched[0].reports if watched else [], error)
 
 
-def _report(plan: "Plan", outcome: "Outcome", *, json: bool) -> int:
+def report(plan: "Plan", outcome: "Outcome", *, json: bool) -> int:
+    """Print what came of it; the exit code."""
     error = outcome.error
     code = error.exit_code if error else 0
     if json:

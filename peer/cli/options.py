@@ -40,6 +40,7 @@ IceServers = Annotated[
         "--ice-server",
         metavar="URL",
         show_default=False,
+        show_envvar=False,
         help="stun:HOST, turn:USER:PASSWORD@HOST or JSON as in browsers; repeatable. [env var: PEER_ICE_SERVERS]",
     ),
 ]

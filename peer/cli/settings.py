@@ -5,19 +5,22 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from peer.cli.operating import OperatingFlags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from peer.cli.identity import Identity
+    from peer.hosting import Limits
     from signaling.messages import IceServer
 
 NO_CAMERA = (
     "browsers give a page no camera or microphone over plain http from another machine; "
-    "put a proxy with https in front, or open the page on this machine"
+    "use --tls-cert or a proxy with https in front, or open the page on this machine"
 )
 """What whoever opens the server to the network has to know."""
 
@@ -36,7 +39,12 @@ class ServeSettings:
     peerjs_path: str
     seconds: float | None
     identity: Identity
+    operating: OperatingFlags = field(default_factory=OperatingFlags)
     redis: str | None = None
+
+    def limits(self) -> Limits:
+        """The limits of the server. Raises UsageError."""
+        return self.operating.limits(self.room_size)
 
     def parsed(self) -> list[IceServer]:
         """The ICE servers. Raises UsageError."""
@@ -58,6 +66,7 @@ class ServeSettings:
             "redis": re.sub(r"//[^/@]*@", "//***@", self.redis) if self.redis else None,
             "seconds": self.seconds,
             **self.identity.shown(),
+            **self.operating.shown(),
         }
 
 

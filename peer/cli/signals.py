@@ -1,12 +1,14 @@
-"""Ctrl-C and SIGTERM while no event loop takes care of them: nothing is open yet, or nothing any more."""
+"""Ctrl-C and SIGTERM while no event loop takes care of them, or where SIGTERM is to mean something milder first."""
 
 from __future__ import annotations
 
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import asyncio
+    from collections.abc import Coroutine, Iterator
     from types import FrameType
 
 T = TypeVar("T")
@@ -24,6 +26,27 @@ def run(work: Coroutine[Any, Any, T]) -> T | None:
         return mainloop.run(work)
     finally:
         end_quietly()
+
+
+@contextmanager
+def terminating(*, wanted: bool) -> Iterator[asyncio.Event]:
+    """If `wanted`, the first SIGTERM sets the event and does nothing else; the next one and Ctrl-C are as ever."""
+    import asyncio  # not above: `peer --help` would wait for it
+
+    event, loop, before = asyncio.Event(), asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+    if not wanted:
+        yield event
+        return
+
+    def came(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, before)
+        loop.call_soon_threadsafe(event.set)
+
+    signal.signal(signal.SIGTERM, came)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end_quietly() -> None:

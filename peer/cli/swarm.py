@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from peer.cli import options, output
+from peer.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from peer.swarm.report import SwarmReport
     from peer.swarm.swarm import Swarm
 
-Url = Annotated[str, typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server.")]
+Url = Annotated[
+    str,
+    typer.Argument(metavar="URL", envvar="PEER_URL", help="Of the signaling server, or of a WHIP or WHEP endpoint."),
+]
 Bots = Annotated[int, typer.Option(metavar="N", help="How many bots.")]
 Rooms = Annotated[int, typer.Option(metavar="K", help="Spread them over K rooms: ROOM-01, ROOM-02, ...")]
 Calls = Annotated[str, typer.Option(metavar="pairs|mesh|none", help="Whom bots call: each one other, all, or nobody.")]
@@ -85,7 +89,12 @@ def swarm(
     from peer.swarm.conditions import parse_condition
     from peer.swarm.machine import cores
     from peer.swarm.plan import Plan, processes_of, rate_of
+    from peer.whip import direction_of, endpoint_name
 
+    if (direction := direction_of(url)) is not None:  # bots send to it, or receive from it, and nothing else
+        if script is not None or to is not None or rooms != 1:
+            raise UsageError("bots at a WHIP or WHEP URL have no rooms; leave --script, --to and --rooms out")
+        to, receive_only = endpoint_name(url), direction == "recvonly"
     handler = logs.set_up(verbose=verbose, quiet=quiet)
     usual = "none" if script is not None else "test"
     plan = Plan(

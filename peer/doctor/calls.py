@@ -181,6 +181,7 @@ class Only:
 class _Channel:
     def __init__(self, channel: SignalingChannel, types: frozenset[str] | None, tcp: IceTcp) -> None:
         self.welcome: Welcome = msgspec.structs.replace(channel.welcome, ice_servers=[])
+        self.direction = channel.direction
         self.channel = channel
         self._types = types
         self._tcp = tcp

@@ -197,6 +197,11 @@ class OutboundSound(FedTrack):
         self._handed_on = asyncio.Event()
         self._handed_on.set()
 
+    @property
+    def showing(self) -> bool:
+        """Whether there is a source, as of pictures."""
+        return self._source is not None
+
     def carry(self, source: SoundSourceBase | None) -> None:
         """The call's own sound from now on."""
         self._source = source

@@ -1,4 +1,7 @@
-"""The way into a room for one bot, behind a seam: whoever can enter, call and be called can be a swarm's way in."""
+"""The way into a room for one bot, behind a seam: whoever can enter, call and be called can be a swarm's way in.
+
+An endpoint of WHIP or WHEP is a room of each bot's own, with one member, whom it calls.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from peer.beginning import SILENT, Sources
 from peer.errors import NotHere
 from peer.joining import join
+from peer.whip import WhipConnect, direction_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -104,3 +108,9 @@ class RoomEntry:
         )
         async with joining as entered:
             yield RoomPlace(entered, self.silent)
+
+
+def way(url: str, timeout: float, token: TokenSource | None = None) -> str | Connect:
+    """What `RoomEntry` takes for a URL: itself, or, of a WHIP or WHEP endpoint, how to get there. Raises UsageError."""
+    direction = direction_of(url)
+    return url if direction is None else WhipConnect(url, direction=direction, token=token, timeout=timeout)

@@ -26,7 +26,7 @@ from peer.goodbye import told
 from peer.media import open_media
 from peer.swarm.bot import Bot
 from peer.swarm.collected import TELL
-from peer.swarm.entry import RoomEntry
+from peer.swarm.entry import RoomEntry, way
 from peer.swarm.watch import EncoderWatch, LoopWatch, resident
 from peer.swarm.wire import Go, Ready, Refused, Report, Stop, Work, command, line
 from peer.tokens import TokenFile
@@ -116,14 +116,15 @@ class Worker:
                 # One source for all: what it gives is encoded once.
                 media = await open_media(work.video, work.audio)
                 stack.push_async_callback(media.close)
+                token = TokenFile(Path(work.token_file)) if work.token_file is not None else work.token
                 entry = RoomEntry(
-                    work.url,
+                    way(work.url, work.timeout, token),
                     media.pictures,
                     media.sound,
                     work.receive_only,
                     work.ice_servers,
                     _network(work.network),
-                    TokenFile(Path(work.token_file)) if work.token_file is not None else work.token,
+                    token,
                 )
                 await self._perform(work, entry)
         except Error as error:

@@ -154,7 +154,7 @@ class Page {
     if (type === "token-expiring") this.notices.set("token", expiryNotice(seconds));
     if (type === "token-taken" || type === "welcome") this.notices.set("token", null);
     if (type === "error") this.#tokenRefused = /^token-|^forbidden$/.test(code);
-    if (type === "error" && code === "kicked") this.room.leave(); // whoever is sent away is in no call either
+    if (type === "error" && ["kicked", "room-closed"].includes(code)) this.room.leave(); // nor in any call
   }
 
   /** Hands in another access token, before the one so far ends. */

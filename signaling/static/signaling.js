@@ -13,7 +13,7 @@ const UNACKNOWLEDGED = 256; // messages kept for sending them again; a place tha
 const REFUSALS = new Set(["name-taken", "room-full", "unsupported-version", "bad-message", "bad-json"]);
 
 // Those that trying again with the same token never mends, also in the middle of everything.
-const LASTING = new Set(["token-missing", "token-invalid", "token-expired", "forbidden", "kicked"]);
+const LASTING = new Set(["token-missing", "token-invalid", "token-expired", "forbidden", "kicked", "room-closed"]);
 
 export class Signaling {
   #socket = null;

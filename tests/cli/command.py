@@ -20,6 +20,7 @@ PATIENCE = 30.0
 """Seconds that a line or an end may take on a machine that is busy."""
 VARIABLES = (
     *("PEER_URL", "PEER_ROOM", "PEER_NAME", "PEER_TOKEN", "PEER_ICE_SERVERS", "PEER_LOG"),
+    *("PEER_HOST", "PEER_PORT", "PEER_CONFIG", "PEER_LIMIT", "PEER_STATIC", "PEER_TLS_CERT"),
     *("HOST", "PORT", "NO_COLOR"),
 )
 

@@ -33,7 +33,21 @@ except SystemExit as ended:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
     assert shown.splitlines()[-1] == "code 0"
     assert re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE) == [
-        *("demo", "serve", "call", "record", "bot", "swarm", "devices", "doctor", "verify", "repair", "token")
+        *(
+            "demo",
+            "serve",
+            "call",
+            "record",
+            "publish",
+            "pull",
+            "bot",
+            "swarm",
+            "devices",
+            "doctor",
+            "verify",
+            "repair",
+        ),
+        "token",
     ]
 
 

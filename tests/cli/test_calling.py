@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from peer.calling import Calling, Plan, broken
 from peer.channel import MemoryHub
 from peer.demo import Demo, DemoPlan
-from peer.errors import NoAnswer, NotHere, Rejected
+from peer.errors import CallEnded, NoAnswer, NotHere, Rejected
 from peer.events import Ended
 from peer.joining import join
 from tests.cli.samples import report
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from peer.call import Call
+    from peer.ring import Ring
     from peer.room import Room
 
 
@@ -246,3 +248,17 @@ async def test_a_call_that_comes_about_while_the_others_are_hung_up_is_hung_up_t
 def test_the_end_of_a_call_decides_on_the_exit_code(by: str, reason: str, lost: bool, code: int) -> None:
     error = broken(report(ended=Ended(by, reason, 3.0)), lost=lost)
     assert (error.exit_code if error else 0) == code
+
+
+async def test_callers_over_http_may_share_a_name(hub: MemoryHub) -> None:
+    """Only members call each other at the same time; a second `whep` is a second caller."""
+    async with member(hub, "bot") as bot, member(hub, "alice"):
+        one = calling(bot, to=None)
+        one._connecting |= {"whep", "alice"}
+        for name in ("whep", "alice"):
+            await one._accept(cast("Ring", SimpleNamespace(caller=name, accept=_gives_up)))
+        assert [(each.name, each.state) for each in one.reports] == [("whep", "failed")]
+
+
+async def _gives_up() -> Call:
+    raise CallEnded("gone")

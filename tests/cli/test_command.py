@@ -101,3 +101,32 @@ def test_on_a_terminal_the_demonstration_stays_for_a_browser(tmp_path: Path) -> 
     assert "recording" in demo.out, "there was no live line"
     assert not re.search("\x1b\\[[0-9;]*m", demo.out), "NO_COLOR was passed over"
     assert len(list((tmp_path / "recordings").glob("*.mkv"))) == 2
+
+
+@pytest.mark.slow
+def test_publishing_and_pulling_end_well(tmp_path: Path) -> None:
+    with Command("serve", "--port", "0", "--json", cwd=tmp_path) as server:
+        url = json.loads(server.wait_for(r"^\{.*\}$")[0])["url"]
+        with Command("call", url, "--name", "desk", "--record", "hers", cwd=tmp_path) as desk:
+            desk.wait_for("in room lab as desk")
+            pull = Command("pull", f"{url}/whep/lab/desk", "--record", "pulled", "--json", cwd=tmp_path)
+            publish = Command("publish", f"{url}/whip/lab/desk", "--video", "test:320x240@15", cwd=tmp_path)
+            with pull as pulling, publish as publishing:
+                pulling.wait_for("desk connected, VP8 640x480 at")
+                publishing.wait_for("desk connected, sending VP8 and Opus")
+                for one, number in ((pulling, signal.SIGINT), (publishing, signal.SIGTERM)):
+                    one.signal(number)
+                    assert one.end() == 0
+                desk.wait_for("recorded hers/whip-")  # its DELETE came
+        with Command("publish", f"{url}/whip/lab/nobody", cwd=tmp_path) as nobody:
+            assert nobody.end() == 5
+            assert "nobody is at /whip/lab/nobody" in nobody.err
+    (file,) = (tmp_path / "pulled").glob("desk-*.mkv")
+    assert verify(file, tolerance=1.0).decode_errors == 0
+    assert json.loads(pulling.out)["calls"][0]["video"]["framesReceived"] > 0
+
+
+def test_what_cannot_be_published_is_said_at_once(tmp_path: Path) -> None:
+    with Command("publish", "http://localhost/whip", "--video", "none", "--audio", "none", cwd=tmp_path) as command:
+        assert command.end() == 2
+        assert "nothing to publish" in command.err

@@ -19,9 +19,12 @@ PACKAGES = {
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "ip": "iproute2",
+    "systemd-analyze": "systemd",
     "nft": "nftables",
     "turnserver": "coturn",
     "redis-server": "redis-server",
+    "caddy": "caddy",
+    "janus": "janus",
     "npm": "npm",
 }
 """Program -> Debian package."""

@@ -11,12 +11,14 @@ from aiohttp import ClientConnectionError
 from aiohttp.test_utils import TestClient, TestServer
 
 from signaling.app import Limits, PortTaken, Server, Settings, create_app
-from tests.signaling.helpers import OFFER, hears
+from tests.signaling.helpers import OFFER, Client, hears
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from tests.signaling.conftest import Connect, Serve
+
+OFFERS = "/rooms/lab/participants/bot/offer"
 
 
 async def test_health(serve: Serve, join: Connect, session: ClientSession) -> None:
@@ -101,6 +103,62 @@ async def test_the_end_takes_less_than_3_s_whatever_the_clients_do(
     await half.wait_closed()
 
 
+@pytest.mark.virtual_time
+async def test_draining_sends_everybody_elsewhere_over_time(
+    serve: Serve, join: Connect, session: ClientSession
+) -> None:
+    server = await serve()
+    clients = [await join(server, name, heartbeat=60) for name in ("alice", "bob", "carol")]
+    loop = asyncio.get_running_loop()
+    begun, gone = loop.time(), []
+
+    async def leave(client: Client) -> None:
+        assert await client.close_code() == 1001
+        gone.append(loop.time() - begun)
+
+    draining = asyncio.create_task(server.drain(12))
+    leaving = [asyncio.create_task(leave(client)) for client in clients]
+    await asyncio.sleep(1)
+    async with session.get(f"{server.url}/healthz") as response:
+        assert (response.status, (await response.json())["status"]) == (503, "draining")
+    for refused in (session.get(f"{server.url}/ws"), session.post(f"{server.url}{OFFERS}", json=OFFER)):
+        async with refused as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
+            assert (await response.json())["code"] == "shutting-down"
+    await draining
+    await asyncio.gather(*leaving)
+    assert [round(at) for at in gone] == [0, 3, 6]
+    assert loop.time() - begun < 12
+
+
+@pytest.mark.virtual_time
+async def test_who_waits_for_the_answer_of_somebody_who_moves_may_try_again(
+    serve: Serve, join: Connect, session: ClientSession
+) -> None:
+    server = await serve()
+    bot = await join(server, "bot")
+    post = asyncio.create_task(session.post(f"{server.url}{OFFERS}", json=OFFER))
+    await bot.next("description")
+    await server.drain(5)
+    assert (await bot.next("error"))["retryAfter"] == 1
+    response = await post
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.virtual_time
+async def test_draining_does_not_wait_for_ever(serve: Serve, join: Connect, session: ClientSession) -> None:
+    server = await serve(limits=Limits(close_timeout=100))
+    silent = await join(server, "never says goodbye")
+    begun = asyncio.get_running_loop().time()
+    await server.drain(5)
+    assert asyncio.get_running_loop().time() - begun == 5
+    silent.transport.abort()
+
+
+async def test_draining_an_empty_server_takes_no_time(serve: Serve) -> None:
+    await (await serve()).drain(60)
+
+
 async def test_goodbye_is_the_last_that_members_hear(serve: Serve, join: Connect) -> None:
     server = await serve()
     alice, bob = await join(server, "alice"), await join(server, "bob")
@@ -121,13 +179,22 @@ async def test_a_mistake_of_the_server_is_one_500(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("signaling.app.origin_allowed", broken)
+        patch.setattr("signaling.asking.origin_allowed", broken)
         async with session.post(f"{server.url}/rooms/lab/participants/bot/offer") as response:
             assert (response.status, (await response.json())["code"]) == (500, "internal-error")
     assert "ZeroDivisionError" in caplog.text
     caplog.clear()
     async with session.get(f"{server.url}/healthz") as response:
         assert response.status == 200
+
+
+async def test_what_is_no_http_is_no_error_of_the_server(serve: Serve) -> None:
+    server = await serve()  # which may not log an error
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.0 400") or await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_the_application_works_in_another_runner() -> None:

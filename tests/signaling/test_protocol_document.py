@@ -32,11 +32,20 @@ def test_what_the_client_gets_parses(line: str) -> None:
 
 def test_the_limits_are_the_defaults() -> None:
     limits = Limits()
+    caller_joins, caller_offers, room_joins, room_offers = (
+        f"{getattr(limits, name):g} a second, {getattr(limits, f'{name}_burst')} at once"
+        for name in ("caller_joins", "caller_offers", "room_joins", "room_offers")
+    )
     for row in (
         f"| members of a room | {limits.room_size} |",
-        f"| connections of a server; waiting HTTP offers | {limits.connections}; {limits.exchanges} |",
+        (
+            f"| connections of a server; waiting HTTP offers, and sessions of WHIP and WHEP "
+            f"| {limits.connections}; {limits.exchanges} |"
+        ),
         f"| a message of a client, a body of HTTP | {limits.message_bytes // 1024} KiB |",
         f"| {limits.messages_per_second} a second on average, {limits.burst} at once |",
+        f"HTTP offers | {limits.caller_connections}; {caller_joins}; {caller_offers} |",
+        f"| of one room: joins; HTTP offers | {room_joins}; {room_offers} |",
         f"| {limits.outbox_messages} messages, {limits.outbox_bytes // 1024 // 1024} MiB |",
         f"| {limits.join_timeout:g} s; {limits.answer_timeout:g} s |",
         f"| a ping every {limits.heartbeat:g} s, lost after at most {2 * limits.heartbeat:g} s |",

@@ -1,0 +1,131 @@
+"""docs/deploy for real: two nodes behind the TLS proxy of docs/deploy/Caddyfile, one of which goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import ssl
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSServerHandshakeError
+
+from signaling.forwarded import network
+from signaling.operation import Operation
+from signaling.ports import listen
+from tests.harness.tools import require
+from tests.signaling.helpers import hub_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.signaling.conftest import Serve
+
+CADDYFILE = Path(__file__).parents[2] / "docs" / "deploy" / "Caddyfile"
+PATIENCE = 30.0
+OPTIONS = """
+{
+    admin off
+    skip_install_trust
+    auto_https disable_redirects
+}
+import %s
+"""
+
+
+class Proxy:
+    """Caddy with a certificate of its own authority; `url` is where it listens."""
+
+    def __init__(self, folder: Path) -> None:
+        (caddy,) = require("caddy")
+        self._command = [caddy, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+        (folder / "Caddyfile").write_text(OPTIONS % CADDYFILE)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self, *ports: int) -> None:
+        """Passes on to servers at these ports of this machine."""
+        for one in listen("127.0.0.1", 0):
+            port = one.getsockname()[1]
+            one.close()
+        self.url = f"https://localhost:{port}"
+        nodes = " ".join(f"127.0.0.1:{number}" for number in ports)
+        own = {"DOMAIN": f"localhost:{port}", "NODES": nodes, "HOME": str(self._folder)}
+        own |= {"XDG_DATA_HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder)}
+        with (self._folder / "caddy.log").open("wb") as log:
+            self._process = subprocess.Popen(self._command, env=os.environ | own, stdout=log, stderr=log)
+
+    async def context(self, session: ClientSession) -> ssl.SSLContext:
+        """What trusts its authority, once it answers."""
+        root = self._folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    context = ssl.create_default_context(cafile=root)
+                    async with session.get(f"{self.url}/healthz", ssl=context) as response:
+                        if response.status == 200:
+                            return context
+                except (OSError, ClientError):
+                    pass
+                await asyncio.sleep(0.1)
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    one = Proxy(tmp_path)
+    yield one
+    one.end()
+
+
+async def join(session: ClientSession, url: str, context: ssl.SSLContext, name: str) -> ClientWebSocketResponse:
+    """In the room, at whichever server lets one in; as a page on the proxy's host would come."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                ws = await session.ws_connect(f"{url}/ws", ssl=context, headers={"Origin": url})
+            except WSServerHandshakeError as error:
+                assert error.status in {502, 503}
+                await asyncio.sleep(0.1)
+                continue
+            await ws.send_json({"type": "join", "version": 1, "room": "lab", "name": name})
+            assert (await ws.receive_json())["type"] == "welcome"
+            return ws
+
+
+async def close_code(client: ClientWebSocketResponse) -> int | None:
+    async for _ in client:
+        pass
+    return client.close_code
+
+
+@pytest.mark.slow
+@pytest.mark.may_block("the proxy is a process that is started and ended")
+async def test_two_nodes_behind_tls(serve: Serve, session: ClientSession, proxy: Proxy) -> None:
+    operation = Operation(trusted_proxies=(network("127.0.0.1"),), admin_secret="correct horse battery")
+    old, new = await serve(operation=operation), await serve(operation=operation)
+    proxy.start(old.port, new.port)
+    context = await proxy.context(session)
+    async with session.get(f"{proxy.url}/admin/v1/rooms", ssl=context) as response:
+        assert response.status == 404
+    clients = [await join(session, proxy.url, context, name) for name in ("alice", "bob", "carol", "dave")]
+    on_old = hub_of(old).connection_count
+    assert 0 < on_old < len(clients)  # the proxy spreads them over both
+    ends = [asyncio.create_task(close_code(client)) for client in clients]
+    await old.drain(3)
+    async with asyncio.timeout(PATIENCE):
+        codes = [await end for end in itertools.islice(asyncio.as_completed(ends), on_old)]
+    assert codes == [1001] * on_old
+    moved = [await join(session, proxy.url, context, f"moved {number}") for number in range(on_old)]
+    assert hub_of(new).connection_count == len(clients)
+    for client in (*clients, *moved):
+        await client.close()
+    await asyncio.gather(*ends)
