@@ -12,6 +12,8 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from signaling.codes import Code, ProtocolError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -23,6 +25,11 @@ MAILBOX: Final = 10_000  # messages that may wait in memory for a node that does
 
 class BackplaneDown(Exception):
     """The nodes cannot reach what they share. What was asked for may have been done or not: ask again."""
+
+
+def unavailable() -> ProtocolError:
+    """What clients are told of it."""
+    return ProtocolError(Code.UNAVAILABLE, "The servers cannot reach what they share; try again in a few seconds.")
 
 
 class Claim(NamedTuple):

@@ -13,7 +13,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from signaling.admission import LOCAL
-from signaling.backplane import NODE, BackplaneDown
+from signaling.backplane import NODE, BackplaneDown, unavailable
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery
 from signaling.edge import UNTAKEN, Edge, EdgeSeat
@@ -75,7 +75,6 @@ class ClusterHub(Hub):
         limits = settings.limits
         keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes, everybody=True)
         self.rooms = Rooms(limits.room_size, keep)
-        """Those that this node owns."""
         owner = Owner(self.rooms, limits.messages_per_second, limits.burst)
         self._backplane = backplane
         self._node = backplane.node
@@ -163,7 +162,7 @@ class ClusterHub(Hub):
         if seat is None or member_id not in self._recipients:
             return
         if len(seat.untaken) >= UNTAKEN:
-            self._recipients[member_id].drop(_unavailable())
+            self._recipients[member_id].drop(unavailable())
             return
         say = self._edge.say(seat, message, self._loop.time())
         if say is not None:
@@ -213,7 +212,7 @@ class ClusterHub(Hub):
         except BaseException as error:
             self.dismiss_guest(guest_id)
             if isinstance(error, TimeoutError):
-                raise _unavailable() from None
+                raise unavailable() from None
             raise
 
     def call_as_guest(self, guest_id: str, message: DescriptionFrom | CandidateFrom | ByeFrom) -> None:
@@ -235,7 +234,7 @@ class ClusterHub(Hub):
     def _must_be_up(self) -> None:
         self._refuse_if(full=False)
         if self._down_since is not None:
-            raise _unavailable()
+            raise unavailable()
 
     def _unanswered(self, room: str) -> list[AnyRequest]:
         """Everything about a room that its owner may not know."""
@@ -399,7 +398,3 @@ class ClusterHub(Hub):
         for room, owner in self._routes.items():
             if alive.nodes.get(owner, unknown) < alive.now - NODE:
                 self._routes.find(room)
-
-
-def _unavailable() -> ProtocolError:
-    return ProtocolError(Code.UNAVAILABLE, "The servers cannot reach what they share; try again in a few seconds.")
