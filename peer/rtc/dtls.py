@@ -157,6 +157,7 @@ class DtlsTransport(RTCDtlsTransport):
         self.bytes_received += take_media(datagrams, self._rx_srtp, self.router, self._rtcp)
 
     def _rtcp(self, data: bytes) -> None:
+        self.pipe.ice.heard(time.monotonic())
         reports, data = without_reports(data)
         for report in reports:
             try:

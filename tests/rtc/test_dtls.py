@@ -83,6 +83,8 @@ class Ice:
         for data in packets:
             self.send(data)
 
+    def heard(self, now: float) -> None: ...
+
 
 class Stream:
     """A receiver that keeps what it gets."""

@@ -127,7 +127,7 @@ class Agent:
 
     def heard(self, now: float) -> None:
         """Authenticated media arrived."""
-        self.consent.heard(now)
+        self.consent.media(now)
         if self.state == "disconnected":
             self._run(now)
 
@@ -316,7 +316,11 @@ class Agent:
         self._judge(now)
         self._selection.nominate(now)
         for pair in self._schedule.due(now):
-            self._check(pair, now)
+            in_use = self.state == "completed" and pair is self.selected and not pair.unanswered
+            if in_use and self.consent.vouched(now):
+                self._schedule.spared(pair, now)
+            else:
+                self._check(pair, now)
 
     def _judge(self, now: float) -> None:
         self.state = self.consent.judge(now)

@@ -9,6 +9,11 @@ DEAF: Final = 4.0
 """Media may go on arriving while nothing of ours gets out: after so many times the usual silence without an answer to a
 check, the connection counts as disconnected whatever arrives."""
 
+LATELY: Final = 0.5
+"""Seconds: who sent media within them is there ..."""
+RENEWED: Final = 2.5
+"""... and needs no check until consent is so old: RFC 7675 section 5.1 has 5 s for it."""
+
 CUT_GRACE: Final = 0.5
 """Seconds that are left of the usual silence when the socket of the path died: a TCP connection may be made anew."""
 NOMINATION_WINDOW: Final = 0.3
@@ -35,6 +40,7 @@ class Consent:
         """When anything authenticated came; None before the first path."""
         self.last_granted: float | None = None
         """When a check of ours over the selected pair was answered."""
+        self._media = float("-inf")
 
     def start(self, now: float) -> None:
         """Both descriptions are there: the time to connect runs."""
@@ -46,10 +52,19 @@ class Consent:
         self.last_granted = max(now, self.last_granted or now)
         self.last_heard = max(now, self.last_heard or now)
 
+    def media(self, now: float) -> None:
+        """Authenticated media came."""
+        self._media = now
+        self.heard(now)
+
     def heard(self, now: float) -> None:
         """Authenticated media or a check of the other side: it lives, which is not the same as consent."""
         if self.last_heard is not None and now > self.last_heard:
             self.last_heard = now
+
+    def vouched(self, now: float) -> bool:
+        """Whether a check of the path in use would tell nothing new: media comes over it, and consent is fresh."""
+        return self.last_granted is not None and now - self._media < LATELY and now - self.last_granted < RENEWED
 
     def cut(self, now: float) -> None:
         """The last path is gone for a known reason: only a moment is left for another one to come."""

@@ -240,6 +240,35 @@ def test_consent_is_asked_for_about_every_second_and_jitters() -> None:
     assert one.agent.state == other.agent.state == "completed"
 
 
+def test_consent_is_asked_for_less_often_while_media_comes() -> None:
+    network = Network()
+    one, other = connected(network)
+    sent = one.agent.selected.requests_sent  # type: ignore[union-attr]
+    for _ in range(1000):
+        network.run(0.1)
+        one.do(one.agent.heard)
+    asked = one.agent.selected.requests_sent - sent  # type: ignore[union-attr]
+    assert 100 / 5 < asked < 100 / 2, "RFC 7675 section 5.1: within 5 s"
+    assert one.agent.state == other.agent.state == "completed"
+
+
+def test_who_sends_no_more_media_is_asked_soon_and_stays_connected() -> None:
+    network = Network()
+    one, other = connected(network)
+    states = set()
+    for _ in range(50):
+        network.run(0.1)
+        one.do(one.agent.heard)
+    for _ in range(100):
+        network.run(0.1)
+        states.add(one.agent.state)
+    assert states == {"completed"}
+    network.down = True
+    began = network.now
+    assert network.run(10, lambda: one.agent.state == other.agent.state == "disconnected")
+    assert network.now - began <= 3.0
+
+
 def test_a_vanished_peer_is_noticed_within_three_seconds_and_lost_after_thirty() -> None:
     network = Network()
     one, other = connected(network)
