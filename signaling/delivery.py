@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
@@ -11,6 +11,10 @@ from signaling.messages import ServerMessage, parse_server, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_TAG: Final = b'{"type":"'  # with which the JSON of every message of ours begins
+_KINDS: Final[dict[bytes, type]] = {str(one.__struct_config__.tag).encode(): one for one in get_args(ServerMessage)}
 
 
 class Delivery(msgspec.Struct, eq=False):
@@ -30,6 +34,13 @@ class Delivery(msgspec.Struct, eq=False):
         if self.known is None:
             self.known = parse_server(self.payload)
         return self.known
+
+    @property
+    def kind(self) -> type:
+        """What kind of message it is, without reading it."""
+        if self.known is not None or self.json is None or not self.json.startswith(_TAG):
+            return type(self.message)
+        return _KINDS[self.json[len(_TAG) : self.json.index(b'"', len(_TAG))]]
 
     @property
     def payload(self) -> bytes:

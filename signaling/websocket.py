@@ -139,7 +139,7 @@ class Connection:
 
     def deliver(self, delivery: Delivery) -> None:
         """Puts a message into the outbox; one that overflows ends the connection."""
-        self._counters.sent[type(delivery.message)] += 1
+        self._counters.sent[delivery.kind] += 1
         if self._translates:
             self._write_translated(delivery.message)
         else:
