@@ -240,7 +240,5 @@ class Meeting(RuleBasedStateMachine):
                 client.sent, client.heard = {}, {}
 
 
-Meeting.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Meeting.TestCase.settings = settings(stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestMeeting = Meeting.TestCase

@@ -216,6 +216,6 @@ async def scenario(steps: list[Step]) -> None:
 @example([LoseMail(1), Say("bob", "carol", 2), Say("bob", "carol", 2), Say("alice", "bob", 2), Wait(2.0)])
 @example([Kill("one"), Wait(8.0), Wait(8.0), Wait(8.0), Wait(8.0), Wait(8.0)])
 @given(steps)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens(steps: list[Step]) -> None:
     run_virtual(scenario(steps))
