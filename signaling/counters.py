@@ -50,7 +50,7 @@ class Counters:
         self.sent: defaultdict[type[Message], int] = defaultdict(int)  # to clients
         self.refused = dict.fromkeys(Code, 0)
         self.relayed = Histogram()  # seconds from a message's arrival until it is handed to the receiver's socket
-        self.dropped = 0  # messages that still waited when their connection ended
+        self.dropped = 0  # messages for which there was no room: their client does not read
         self.states: dict[str, tuple[str, Callable[[], float]]] = {}
 
     def state(self, name: str, meaning: str, read: Callable[[], float]) -> None:

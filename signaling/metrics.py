@@ -57,7 +57,9 @@ class ServerCollector(Collector):
             sum_value=counters.relayed.sum,
         )
         yield CounterMetricFamily(
-            f"{_PREFIX}outbox_drops", "Messages that still waited when their connection ended.", value=counters.dropped
+            f"{_PREFIX}outbox_drops",
+            "Messages for which there was no room, as their client did not read.",
+            value=counters.dropped,
         )
         for name, (meaning, read) in counters.states.items():
             yield _gauge(name, meaning, read())

@@ -1,59 +1,48 @@
-"""The bounded outbox of one connection: frames wait here until the client reads.
+"""Frames on their way to one client: handed to its transport at once, which keeps what the client has not read yet.
 
 Overflow policy: nothing is dropped silently; `put` says False and the owner ends the connection (slow-client).
-How long each message waited is counted.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
-
-from aiohttp import WSMsgType
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from signaling.counters import Histogram
+    import asyncio
 
-Frame: TypeAlias = tuple[WSMsgType, bytes]
+    from aiohttp import WSMsgType
+
+_FINAL: Final = 0x80
+_SHORT, _LONG = 126, 1 << 16
 
 
 class Outbox:
-    """A queue of at most `max_frames` frames and `max_bytes` bytes of payload, for one reader."""
+    """At most `max_bytes` wait for the client.
 
-    def __init__(self, max_frames: int, max_bytes: int, waited: Histogram | None = None) -> None:
-        self._max_frames = max_frames
+    Frames are written here, whole and unmasked (RFC 6455 section 5.2), and not by aiohttp's coroutine: waking a task
+    for each of them costs more than all else that is done for a message.
+    """
+
+    def __init__(self, transport: asyncio.WriteTransport, max_bytes: int) -> None:
+        self._transport = transport
         self._max_bytes = max_bytes
-        self._waited = waited
-        self._frames: deque[tuple[Frame, float]] = deque()
-        self._bytes = 0
-        self._filled = asyncio.Event()
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        return self._transport.get_write_buffer_size()
 
-    def put(self, frame: Frame) -> bool:
-        """Takes a frame, or says False when there is no room for it."""
-        size = self._bytes + len(frame[1])
-        if len(self._frames) >= self._max_frames or size > self._max_bytes:
+    def put(self, kind: WSMsgType, payload: bytes) -> bool:
+        """Sends a frame, or says False when there is no room for it. To a client that is gone, it goes nowhere."""
+        transport, size = self._transport, len(payload)
+        if transport.get_write_buffer_size() + size > self._max_bytes:
             return False
-        self._frames.append((frame, perf_counter()))
-        self._bytes = size
-        self._filled.set()
+        if not transport.is_closing():
+            if size < _SHORT:
+                head = bytes((_FINAL | kind, size))
+            elif size < _LONG:
+                head = bytes((_FINAL | kind, _SHORT, size >> 8, size & 0xFF))
+            else:
+                head = bytes((_FINAL | kind, _SHORT + 1)) + size.to_bytes(8, "big")
+            transport.write(head + payload)
         return True
-
-    async def get(self) -> Frame:
-        """The oldest frame, as soon as there is one."""
-        while not self._frames:
-            self._filled.clear()
-            await self._filled.wait()
-        return self.pop()
-
-    def pop(self) -> Frame:
-        """The oldest frame at once; IndexError without one."""
-        frame, since = self._frames.popleft()
-        self._bytes -= len(frame[1])
-        if self._waited is not None and frame[0] is WSMsgType.TEXT:
-            self._waited.observe(perf_counter() - since)
-        return frame

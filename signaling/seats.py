@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from signaling.delivery import Delivery
 from signaling.messages import (
@@ -26,7 +26,7 @@ from signaling.messages import (
 from signaling.roomstate import SeatState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from signaling.backlog import Backlog
     from signaling.credentials import Grants
@@ -134,12 +134,14 @@ def proves(secret: str, proof: bytes | None) -> bool:
 
 def passed_on(message: DescriptionTo | CandidateTo | ByeTo | MessageTo, sender: str) -> ServerMessage:
     """What a participant says, as its target hears it."""
-    match message:
-        case DescriptionTo(_, session, description, replaces, texts, about):
-            return DescriptionFrom(sender, session, description, replaces=replaces, texts=texts, about=about)
-        case CandidateTo(_, session, candidate):
-            return CandidateFrom(sender, session, candidate)
-        case ByeTo(_, session, reason, text):
-            return ByeFrom(sender, session, reason, text)
-        case MessageTo(_, data):
-            return MessageFrom(sender, data)
+    return _PASSED_ON[type(message)](message, sender)
+
+
+_PASSED_ON: Final[dict[type, Callable[[Any, str], ServerMessage]]] = {  # `match` takes several times as long
+    MessageTo: lambda said, sender: MessageFrom(sender, said.data),
+    CandidateTo: lambda said, sender: CandidateFrom(sender, said.session, said.candidate),
+    ByeTo: lambda said, sender: ByeFrom(sender, said.session, said.reason, said.text),
+    DescriptionTo: lambda said, sender: DescriptionFrom(
+        sender, said.session, said.description, replaces=said.replaces, texts=said.texts, about=said.about
+    ),
+}

@@ -32,7 +32,6 @@ class Limits:
     message_bytes: int = MAX_MESSAGE_BYTES
     messages_per_second: int = 100
     burst: int = 500  # messages at once, after a quiet time: a newcomer calls everybody, with all its candidates
-    outbox_messages: int = 1024
     outbox_bytes: int = 4 * 1024 * 1024
     heartbeat: float = 10.0
     join_timeout: float = 10.0

@@ -1,8 +1,8 @@
 """One WebSocket connection: reader, bounded outbox, slow-client policy, heartbeat, rate limit, and its end.
 
-Three tasks belong to a connection: one reads, one writes, one pings. Whatever ends it (the client, a limit, the
-heartbeat, the server) sets the one `Ending`; then `run` tells the room, stops the tasks and says goodbye within
-`close_timeout`. Only the writer, and after it the goodbye, sends, so a client that does not read stalls nobody else.
+Two tasks belong to a connection: one reads, one pings. Whatever ends it (the client, a limit, the heartbeat, the
+server) sets the one `Ending`; then `run` tells the room, stops the tasks and says goodbye within `close_timeout`.
+Nobody waits for a client to read: what it has not read is bounded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
@@ -20,7 +21,20 @@ from signaling.codes import Code, ProtocolError, effect
 from signaling.delivery import Delivery
 from signaling.dialect import OwnDialect
 from signaling.gate import bearer
-from signaling.messages import Ack, ErrorMessage, Join, Kick, Leave, Resume, Token
+from signaling.messages import (
+    Ack,
+    ByeTo,
+    CandidateTo,
+    DescriptionTo,
+    ErrorMessage,
+    Join,
+    Kick,
+    Leave,
+    MessageTo,
+    Resume,
+    Token,
+    parse_client,
+)
 from signaling.outbox import Outbox
 from signaling.rate import RateLimit, Verdict
 
@@ -39,6 +53,7 @@ T = TypeVar("T")
 
 # A message somewhat over the limit is read, so that its sender can be told; one far over it is not (RFC 6455: 1009).
 _READ_FACTOR: Final = 4
+_ENDS: Final = frozenset((WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR))
 
 
 @dataclass(frozen=True)
@@ -81,15 +96,17 @@ async def _serve(
         compress=False,
         max_msg_size=_READ_FACTOR * limits.message_bytes,
     )
-    connection = Connection(ws, hub, dialect, caller, grants)
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    connection = Connection(ws, transport, hub, dialect, caller, grants)
     hub.connect(connection)
     try:
         await ws.prepare(request)
-        transport = request.transport
         try:
             await connection.run()
         finally:
-            if transport is not None and transport.get_write_buffer_size():
+            if transport.get_write_buffer_size():
                 transport.abort()  # it did not read our goodbye, and the socket would wait for that
     finally:
         hub.disconnect(connection)
@@ -100,7 +117,13 @@ class Connection:
     """A client on a WebSocket: a recipient of the hub from `run` until its end."""
 
     def __init__(
-        self, ws: web.WebSocketResponse, hub: Hub, dialect: Dialect, caller: Caller, grants: Grants | None = None
+        self,
+        ws: web.WebSocketResponse,
+        transport: asyncio.WriteTransport,
+        hub: Hub,
+        dialect: Dialect,
+        caller: Caller,
+        grants: Grants | None = None,
     ) -> None:
         """`grants`: of the token in the header of its request; None: it is to come with `join`, or none is wanted."""
         self._caller = caller
@@ -112,7 +135,7 @@ class Connection:
         self._translates = not isinstance(dialect, OwnDialect)
         self._limits = hub.settings.limits
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(self._limits.outbox_messages, self._limits.outbox_bytes, self._counters.relayed)
+        self._outbox = Outbox(transport, self._limits.outbox_bytes)
         self._rate = RateLimit(self._limits.messages_per_second, self._limits.burst, self._loop.time())
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._heard = True
@@ -122,7 +145,7 @@ class Connection:
 
     async def run(self) -> None:
         """Serves the client until one side ends it; never raises for anything the client did."""
-        tasks = [asyncio.create_task(self._owned(work)) for work in (self._read(), self._write(), self._beat())]
+        tasks = [asyncio.create_task(self._owned(work)) for work in (self._read(), self._beat())]
         late = self._loop.call_later(self._limits.join_timeout, self._check_joined)
         ending = Ending("lost", lost=True)
         try:
@@ -138,7 +161,7 @@ class Connection:
             await self._say_goodbye(ending)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Puts a message into the outbox; one that overflows ends the connection."""
+        """Sends a message; one for which there is no room ends the connection."""
         self._counters.sent[delivery.kind] += 1
         if self._translates:
             self._write_translated(delivery.message)
@@ -180,7 +203,8 @@ class Connection:
             self._ended.set_result(ending)
 
     def _put(self, kind: WSMsgType, payload: bytes) -> None:
-        if not self._ended.done() and not self._outbox.put((kind, payload)):
+        if not self._ended.done() and not self._outbox.put(kind, payload):
+            self._counters.dropped += 1
             text = "You do not read fast enough what is sent to you; read all the time, and join again."
             self.drop(ProtocolError(Code.SLOW_CLIENT, text))
 
@@ -190,7 +214,7 @@ class Connection:
             self.drop(ProtocolError(Code.JOIN_TIMEOUT, text))
 
     async def _owned(self, work: Coroutine[None, None, None]) -> None:
-        """Runs one of the three tasks; its failure is the end of this connection and of nothing else."""
+        """Runs one of the two tasks; its failure is the end of this connection and of nothing else."""
         try:
             await work
         except ConnectionError:
@@ -198,11 +222,6 @@ class Connection:
         except Exception:
             logger.exception("a connection ends on a mistake of the server")
             self.drop(ProtocolError(Code.INTERNAL_ERROR, "The server made a mistake; join again and report it."))
-
-    async def _write(self) -> None:
-        while True:
-            kind, payload = await self._outbox.get()
-            await self._ws.send_frame(payload, kind)
 
     async def _beat(self) -> None:
         """Pings; a client from which nothing came since the last ping, pongs included, is gone, maybe not for good."""
@@ -218,13 +237,13 @@ class Connection:
         while not self._ended.done():
             frame = await self._ws.receive()
             self._heard = True
-            match frame.type:
-                case WSMsgType.CLOSE:
-                    self._end(Ending("left"))
-                case WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
-                    self._end(_broken(frame))
-                case _ if self._within_rate():
-                    self._take(frame)
+            kind = frame.type
+            if kind is WSMsgType.CLOSE:
+                self._end(Ending("left"))
+            elif kind in _ENDS:
+                self._end(_broken(frame))
+            elif self._within_rate():
+                self._take(kind, frame.data)
 
     def _open(self) -> None:
         try:
@@ -245,11 +264,16 @@ class Connection:
             self._tell(error)
         return False
 
-    def _take(self, frame: WSMessage) -> None:
-        if frame.type is WSMsgType.PING:
-            self._put(WSMsgType.PONG, frame.data)
-        elif frame.type is not WSMsgType.PONG:
-            self._attempt(self._handle, frame)
+    def _take(self, kind: WSMsgType, data: Any) -> None:
+        if kind is WSMsgType.TEXT:
+            began = perf_counter()
+            self._attempt(self._handle, data)
+            self._counters.relayed.observe(perf_counter() - began)
+        elif kind is WSMsgType.PING:
+            self._put(WSMsgType.PONG, data)
+        elif kind is not WSMsgType.PONG:
+            text = "A binary frame is no message; send JSON in a text frame."
+            self._tell(ProtocolError(Code.BAD_MESSAGE, text))
 
     def _attempt(self, act: Callable[[T], None], what: T) -> None:
         """Acts for the client, which is told what it is refused."""
@@ -263,10 +287,11 @@ class Connection:
             else:
                 self.drop(error)
 
-    def _handle(self, frame: WSMessage) -> None:
-        if frame.type is not WSMsgType.TEXT:
-            raise ProtocolError(Code.BAD_MESSAGE, "A binary frame is no message; send JSON in a text frame.")
-        for step in self._dialect.read(frame.data, time.time(), max_bytes=self._limits.message_bytes):
+    def _handle(self, text: str) -> None:
+        if not self._translates:
+            self._carry_out(parse_client(text, max_bytes=self._limits.message_bytes))
+            return
+        for step in self._dialect.read(text, time.time(), max_bytes=self._limits.message_bytes):
             self._attempt(self._carry_out, step)
 
     def _carry_out(self, step: Step) -> None:
@@ -275,7 +300,9 @@ class Connection:
             return
         self._counters.received[type(step)] += 1
         logger.debug("< %s %s", self._id, type(step).__name__)
-        if isinstance(step, Leave):
+        if self._id is not None and isinstance(step, MessageTo | CandidateTo | DescriptionTo | ByeTo):
+            self._hub.relay(self._id, step)
+        elif isinstance(step, Leave):
             self._end(Ending("left"))
         elif isinstance(step, Join):
             self._must_be_new()
@@ -293,8 +320,6 @@ class Connection:
             self._hub.renew(self._id, step)
         elif isinstance(step, Kick):
             self._hub.kick(self._id, step)
-        else:
-            self._hub.relay(self._id, step)
 
     def _join(self, join: Join) -> None:
         while self._id is None:
@@ -327,10 +352,6 @@ class Connection:
                     await self._ws.close()
                     return
                 code = ending.error.code
-                if code is not Code.SLOW_CLIENT:
-                    while len(self._outbox):
-                        kind, payload = self._outbox.pop()
-                        await self._ws.send_frame(payload, kind)
                 for step in self._dialect.write(self._refusal(ending.error), time.time()):
                     if isinstance(step, str):
                         await self._ws.send_frame(step.encode(), WSMsgType.TEXT)
@@ -338,8 +359,6 @@ class Connection:
                 await self._ws.close(code=close_code, message=code.value.encode())
         except (TimeoutError, ConnectionError):
             pass  # it is gone, or does not read: the transport is closed without it
-        finally:
-            self._counters.dropped += len(self._outbox)
 
     def _refusal(self, error: ProtocolError) -> ErrorMessage:
         self._counters.refused[error.code] += 1

@@ -1,43 +1,75 @@
-"""The outbox: in order, bounded in frames and bytes, and it says when there is no room."""
+"""The outbox: frames as RFC 6455 has them, in order, bounded in bytes, and it says when there is no room."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from aiohttp import WSMsgType
 
 from signaling.outbox import Outbox
 
-
-def frame(payload: bytes) -> tuple[WSMsgType, bytes]:
-    return WSMsgType.TEXT, payload
-
-
-async def test_in_order() -> None:
-    outbox = Outbox(3, 100)
-    assert all(outbox.put(frame(payload)) for payload in (b"1", b"2", b"3"))
-    assert [await outbox.get() for _ in range(3)] == [frame(b"1"), frame(b"2"), frame(b"3")]
-    with pytest.raises(IndexError):
-        outbox.pop()
+if TYPE_CHECKING:
+    import asyncio
 
 
-async def test_a_reader_waits() -> None:
-    outbox = Outbox(3, 100)
-    waiting = asyncio.create_task(outbox.get())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    outbox.put(frame(b"1"))
-    assert await waiting == frame(b"1")
-    assert len(outbox) == 0
+class Transport:
+    """Keeps what it is given, as if nobody read it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
+    def is_closing(self) -> bool:
+        return self.closing
 
 
-async def test_bounded_in_frames_and_bytes() -> None:
-    outbox = Outbox(2, 10)
-    assert outbox.put(frame(b"x" * 8))
-    assert not outbox.put(frame(b"x" * 3))
-    assert outbox.put(frame(b"x" * 2))
-    assert not outbox.put(frame(b""))
-    assert len(outbox) == 2
-    outbox.pop()
-    assert outbox.put(frame(b"x" * 8))
+def outbox(transport: Transport, max_bytes: int = 1 << 20) -> Outbox:
+    return Outbox(cast("asyncio.WriteTransport", transport), max_bytes)
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, b"\x81\x00"),
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65535, b"\x81\x7e\xff\xff"),
+        (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    ],
+)
+def test_frames_say_how_long_they_are(size: int, head: bytes) -> None:
+    transport = Transport()
+    assert outbox(transport).put(WSMsgType.TEXT, b"x" * size)
+    assert transport.written == head + b"x" * size
+
+
+def test_frames_of_other_kinds_and_their_order() -> None:
+    transport = Transport()
+    made = outbox(transport)
+    assert made.put(WSMsgType.PING, b"") and made.put(WSMsgType.PONG, b"1") and made.put(WSMsgType.TEXT, b"{}")
+    assert transport.written == b"\x89\x00" + b"\x8a\x011" + b"\x81\x02{}"
+    assert made.waiting == len(transport.written)
+
+
+def test_what_nobody_reads_is_bounded() -> None:
+    transport = Transport()
+    made = outbox(transport, 20)
+    assert made.put(WSMsgType.TEXT, b"x" * 10)
+    before = transport.written
+    assert not made.put(WSMsgType.TEXT, b"x" * 9)
+    assert transport.written == before
+    assert made.put(WSMsgType.TEXT, b"x" * 8)
+
+
+def test_nothing_is_written_to_who_is_gone() -> None:
+    transport = Transport()
+    transport.closing = True
+    assert outbox(transport).put(WSMsgType.TEXT, b"x")
+    assert not transport.written

@@ -187,7 +187,9 @@ async def test_the_limit_is_over_when_the_client_slows_down(serve: Serve, join: 
 
 
 async def test_a_client_that_does_not_read_is_closed(serve: Serve, join: Connect) -> None:
-    server = await serve(limits=Limits(outbox_messages=8, close_timeout=0.1, messages_per_second=10_000, burst=10_000))
+    server = await serve(
+        limits=Limits(outbox_bytes=1 << 20, close_timeout=0.1, messages_per_second=10_000, burst=10_000)
+    )
     alice, bob, slow = [await join(server, name) for name in ("alice", "bob", "slow")]
     transport = slow.transport
     transport.pause_reading()
