@@ -10,12 +10,11 @@ import contextlib
 import json
 import socket
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSMsgType
+from aiohttp import ClientError, WSMsgType
 from wsload import TEXT, frame
 
 from signaling.credentials import Claims, mint
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from aiohttp import ClientWebSocketResponse
+    from aiohttp import ClientSession, ClientWebSocketResponse
 
-PATIENCE: Final = 20.0
-"""Seconds after which an act counts as hung."""
-MOST: Final = 200
-"""Acts at the same time."""
 OFFER: Final = {"type": "offer", "sdp": "v=0\r\n"}
 HEADER: Final = (
     b"GET /ws HTTP/1.1\r\nHost: soak\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -336,58 +331,3 @@ ACTS: Final = {
     "offer taken back": _act(hang_up_over_http, "cut"),
     "bad offer": _act(bad_offer, "bad-json"),
 }
-
-
-@dataclass
-class Crowd:
-    """Acts, at a rate; `outcomes`: act -> what came of it, how often."""
-
-    world: World
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ACTS})
-    _alive: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def run(self, rate: float) -> None:
-        """So many a second, for ever; fewer while very many are under way."""
-        names, shares = list(ACTS), [act.share for act in ACTS.values()]
-        following = time.monotonic()
-        while True:
-            following = max(following + 1 / rate, time.monotonic() - 1)
-            await asyncio.sleep(max(0.0, following - time.monotonic()))
-            if len(self._alive) < MOST:
-                task = asyncio.create_task(self._live(*self.world.chance.choices(names, shares)))
-                self._alive.add(task)
-                task.add_done_callback(self._alive.discard)
-
-    async def ended(self) -> None:
-        """Returns when all that were begun are over."""
-        while self._alive:
-            await asyncio.wait(self._alive)
-
-    async def _live(self, name: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                outcome = await ACTS[name].do(self.world)
-        except TimeoutError:
-            outcome = "hung"
-        except Exception as error:
-            outcome = f"{type(error).__name__}: {error}"[:80]
-        self.outcomes[name][outcome] += 1
-
-    @property
-    def count(self) -> int:
-        return sum(each.total() for each in self.outcomes.values())
-
-    @property
-    def surprises(self) -> list[str]:
-        """What came of acts that should not."""
-        return [
-            f"{name}: {outcome} ({count} x)"
-            for name, outcomes in self.outcomes.items()
-            for outcome, count in outcomes.items()
-            if outcome not in ACTS[name].expected
-        ]
-
-
-def session() -> ClientSession:
-    """For the acts: each on a connection of its own."""
-    return ClientSession(connector=TCPConnector(limit=0, force_close=True), timeout=ClientTimeout(total=None))

@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crowd import Crowd, session
 from harness import Report, arguments, median, percentile, progress, show_measured
-from hostile import Crowd, World, session
+from hostile import World
 from recorders import cpu_seconds, resident_bytes
 from soakserver import LIMITS
 from wellbehaved import Rooms
