@@ -132,26 +132,38 @@ async def vanish_for_good(world: World) -> str:
 
 
 async def come_back(world: World) -> str:
-    join = world.join(secret="abc", resume=True)
-    async with world.opened() as ws:
-        await ws.send_json(join)
-        own = (await told(ws, "welcome"))["id"]
+    async with world.joined(secret="abc", resume=True) as (ws, welcome):
         cut(ws)
     await asyncio.sleep(world.chance.random())
+    return await _resume(world, welcome, "abc")
+
+
+async def come_back_unnoticed(world: World) -> str:
+    """The connection before is still open."""
+    async with world.joined(secret="abc", resume=True) as (ws, welcome):
+        resumed = await _resume(world, welcome, "abc")
+        return resumed if resumed != "resumed" else await last_word(ws)
+
+
+async def _resume(world: World, welcome: dict[str, Any], secret: str) -> str:
+    """Whether it has that place, which it leaves then."""
     async with world.opened() as ws:
-        await ws.send_json({"type": "resume", "version": 1, "room": join["room"], "id": own, "secret": "abc", "got": 1})
-        await told(ws, "resumed")
-        await ws.send_json({"type": "leave"})
-        await last_word(ws)
-    return "resumed"
+        place = {"room": welcome["room"], "id": welcome["id"], "secret": secret, "got": 1}
+        await ws.send_json({"type": "resume", "version": 1, **place})
+        async for said in ws:
+            message = json.loads(said.data)
+            if message["type"] == "error":
+                return str(message["code"])
+            if message["type"] == "resumed":
+                await ws.send_json({"type": "leave"})
+                await last_word(ws)
+                return "resumed"
+        return str(ws.close_code)
 
 
 async def steal_a_place(world: World) -> str:
-    async with world.joined() as (_, welcome), world.opened() as ws:
-        claim = {"room": welcome["room"], "id": welcome["members"][0]["id"], "secret": "guessed", "got": 1}
-        await ws.send_json({"type": "resume", "version": 1, **claim})
-        code: str = (await told(ws, "error"))["code"]
-        return code
+    async with world.joined() as (_, welcome):
+        return await _resume(world, {**welcome, "id": welcome["members"][0]["id"]}, "guessed")
 
 
 async def take_a_name(world: World) -> str:
@@ -306,6 +318,7 @@ ACTS: Final = {
     "joins, vanishes": _act(vanish, "cut", share=2),
     "vanishes, could come back": _act(vanish_for_good, "cut", share=2),
     "vanishes, comes back": _act(come_back, "resumed", share=4),
+    "comes back unnoticed": _act(come_back_unnoticed, "replaced"),
     "resumes somebody else": _act(steal_a_place, "cannot-resume"),
     "takes a name": _act(take_a_name, "name-taken"),
     "answers no ping": _act(be_mute, "silent"),

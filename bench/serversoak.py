@@ -6,7 +6,7 @@ large, or nothing at all (bench/hostile.py). It passes if every number came once
 docs/protocol.md says, what the server holds is at the end what it was at the beginning, and memory stayed flat after
 the first third of the time. The status is 1 if it did not pass.
 
-    python bench/serversoak.py [--minutes 10] [--rate 15] [--messages 200] [--seed 1] [--json]
+    python bench/serversoak.py [--minutes 10] [--rate 30] [--messages 200] [--seed 1] [--json]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from crowd import Crowd, session
 from harness import Report, arguments, median, percentile, progress, show_measured
 from hostile import World
@@ -38,6 +39,7 @@ JUDGED_FROM = 2.0
 GROWTH = 0.03
 """Of the memory, between the second and the last third of the time."""
 OBJECTS_PER_ACT = 0.5
+"""That may be left of each: less than one."""
 END_TIMEOUT = LIMITS.grace + 2 * LIMITS.heartbeat + 10
 """Seconds until everybody who vanished is gone."""
 COLUMNS = {
@@ -197,13 +199,16 @@ class Soak:
         notes += [f"FAILED: {fault}" for fault in self.faults] or ["passed"]
 
     def _judge_memory(self) -> None:
+        """A connection has objects, so those of each act are what is left when these are taken off."""
         third = len(self._samples) // 3
         middle, last = self._samples[third : 2 * third], self._samples[-third:]
         grown = median([held.resident for held, _ in last]) / median([held.resident for held, _ in middle]) - 1
-        objects = median([held.objects for held, _ in last]) - median([held.objects for held, _ in middle])
-        per_act = objects / (median([acts for _, acts in last]) - median([acts for _, acts in middle]))
+        known = np.array([(1, held.connections, acts) for held, acts in self._samples[third:]])
+        objects = np.array([held.objects for held, _ in self._samples[third:]])
+        per_connection, per_act = np.linalg.lstsq(known, objects, rcond=None)[0][1:]
         self._report.notes.append(
-            f"from the second third of the time to the last: memory {grown:+.1%}, {per_act:+.3f} objects for each act"
+            f"from the second third of the time to the last: memory {grown:+.1%}, {per_act:+.3f} objects for each act, "
+            f"beside {per_connection:.0f} of a connection"
         )
         if grown > GROWTH or per_act > OBJECTS_PER_ACT:
             self.faults.append("memory grew")
@@ -226,7 +231,7 @@ async def _stopped(*tasks: asyncio.Task[None]) -> None:
 def main() -> None:
     parser = arguments(__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--rate", type=float, default=15.0, help="acts of others per second")
+    parser.add_argument("--rate", type=float, default=30.0, help="acts of others per second")
     parser.add_argument("--messages", type=float, default=200.0, help="numbers of the well-behaved per second")
     parser.add_argument("--seed", type=int, default=1, help="of chance")
     given = parser.parse_args()
