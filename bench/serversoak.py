@@ -199,16 +199,15 @@ class Soak:
         notes += [f"FAILED: {fault}" for fault in self.faults] or ["passed"]
 
     def _judge_memory(self) -> None:
-        """A connection has objects, so those of each act are what is left when these are taken off."""
+        """What is just going on has objects, as many as it has tasks: what acts leave behind is left without these."""
         third = len(self._samples) // 3
         middle, last = self._samples[third : 2 * third], self._samples[-third:]
         grown = median([held.resident for held, _ in last]) / median([held.resident for held, _ in middle]) - 1
-        known = np.array([(1, held.connections, acts) for held, acts in self._samples[third:]])
+        known = np.array([(1, held.tasks, acts) for held, acts in self._samples[third:]])
         objects = np.array([held.objects for held, _ in self._samples[third:]])
-        per_connection, per_act = np.linalg.lstsq(known, objects, rcond=None)[0][1:]
+        per_act = np.linalg.lstsq(known, objects, rcond=None)[0][2]
         self._report.notes.append(
-            f"from the second third of the time to the last: memory {grown:+.1%}, {per_act:+.3f} objects for each act, "
-            f"beside {per_connection:.0f} of a connection"
+            f"from the second third of the time to the last: memory {grown:+.1%}, {per_act:+.3f} objects for each act"
         )
         if grown > GROWTH or per_act > OBJECTS_PER_ACT:
             self.faults.append("memory grew")
