@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import sys
 import traceback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from blockbuster import BlockBuster
 
 _failed = pytest.StashKey[bool]()
+_tests = itertools.count()
 
 
 NEAR = 4
@@ -53,6 +55,11 @@ def _summary(frames: Iterable[tuple[FrameType, int]], **_: object) -> traceback.
     summary += [(frame.f_code.co_filename, line, frame.f_code.co_name, None) for frame, line in frames]
     return summary
 
+
+COLLECT_EVERY = 25
+"""Tests after which what is still there is not looked at again by the garbage collector, which runs after each."""
+
+gc.disable()  # importing tests makes nothing but what stays: looking for garbage in between is a sixth of it
 
 traceback.walk_stack = _near_frames  # type: ignore[assignment]
 traceback.StackSummary.extract = _summary  # type: ignore[assignment]
@@ -89,6 +96,7 @@ def _no_blocking_calls() -> Iterator[BlockBuster]:
     """Guards the whole session. What the imports made is kept from the garbage collector, which is run often."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     before = guards.Resources.now()
     with guards.no_blocking_calls("peer", "signaling") as blocking:
         yield blocking
@@ -114,6 +122,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _guard(request: pytest.FixtureRequest, _no_blocking_calls: BlockBuster) -> Iterator[None]:
     """Fails a test that leaves a task, thread, descriptor or process behind, or that blocks the event loop."""
+    if next(_tests) % COLLECT_EVERY == 0:  # now, between two loops: one that is kept with its tasks is never freed
+        gc.collect()
+        gc.freeze()
     if "_function_scoped_runner" in request.fixturenames:
         request.getfixturevalue("_guard_on_loop")
         before = None  # the fixture on the loop looks, while the loop can still close things
@@ -140,7 +151,6 @@ async def _guard_on_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     found = await guards.settle(before)
     guards.end_children(before)
     gc.collect()  # a task that failed unseen tells so when it is collected
-    gc.freeze()  # what is left is not looked at again
     found += [f"asyncio reported: {trouble}" for trouble in loop.troubles]
     if not request.node.get_closest_marker("may_block"):
         found += [f"the event loop was blocked for {blocked}" for blocked in loop.watch.blocked]

@@ -58,7 +58,8 @@ async def bot() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     await process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_script_is_a_page_until_it_is_told_to_end(
     bot: tuple[asyncio.subprocess.Process, str], number: signal.Signals
 ) -> None:

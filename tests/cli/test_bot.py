@@ -46,6 +46,7 @@ async def server() -> AsyncIterator[Server]:
         yield served
 
 
+@pytest.mark.slow
 async def test_events_are_lines_and_what_the_script_prints_is_none(server: Server, tmp_path: Path) -> None:
     (tmp_path / "greeter.py").write_text(GREETER)
     with Command("bot", "greeter.py", server.url, "--json", "--", "--loud", cwd=tmp_path) as bot:

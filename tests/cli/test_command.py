@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_serve_says_its_url_once_it_answers_and_ends_on_sigterm(tmp_path: Path) -> None:
     with Command("serve", "--port", "0", "--room", "lobby", cwd=tmp_path) as server:
         url = server.wait_for(r"^Signaling server and page: (http://localhost:\d+)/\?room=lobby$")[1]

@@ -71,6 +71,7 @@ async def in_a_drain(folder: Path, then: Callable[[Command, Any, ClientSession],
     return server.err
 
 
+@pytest.mark.slow
 async def test_sigterm_sends_clients_elsewhere_and_ends_when_they_are_gone(tmp_path: Path) -> None:
     async def they_go(server: Command, clients: Any, session: ClientSession) -> None:
         for client in clients:
@@ -81,6 +82,7 @@ async def test_sigterm_sends_clients_elsewhere_and_ends_when_they_are_gone(tmp_p
     assert sum(line.get("room") == "lab" and len(line["participant"]) == 16 for line in lines) == 2
 
 
+@pytest.mark.slow
 async def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     async def once_more(server: Command, clients: Any, session: ClientSession) -> None:
         server.signal(signal.SIGTERM)

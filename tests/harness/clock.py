@@ -7,6 +7,7 @@ deadline of 30 s passes in milliseconds there, in the right order, and `loop.tim
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import selectors
 import time
@@ -142,6 +143,13 @@ class WatchfulLoop(asyncio.SelectorEventLoop):
             super().run_forever()
         finally:
             self.watch.end_turn()  # the time until the loop is run again is not the loop's
+
+    def _check_callback(self, callback: Any, method: str) -> None:
+        """What asyncio asks of each callback in debug mode takes long: only of what could be a coroutine function."""
+        code = getattr(callback, "__code__", None)
+        plain = type(callback).__module__ == "builtins" if code is None else not code.co_flags & inspect.CO_COROUTINE
+        if not (plain and callable(callback)):
+            super()._check_callback(callback, method)  # type: ignore[misc]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.get_exception_handler() is None:

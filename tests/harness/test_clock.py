@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 import time
+import unittest.mock
 
 import pytest
 
@@ -128,6 +130,19 @@ def test_a_loop_remembers_what_its_exception_handler_was_told(factory: type[Watc
         loop.set_exception_handler(lambda _loop, _context: None)
         runner.run(_fail_in_a_callback())
         assert loop.troubles == []
+
+
+async def test_no_coroutine_is_taken_for_a_callback() -> None:
+    loop, coroutine = asyncio.get_running_loop(), _block(0.0)
+    for wrong in (_block, functools.partial(_block, 0.0), unittest.mock.AsyncMock(), coroutine, "no function"):
+        with pytest.raises(TypeError, match="call_soon"):
+            loop.call_soon(wrong)  # type: ignore[arg-type]
+    coroutine.close()
+    called: list[int] = []
+    for right in (called.append, functools.partial(called.append), lambda number: called.append(number)):
+        loop.call_soon(right, 1)
+    await asyncio.sleep(0)
+    assert called == [1, 1, 1]
 
 
 async def _block(seconds: float) -> None:

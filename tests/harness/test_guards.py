@@ -163,6 +163,7 @@ def test_close_what_was_kept():
 """
 
 
+@pytest.mark.slow
 def test_the_fixtures_fail_careless_tests_and_pass_tidy_ones(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_careless=CARELESS)
     conftest = (ROOT / "tests/conftest.py").read_text()

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.codes import Code, ProtocolError
@@ -31,6 +31,7 @@ from signaling.messages import (
     parse_client,
 )
 from signaling.peerjs import PeerJs
+from tests.harness.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ BROKER = [
     ("dialect", "said"), [(lambda: Mdn("lab", 7, lambda: "s"), CHAT), (lambda: PeerJs("lab", "alice", "t"), BROKER)]
 )
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_nothing_that_is_told_or_said_breaks_a_dialect(
     data: st.DataObject, dialect: Callable[[], Dialect], said: list[Any]
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.codes import Code, ProtocolError
@@ -32,6 +32,7 @@ from signaling.messages import (
     Welcome,
 )
 from signaling.rooms import Rooms
+from tests.harness.examples import examples
 
 if TYPE_CHECKING:
     from signaling.dialect import Step
@@ -521,7 +522,7 @@ steps = st.tuples(st.sampled_from(["alice", "bob"]), st.sampled_from(["call", "h
 
 
 @given(st.lists(steps, max_size=40), st.booleans())
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_two_clients_agree_whatever_crosses(script: list[tuple[str, str]], alice_first: bool) -> None:
     meeting = Meeting(alice_first=alice_first)
     for name, act in script:
@@ -553,7 +554,7 @@ KINDS = "id username message rejectusername userlist video-offer video-answer ne
 @given(
     st.dictionaries(st.sampled_from("name target sdp candidate text id date".split()), anything), st.sampled_from(KINDS)
 )
-@settings(max_examples=200)
+@examples(200)
 def test_whatever_a_client_says_is_translated_or_refused(fields: dict[str, Any], kind: str) -> None:
     chat = Chat("m0", "alice", BOT)
     try:

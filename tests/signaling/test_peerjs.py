@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.codes import Code, ProtocolError
@@ -30,6 +30,7 @@ from signaling.messages import (
     Welcome,
 )
 from signaling.peerjs import PeerJs
+from tests.harness.examples import examples
 
 if TYPE_CHECKING:
     from signaling.dialect import Step
@@ -302,7 +303,7 @@ FIELDS = "sdp type connectionId metadata label reliable serialization candidate"
     st.dictionaries(st.sampled_from(FIELDS), anything) | anything,
     anything,
 )
-@settings(max_examples=200)
+@examples(200)
 def test_whatever_a_page_says_is_translated_or_refused(kind: str, payload: Any, dst: Any) -> None:
     try:
         Page("m0", BOT).say(kind, payload=payload, dst=dst)

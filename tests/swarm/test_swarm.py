@@ -167,6 +167,7 @@ async def test_what_cannot_begin(server: Server, changes: dict[str, Any], code: 
     assert raised.value.exit_code == code
 
 
+@pytest.mark.slow
 async def test_a_process_without_its_swarm_ends() -> None:
     reports: list[Report] = []
     one = await Process.started(0, WORK, reports.append)
