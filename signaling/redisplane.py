@@ -28,6 +28,7 @@ OP_TIMEOUT: Final = 2.0  # seconds that Redis may take for one thing
 SILENCE: Final = 5.0  # seconds without mail after which the connection that it comes over is tested
 FORGET: Final = 60.0  # seconds after which a dead node is not listed any more
 PREFIX: Final = "webrtc-peer"
+MIN_VERSION: Final = 6
 
 _CLAIM: Final = """
 local time = redis.call('TIME')
@@ -171,6 +172,27 @@ class RedisBackplane:
 
     def _lease(self, fence: int) -> str:
         return f"{self.node}|{fence}"
+
+
+def look(url: str) -> str:
+    """What there is at `url`, in a few words; blocks, for some seconds at most. Raises ValueError: nothing that nodes can share."""
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=OP_TIMEOUT, socket_timeout=OP_TIMEOUT)
+    except ValueError:  # whose text may hold a part of the password
+        raise ValueError("this is not the URL of a Redis; write one like redis://localhost:6379") from None
+    try:
+        about: Any = client.info()
+    except (RedisError, OSError) as error:
+        raise ValueError(f"Redis cannot be used ({str(error)[:200]}); start it, or correct --redis") from None
+    finally:
+        client.close()
+    version = str(about.get("redis_version", "0"))
+    if int(version.partition(".")[0]) < MIN_VERSION:
+        raise ValueError(f"this is Redis {version}; nodes need version {MIN_VERSION} or later")
+    if about.get("role") == "slave":
+        raise ValueError("this Redis is a replica, which takes no writes; write the URL of its primary")
+    keeps = "its data" if about.get("aof_enabled") else "nothing when it restarts (appendonly yes is better)"
+    return f"Redis {version} answers; it keeps {keeps}"
 
 
 @contextlib.contextmanager
