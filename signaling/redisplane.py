@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import redis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,6 +19,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from signaling.backplane import KEPT, LEASE, Alive, BackplaneDown, Claim
+from signaling.bans import SIZE, Ban
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -29,6 +31,8 @@ SILENCE: Final = 5.0  # seconds without mail after which the connection that it 
 FORGET: Final = 60.0  # seconds after which a dead node is not listed any more
 PREFIX: Final = "webrtc-peer"
 MIN_VERSION: Final = 6
+_who: Final = msgspec.json.Encoder()
+_read: Final = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
 
 _CLAIM: Final = """
 local time = redis.call('TIME')
@@ -85,7 +89,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
-return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+local banned = redis.call('GET', KEYS[2]) or 0
+return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), tonumber(banned)}
+"""
+
+# KEYS: the bans, by when they end, and their number. ARGV: how many, their room and who (to find them again), the end.
+_BAN: Final = """
+for i = 2, #ARGV, 2 do redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1] - 3600)
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[1])
+return redis.call('INCR', KEYS[2])
 """
 
 
@@ -133,9 +146,20 @@ class RedisBackplane:
             await self._call(pipe.execute())
 
     async def beat(self) -> Alive:
-        now, scored = await self._call(self._redis.eval(_BEAT, 1, f"{self._prefix}:nodes", self.node, _ms(FORGET)))
+        keys = (f"{self._prefix}:nodes", f"{self._prefix}:banned")
+        now, scored, banned = await self._call(self._redis.eval(_BEAT, 2, *keys, self.node, _ms(FORGET)))
         nodes = {node.decode(): float(score) / 1000 for node, score in zip(scored[::2], scored[1::2], strict=True)}
-        return Alive(now / 1000, nodes)
+        return Alive(now / 1000, nodes, banned)
+
+    async def ban(self, bans: list[Ban]) -> None:
+        keys = (f"{self._prefix}:bans", f"{self._prefix}:banned")
+        pairs = [part for ban in bans for part in (_who.encode((ban.room, ban.name, ban.bearer)), ban.until)]
+        await self._call(self._redis.eval(_BAN, 2, *keys, SIZE, *pairs))
+
+    async def bans(self) -> list[Ban]:
+        scored = await self._call(self._redis.zrange(f"{self._prefix}:bans", 0, -1, withscores=True))
+        found = [(*_read(who), until) for who, until in scored]
+        return [Ban(room, until, name, bearer) for room, name, bearer, until in found]
 
     async def mail(self) -> AsyncIterator[bytes]:
         async with self._mailbox.pubsub() as inbox:
@@ -175,7 +199,7 @@ class RedisBackplane:
 
 
 def look(url: str) -> str:
-    """What there is at `url`, in a few words; blocks, for some seconds at most. Raises ValueError: nothing that nodes can share."""
+    """What there is at `url`, in a few words; blocks for some seconds at most. Raises ValueError: nothing for nodes."""
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=OP_TIMEOUT, socket_timeout=OP_TIMEOUT)
     except ValueError:  # whose text may hold a part of the password
