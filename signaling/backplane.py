@@ -97,8 +97,11 @@ class Backplane(Protocol):
         """Says that this node lives, and tells which do."""
         ...
 
-    async def ban(self, bans: list[Ban]) -> None:
-        """Writes down who is kept out of which room. The last for the same counts; of too many, the last to end."""
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
+        """Writes down who is kept out of which room, and sends all nodes `word` of it.
+
+        The last for the same counts; of too many, the last to end.
+        """
         ...
 
     async def bans(self) -> list[Ban]:
@@ -227,11 +230,12 @@ class MemoryBackplane:
         self._bus.nodes[self.node] = now
         return Alive(now, dict(self._bus.nodes), self._bus.banned)
 
-    async def ban(self, bans: list[Ban]) -> None:
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
         self._check()
         self._bus.bans |= {(ban.room, ban.name, ban.bearer): ban for ban in bans}
         self._bus.bans = {key: self._bus.bans[key] for key in sorted(self._bus.bans, key=self._ends)[-SIZE:]}
         self._bus.banned += 1
+        self._bus.put([(node, word) for node in self._bus.boxes])
 
     def _ends(self, key: tuple[str, str | None, str | None]) -> float:
         return self._bus.bans[key].until

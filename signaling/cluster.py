@@ -39,7 +39,6 @@ from signaling.nodewire import (
     Return,
     Taken,
     Told,
-    pack,
     read_mail,
 )  # fmt: skip
 from signaling.owner import Owner
@@ -87,7 +86,7 @@ class ClusterHub(Hub):
         self._backplane = backplane
         self._node = backplane.node
         self._pulse = Pulse(backplane, self._beaten)
-        self._banned = SharedBans(self.bans, backplane, self._tell_all, self.gate.now)
+        self._banned = SharedBans(self.bans, backplane, self.gate.now)
         self._owned = Ownership(backplane, owner, self._pulse.now, self._receive, lambda room: self._routes.find(room))
         self._routes = Routes(backplane, self._owned, self._unanswered)
         self._edge = Edge(self._node)
@@ -108,7 +107,8 @@ class ClusterHub(Hub):
         """Says that this node is there, and serves; nobody can join before the backplane can be reached."""
         self._loop = asyncio.get_running_loop()
         await self._pulse.start()
-        for work in (self._owned.run(), self._routes.run(), self._listen(), self._pulse.run(self._clear_up)):
+        beats = self._pulse.run(self._clear_up)
+        for work in (self._owned.run(), self._routes.run(), self._banned.run(), self._listen(), beats):
             self._tasks.append(self._loop.create_task(work))
 
     async def drain(self, timeout: float) -> None:
@@ -385,13 +385,6 @@ class ClusterHub(Hub):
         for room, owner in self._routes.items():
             if alive.nodes.get(owner, unknown) < alive.now - NODE:
                 self._routes.find(room)
-
-    # Bans
-
-    def _tell_all(self, banned: Banned) -> None:
-        data = pack(banned)
-        for node in self._pulse.nodes - {self._node}:
-            self._routes.post(node, data)
 
     def _sent_away(self, room: str, grants: Grants) -> None:
         self._banned.add(Ban(room, grants.expires, bearer=grants.bearer))

@@ -93,6 +93,8 @@ class ClusterAdministration(Administration):
 
     async def _ask(self, room: str | None) -> list[Counted]:
         """What all nodes have: the members of a room, or all rooms. Complete, or ProtocolError (unavailable)."""
+        if self.hub.trouble is not None:
+            raise unavailable()
         ticket = secrets.token_hex(8)
         poll = self._polls[ticket] = _Poll(self._nodes() - {self._node}, [self._counted(ticket, room)])
         try:

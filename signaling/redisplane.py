@@ -93,12 +93,15 @@ local banned = redis.call('GET', KEYS[2]) or 0
 return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), tonumber(banned)}
 """
 
-# KEYS: the bans, by when they end, and their number. ARGV: how many, their room and who (to find them again), the end.
+# KEYS: the bans, by when they end, and their number. ARGV: how many are kept, channel and message of the word to all,
+# and of each its room and whom, and the end.
 _BAN: Final = """
-for i = 2, #ARGV, 2 do redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i]) end
+for i = 4, #ARGV, 2 do redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1] - 3600)
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[1])
-return redis.call('INCR', KEYS[2])
+redis.call('INCR', KEYS[2])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return 1
 """
 
 
@@ -151,10 +154,10 @@ class RedisBackplane:
         nodes = {node.decode(): float(score) / 1000 for node, score in zip(scored[::2], scored[1::2], strict=True)}
         return Alive(now / 1000, nodes, banned)
 
-    async def ban(self, bans: list[Ban]) -> None:
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
         keys = (f"{self._prefix}:bans", f"{self._prefix}:banned")
         pairs = [part for ban in bans for part in (_who.encode((ban.room, ban.name, ban.bearer)), ban.until)]
-        await self._call(self._redis.eval(_BAN, 2, *keys, SIZE, *pairs))
+        await self._call(self._redis.eval(_BAN, 2, *keys, SIZE, f"{self._prefix}:all", word, *pairs))
 
     async def bans(self) -> list[Ban]:
         scored = await self._call(self._redis.zrange(f"{self._prefix}:bans", 0, -1, withscores=True))
@@ -163,7 +166,7 @@ class RedisBackplane:
 
     async def mail(self) -> AsyncIterator[bytes]:
         async with self._mailbox.pubsub() as inbox:
-            await self._call(inbox.subscribe(self._channel(self.node)))
+            await self._call(inbox.subscribe(self._channel(self.node), f"{self._prefix}:all"))
             asked = False
             while True:
                 with _translated():

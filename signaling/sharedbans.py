@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
+from signaling.backplane import BackplaneDown
 from signaling.bans import SIZE
-from signaling.nodewire import Banned
+from signaling.nodewire import Banned, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,27 +19,34 @@ if TYPE_CHECKING:
 
 
 class SharedBans:
-    """`tell` sends word to the other nodes, which may get lost; `now` is the Unix time.
+    """`now` is the Unix time.
 
-    Who missed the word sees within a second that the backplane has another ban, and fetches it.
+    The word that is sent to all nodes may get lost. Who missed it sees within a second that the backplane has another
+    ban, and fetches it.
     """
 
-    def __init__(
-        self, bans: Bans, backplane: Backplane, tell: Callable[[Banned], None], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, bans: Bans, backplane: Backplane, now: Callable[[], float]) -> None:
         self._bans = bans
         self._backplane = backplane
-        self._tell = tell
         self._now = now
         self._unwritten: deque[Ban] = deque(maxlen=SIZE)
+        self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._version = 0  # of what was fetched
 
     def add(self, ban: Ban) -> None:
-        """A ban of this node; it is written down with the next `write` or `keep`."""
+        """A ban of this node, for all of them."""
         self._bans.add(ban)
         self._unwritten.append(ban)
-        self._tell(Banned([ban]))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Writes down what is new, for ever; what cannot be is written with a later beat."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            with contextlib.suppress(BackplaneDown):
+                await self.write()
 
     def heard(self, banned: Banned) -> None:
         """Another node has some."""
@@ -51,7 +60,7 @@ class SharedBans:
             if not some:
                 return
             try:
-                await self._backplane.ban(some)
+                await self._backplane.ban(some, pack(Banned(some)))
             except BaseException:
                 self._unwritten.extendleft(reversed(some))
                 raise

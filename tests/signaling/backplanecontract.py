@@ -122,14 +122,17 @@ async def mail_comes_in_order_to_those_who_listen(make: Make) -> None:
 async def bans_are_known_to_all(make: Make) -> None:
     one, two = make("one"), make("two")
     before = (await two.beat()).bans
-    await one.ban([Ban("lab", 9e9, "eve"), Ban("lab", 9e9, bearer="jti"), Ban("hall", 9e9)])
+    await one.ban([Ban("lab", 9e9, "eve"), Ban("lab", 9e9, bearer="jti"), Ban("hall", 9e9)], b"word")
     after = (await two.beat()).bans
     assert after != before
-    await one.ban([Ban("lab", 8e9, "eve")])
+    await one.ban([Ban("lab", 8e9, "eve")], b"word")
     assert (await two.beat()).bans not in {before, after}
     found = sorted(await two.bans(), key=repr)
     assert found == sorted([Ban("lab", 8e9, "eve"), Ban("lab", 9e9, bearer="jti"), Ban("hall", 9e9)], key=repr)
-    await one.ban([Ban(str(number), 9.1e9 + number) for number in range(SIZE)])
+    await one.ban([Ban(str(number), 9.1e9 + number) for number in range(SIZE)], b"word")
+    async with listening(two) as heard:
+        await one.ban([], b"to all")
+        assert await soon(heard.get()) == b"to all"
     kept = await two.bans()
     assert len(kept) == SIZE and not {"lab", "hall"} & {ban.room for ban in kept}
 
@@ -157,7 +160,7 @@ async def says_that_it_is_down(backplane: Backplane, kill: Callable[[], object])
         lambda: backplane.release("lab", claim.fence, keep=True),
         lambda: backplane.send([("two", b"x")]),
         backplane.beat,
-        lambda: backplane.ban([Ban("lab", 9e9)]),
+        lambda: backplane.ban([Ban("lab", 9e9)], b"word"),
         backplane.bans,
     ):
         with pytest.raises(BackplaneDown):

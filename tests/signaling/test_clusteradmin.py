@@ -146,7 +146,7 @@ async def test_who_missed_the_word_learns_of_a_ban_within_a_second(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await came(nodes, "one", "eve")
-    monkeypatch.setattr("signaling.cluster.ClusterHub._tell_all", lambda *_: None)
+    monkeypatch.setattr("signaling.sharedbans.SharedBans.heard", lambda *_: None)
     await admin(nodes, "one").expel("lab", "eve", LONG)
     await asyncio.sleep(1.1)
     await refused(nodes, Code.KICKED, "eve")
