@@ -47,12 +47,13 @@ def authorize(request: web.Request, hub: Hub, room: str | None = None) -> Grants
 
 def add_admin(app: web.Application, hub: Hub) -> None:
     """Adds the routes, and the description of all routes."""
+    admin = hub.administration
 
     async def get_rooms(request: web.Request) -> web.Response:
         grants = _enter(request, hub)
         limit = _number(request, "limit", PAGE, 1, MAX_PAGE)
         after = request.query.get("after", "")
-        listing = [(name, size) for name, size in hub.rooms.listing() if name > after and _covers(grants, name)]
+        listing = [(name, size) for name, size in await admin.rooms() if name > after and _covers(grants, name)]
         rooms = [{"name": name, "participants": size} for name, size in listing[:limit]]
         more = {"next": rooms[-1]["name"]} if len(listing) > limit else {}
         return web.json_response({"rooms": rooms, **more})
@@ -60,21 +61,19 @@ def add_admin(app: web.Application, hub: Hub) -> None:
     async def get_room(request: web.Request) -> web.Response:
         _enter(request, hub, request.match_info["room"])
         room = request.match_info["room"]
-        members = hub.rooms.members_of(room)
-        if not members:
-            raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
+        members = await admin.members(room)
         found = [{"id": member.id, "name": member.name, "polite": member.polite} for member in members]
         return web.json_response({"name": room, "participants": found})
 
     async def delete_room(request: web.Request) -> web.Response:
         _enter(request, hub, request.match_info["room"])
-        hub.close_room(request.match_info["room"], _number(request, "seconds", KEPT_OUT, 0, MAX_KEPT_OUT))
+        await admin.close(request.match_info["room"], _number(request, "seconds", KEPT_OUT, 0, MAX_KEPT_OUT))
         return web.Response(status=204)
 
     async def delete_participant(request: web.Request) -> web.Response:
         _enter(request, hub, request.match_info["room"])
         seconds = _number(request, "seconds", KEPT_OUT, 0, MAX_KEPT_OUT)
-        hub.expel(request.match_info["room"], request.match_info["name"], seconds)
+        await admin.expel(request.match_info["room"], request.match_info["name"], seconds)
         return web.Response(status=204)
 
     async def get_description(request: web.Request) -> web.Response:

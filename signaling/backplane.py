@@ -12,6 +12,7 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from signaling.bans import SIZE, Ban
 from signaling.codes import Code, ProtocolError
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Commit(NamedTuple):
 
 
 class Alive(NamedTuple):
-    """The backplane's time in seconds, and when each node was last heard of."""
+    """The backplane's time in seconds, when each node was last heard of, and a number that changes with every ban."""
 
     now: float
     nodes: dict[str, float]
+    bans: int = 0
 
 
 class Backplane(Protocol):
@@ -95,6 +97,17 @@ class Backplane(Protocol):
         """Says that this node lives, and tells which do."""
         ...
 
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
+        """Writes down who is kept out of which room, and sends all nodes `word` of it.
+
+        The last for the same counts; of too many, the last to end.
+        """
+        ...
+
+    async def bans(self) -> list[Ban]:
+        """Everything that was written down, some of it over perhaps."""
+        ...
+
     def mail(self) -> AsyncIterator[bytes]:
         """What is sent to this node from now on, in order; ends with BackplaneDown: then something may be lost."""
         ...
@@ -121,12 +134,16 @@ class MemoryBus:
         self.nodes: dict[str, float] = {}
         self.boxes: dict[str, asyncio.Queue[bytes | None]] = {}
         self.fences = itertools.count(1)
+        self.bans: dict[tuple[str, str | None, str | None], Ban] = {}
+        self.banned = 0
 
     def wipe(self) -> None:
         """Loses everything, as a Redis that was started anew without its data; listeners are cut off."""
         self.leases.clear()
         self.journals.clear()
         self.nodes.clear()
+        self.bans.clear()
+        self.banned = 0
         for box in self.boxes.values():
             box.put_nowait(None)
         self.boxes.clear()
@@ -211,7 +228,21 @@ class MemoryBackplane:
         self._check()
         now = self._bus.now()
         self._bus.nodes[self.node] = now
-        return Alive(now, dict(self._bus.nodes))
+        return Alive(now, dict(self._bus.nodes), self._bus.banned)
+
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
+        self._check()
+        self._bus.bans |= {(ban.room, ban.name, ban.bearer): ban for ban in bans}
+        self._bus.bans = {key: self._bus.bans[key] for key in sorted(self._bus.bans, key=self._ends)[-SIZE:]}
+        self._bus.banned += 1
+        self._bus.put([(node, word) for node in self._bus.boxes])
+
+    def _ends(self, key: tuple[str, str | None, str | None]) -> float:
+        return self._bus.bans[key].until
+
+    async def bans(self) -> list[Ban]:
+        self._check()
+        return list(self._bus.bans.values())
 
     async def mail(self) -> AsyncIterator[bytes]:
         self._check()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from signaling.admission import LOCAL
 from signaling.backplane import NODE, BackplaneDown, unavailable
+from signaling.bans import Ban
+from signaling.clusteradmin import ClusterAdministration
 from signaling.codes import Code, ProtocolError
 from signaling.delivery import Delivery
 from signaling.edge import UNTAKEN, Edge, EdgeSeat
@@ -24,12 +26,16 @@ from signaling.nodewire import (
     Admitted,
     AnyAnswer,
     AnyRequest,
+    Banned,
     Batch,
+    Census,
+    Counted,
     Entered,
     Expel,
     Gone,
     Heard,
     Refused,
+    Requests,
     Return,
     Taken,
     Told,
@@ -37,12 +43,14 @@ from signaling.nodewire import (
 )  # fmt: skip
 from signaling.owner import Owner
 from signaling.ownership import RETRY, Ownership
+from signaling.pulse import Pulse
 from signaling.rooms import GUEST_PREFIX, Keep, Rooms
 from signaling.routes import Routes
+from signaling.sharedbans import SharedBans
 
 if TYPE_CHECKING:
     from signaling.admission import Caller
-    from signaling.backplane import Backplane
+    from signaling.backplane import Alive, Backplane
     from signaling.credentials import Grants
     from signaling.gate import Gate
     from signaling.hub import Recipient, Returning
@@ -62,7 +70,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TICK: Final = 1.0  # seconds between two looks at what was not answered, at leases and at who is alive
 HAND_OVER: Final = 0.5  # seconds for giving rooms to other nodes at the end
 PATIENCE: Final = 1.0  # seconds after which an owner that has not answered is asked again, or another one
 
@@ -75,33 +82,33 @@ class ClusterHub(Hub):
         limits = settings.limits
         keep = Keep(limits.grace, limits.missed_messages, limits.missed_bytes, everybody=True)
         self.rooms = Rooms(limits.room_size, keep)
-        owner = Owner(self.rooms, limits.messages_per_second, limits.burst)
+        owner = Owner(self.rooms, limits.messages_per_second, limits.burst, self._sent_away)
         self._backplane = backplane
         self._node = backplane.node
-        self._ahead = 0.0  # of our clock, the backplane's
-        self._owned = Ownership(backplane, owner, self._now, self._receive, lambda room: self._routes.find(room))
+        self._pulse = Pulse(backplane, self._beaten)
+        self._banned = SharedBans(self.bans, backplane, self.gate.now)
+        self._owned = Ownership(backplane, owner, self._pulse.now, self._receive, lambda room: self._routes.find(room))
         self._routes = Routes(backplane, self._owned, self._unanswered)
         self._edge = Edge(self._node)
         self._fences: dict[str, int] = {}  # room -> the fence of the owner that its members are attached to
         self._returning: dict[str, tuple[Returning, Return]] = {}
         self._guests = Guests(self._node, self._routes)
         self._tasks: list[asyncio.Task[None]] = []
-        self._down_since: float | None = None
-        self._beaten = 0.0  # when this node last said that it lives
+        nodes = ClusterAdministration(self, backplane, self._routes, self._banned, lambda: self._pulse.nodes)
+        self.administration = self._admin = nodes
+        self._pulse.count(self.counters)
 
     @property
     def trouble(self) -> str | None:
         """Why nobody can join just now; None: all is well."""
-        if self._down_since is None:
-            return None
-        return f"the backplane cannot be reached for {self._loop.time() - self._down_since:.0f} s"
+        return self._pulse.trouble
 
     async def start(self) -> None:
         """Says that this node is there, and serves; nobody can join before the backplane can be reached."""
         self._loop = asyncio.get_running_loop()
-        self._beaten = self._loop.time()
-        await self._try_beat(after_outage=True)
-        for work in (self._owned.run(), self._routes.run(), self._listen(), self._watch()):
+        await self._pulse.start()
+        beats = self._pulse.run(self._clear_up)
+        for work in (self._owned.run(), self._routes.run(), self._banned.run(), self._listen(), beats):
             self._tasks.append(self._loop.create_task(work))
 
     async def drain(self, timeout: float) -> None:
@@ -175,7 +182,7 @@ class ClusterHub(Hub):
         grants, seat = self.gate.grants(message.token), self._edge.get(member_id)
         if grants is None or seat is None:
             return
-        self.rooms.permissions.check_join(grants, seat.room, seat.name)
+        self._check_entry(grants, seat.room, seat.name)
         told = TokenTaken(round(self._tenures[member_id].hold(grants), 3), grants.can)
         say = self._edge.renew(seat, message, grants, told, self._loop.time())
         if say is not None:
@@ -233,7 +240,7 @@ class ClusterHub(Hub):
 
     def _must_be_up(self) -> None:
         self._refuse_if(full=False)
-        if self._down_since is not None:
+        if self._pulse.down:
             raise unavailable()
 
     def _unanswered(self, room: str) -> list[AnyRequest]:
@@ -259,11 +266,18 @@ class ClusterHub(Hub):
         except ValueError:
             logger.warning("a node sent what cannot be read; do all run the same version?")
             return
-        if isinstance(mail, Batch):
-            self._receive(mail)
-            return
-        for request in mail.requests:
-            self._routes.arrived(request)
+        match mail:
+            case Batch():
+                self._receive(mail)
+            case Requests():
+                for request in mail.requests:
+                    self._routes.arrived(request)
+            case Census():
+                self._admin.answer(mail)
+            case Counted():
+                self._admin.answered(mail)
+            case Banned():
+                self._banned.heard(mail)
 
     def _receive(self, batch: Batch) -> None:
         """Answers of the owner of a room, this node or another."""
@@ -349,16 +363,6 @@ class ClusterHub(Hub):
 
     # Time
 
-    def _now(self) -> float:
-        """The backplane's clock, as the nodes share it."""
-        return self._loop.time() + self._ahead
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(TICK)
-            if await self._try_beat(after_outage=self._down_since is not None):
-                self._clear_up()
-
     def _clear_up(self) -> None:
         for ticket, (connection, question) in list(self._returning.items()):
             if connection in self._connections:
@@ -371,30 +375,16 @@ class ClusterHub(Hub):
         self._fences = {room: fence for room, fence in self._fences.items() if room in here}
         self._routes.keep(here)
 
-    async def _try_beat(self, *, after_outage: bool) -> bool:
-        try:
-            await self._beat(after_outage=after_outage)
-        except BackplaneDown as error:
-            if self._down_since is None:
-                self._down_since = self._loop.time()
-                logger.warning("the backplane cannot be reached (%s); nobody can join until it is back", error)
-            return False
-        except Exception:
-            logger.exception("leases could not be looked after")
-        return True
-
-    async def _beat(self, *, after_outage: bool) -> None:
-        alive = await self._backplane.beat()
-        late, self._beaten = self._loop.time() - self._beaten > NODE / 2, self._loop.time()
+    async def _beaten(self, alive: Alive, *, late: bool, after_outage: bool) -> None:
         if late:  # others may have given us up
             for room in self._edge.rooms:
                 self._routes.ask_again(room)
-        self._ahead = alive.now - self._loop.time()
         await self._owned.renew(alive, after_outage=after_outage)
-        if self._down_since is not None:
-            logger.warning("the backplane is back after %.0f s", self._loop.time() - self._down_since)
-            self._down_since = None
+        await self._banned.keep(alive, after_outage=after_outage)
         unknown = alive.now if after_outage else 0.0
         for room, owner in self._routes.items():
             if alive.nodes.get(owner, unknown) < alive.now - NODE:
                 self._routes.find(room)
+
+    def _sent_away(self, room: str, grants: Grants) -> None:
+        self._banned.add(Ban(room, grants.expires, bearer=grants.bearer))

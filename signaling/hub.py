@@ -8,6 +8,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Final, Protocol
 
+from signaling.administration import Administration
 from signaling.admission import LOCAL, Admission, Caller
 from signaling.bans import Bans
 from signaling.codes import Code, ProtocolError
@@ -69,6 +70,7 @@ class Hub:
         self.admission = Admission(settings.limits)
         self.counters = Counters()
         self.bans = Bans()
+        self.administration = Administration(self)
         limits = settings.limits
         self.rooms = Rooms(limits.room_size, Keep(limits.grace, limits.missed_messages, limits.missed_bytes))
         self._recipients: dict[str, Recipient] = {}  # id of a member or guest -> who takes its messages
@@ -139,9 +141,13 @@ class Hub:
         if grants is None or join.token is not None:
             grants = self.gate.grants(join.token)
         self.admission.join(caller.bearing(grants), join.room, _now())
-        self.rooms.permissions.check_join(grants, join.room, join.name)
-        self.bans.check(join.room, join.name, _now())
+        self._check_entry(grants, join.room, join.name)
         return grants
+
+    def _check_entry(self, grants: Grants | None, room: str, name: str) -> None:
+        """Whether one may be in `room` as `name`. Raises ProtocolError: forbidden, kicked, room-closed."""
+        self.rooms.permissions.check_join(grants, room, name)
+        self.bans.check(room, name, grants, self.gate.now())
 
     def _begin_tenure(self, member_id: str, grants: Grants | None) -> None:
         turn = self.settings.turn
@@ -165,7 +171,7 @@ class Hub:
         place = self.rooms.whereabouts(member_id)
         if grants is None or place is None:  # a server without keys wants none
             return
-        self.rooms.permissions.check_join(grants, *place)
+        self._check_entry(grants, *place)
         self.rooms.permissions.set(member_id, grants)
         left = self._tenures[member_id].hold(grants)
         self.tell(member_id, TokenTaken(round(left, 3), grants.can))
@@ -288,25 +294,6 @@ class Hub:
     def acknowledge(self, member_id: str, got: int) -> None:
         """A member got everything up to the number `got`."""
         self.rooms.acknowledge(member_id, got)
-
-    def expel(self, room: str, name: str, seconds: float) -> None:
-        """Sends a member away and keeps its name out of the room for so long. Raises ProtocolError (unknown-target)."""
-        member = self.rooms.find(room, name)
-        if member is None:
-            raise ProtocolError(Code.UNKNOWN_TARGET, "Nobody of that name is in the room; list who is.")
-        self.bans.add(room, name, asyncio.get_running_loop().time() + seconds)
-        logger.info("%s is sent away by the administrator", member.id, extra={"participant": member.id, "room": room})
-        self.send_away(member.id)
-
-    def close_room(self, room: str, seconds: float) -> None:
-        """Sends all members of a room away and lets nobody in for so long. Raises ProtocolError (unknown-target)."""
-        members = self.rooms.members_of(room)
-        if not members:
-            raise ProtocolError(Code.UNKNOWN_TARGET, "There is no such room; list those that there are.")
-        self.bans.add(room, None, asyncio.get_running_loop().time() + seconds)
-        logger.info("room %r is closed by the administrator", room, extra={"room": room})
-        for member in members:
-            self.dismiss(member.id, ProtocolError(Code.ROOM_CLOSED, "The administrator closed the room."))
 
     async def move(self, seconds: float) -> None:
         """Lets nobody in any more and sends everybody elsewhere, evenly over time; returns when nobody is left.

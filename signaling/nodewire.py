@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 # msgspec reads the annotations when it runs.
+from signaling.bans import Ban  # noqa: TC001
 from signaling.credentials import Grants  # noqa: TC001
 from signaling.ice_servers import IceServer  # noqa: TC001
 from signaling.messages import ByeFrom, CandidateFrom, DescriptionFrom, Join, Member, Resume  # noqa: TC001
@@ -77,7 +78,8 @@ class Depart(Request, frozen=True):
 
 
 class Expel(Request, frozen=True):
-    """The owner's own: sends the member `id` away, with the code and the sentence of a ProtocolError."""
+    """The owner's own, or of the administrator at any node: sends the member `id` away, with the code and the sentence
+    of a ProtocolError. Who is `kicked` does not come back with the same token."""
 
     id: str
     code: str
@@ -191,6 +193,32 @@ class Requests(msgspec.Struct, frozen=True, array_like=True, tag=True):
     requests: list[AnyRequest]
 
 
+class Census(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The question `ticket` of `node` to all others: which rooms they have, or who of them is in `room`."""
+
+    node: str
+    ticket: str
+    room: str | None
+
+
+class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The answer of `node`: name and size of its rooms, or the members of the room that was asked for."""
+
+    node: str
+    ticket: str
+    rooms: list[tuple[str, int]]
+    members: list[Member]
+
+
+class Banned(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Word to all nodes of who was sent away."""
+
+    bans: list[Ban]
+
+
+AnyMail: TypeAlias = Batch | Requests | Census | Counted | Banned
+
+
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """In the journal of a room: what was asked, and when."""
 
@@ -206,18 +234,18 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_mail: Final = msgspec.msgpack.Decoder(Batch | Requests)
+_mail: Final = msgspec.msgpack.Decoder(AnyMail)
 _record: Final = msgspec.msgpack.Decoder(Step | Snapshot)
 
 
-def pack(value: Batch | Requests | Step | Snapshot) -> bytes:
+def pack(value: AnyMail | Step | Snapshot) -> bytes:
     """The bytes of something."""
     return _encoder.encode(value)
 
 
-def read_mail(data: bytes) -> Batch | Requests:
+def read_mail(data: bytes) -> AnyMail:
     """What another node sent. Raises ValueError for what no node of this version sends."""
-    mail: Batch | Requests = _mail.decode(data)
+    mail: AnyMail = _mail.decode(data)
     return mail
 
 

@@ -199,7 +199,7 @@ _PATHS: Final[Json] = {
         "get": operation(
             "The rooms with somebody in them, by name.",
             {"200": answer("Some or all of them.", reference("Rooms"))},
-            (Code.BAD_MESSAGE, *_ADMIN),
+            (Code.BAD_MESSAGE, *_ADMIN, Code.UNAVAILABLE),
             parameters=(
                 in_query("limit", "How many at most.", _integer(1, 1000, default=100)),
                 in_query("after", "Only those whose names sort after this one.", _TEXT),
@@ -211,14 +211,14 @@ _PATHS: Final[Json] = {
         "get": operation(
             "Who is in a room.",
             {"200": answer("Its members.", reference("Room"))},
-            (*_ADMIN, Code.UNKNOWN_TARGET),
+            (*_ADMIN, Code.UNKNOWN_TARGET, Code.UNAVAILABLE),
             parameters=(_ROOM,),
             secured=True,
         ),
         "delete": operation(
             "Closes a room for a while: sends all its members away. Calls that run go on.",
             {"204": answer("They are told.")},
-            (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET),
+            (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET, Code.UNAVAILABLE),
             parameters=(_ROOM, _SECONDS),
             secured=True,
         ),
@@ -227,7 +227,7 @@ _PATHS: Final[Json] = {
         "delete": operation(
             "Sends a participant away, and keeps its name out of the room for a while.",
             {"204": answer("It is told.")},
-            (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET),
+            (Code.BAD_MESSAGE, *_ADMIN, Code.UNKNOWN_TARGET, Code.UNAVAILABLE),
             parameters=(_ROOM, _NAME, _SECONDS),
             secured=True,
         )

@@ -50,6 +50,7 @@ from signaling.rate import RateLimit, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from signaling.credentials import Grants
     from signaling.delivery import Delivery
     from signaling.rooms import Rooms
 
@@ -58,10 +59,17 @@ Mail = tuple[str, AnyAnswer]
 
 
 class Owner:
-    """Applies requests to the rooms of this node."""
+    """Applies requests to the rooms of this node. `banned` is told of who was sent away, perhaps more than once."""
 
-    def __init__(self, rooms: Rooms, calls_per_second: int = 100, calls_at_once: int = 500) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        calls_per_second: int = 100,
+        calls_at_once: int = 500,
+        banned: Callable[[str, Grants], None] | None = None,
+    ) -> None:
         self.rooms = rooms
+        self._banned = banned
         self._calls_per_second = calls_per_second
         self._calls_at_once = calls_at_once
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many guests may call it
@@ -209,13 +217,15 @@ class Owner:
         return []
 
     def _send_away(self, kick: Kick) -> list[Mail]:
-        whereabouts, grants = self.rooms.whereabouts(kick.to), self.rooms.permissions.of(kick.to)
-        if grants is not None and whereabouts is not None:
-            self.rooms.permissions.ban(whereabouts[0], grants)
         said = f": {kick.text}" if kick.text else ""
         return self._expel(kick.to, Code.KICKED.value, f"You were sent away from this room{said}.")
 
     def _expel(self, member: str, code: str, text: str) -> list[Mail]:
+        whereabouts, grants = self.rooms.whereabouts(member), self.rooms.permissions.of(member)
+        if code == Code.KICKED.value and whereabouts is not None and grants is not None:
+            self.rooms.permissions.ban(whereabouts[0], grants)
+            if self._banned is not None:
+                self._banned(whereabouts[0], grants)
         mail = self._addressed(self.rooms.leave(member, code))
         edge = self._places.pop(member, None)
         return mail if edge is None else [*mail, (edge, Gone(member, code, text))]

@@ -80,6 +80,10 @@ class Permissions:
         """Goes on with those whom another node sent away."""
         self._banned |= dict.fromkeys((room, bearer) for bearer in bearers)
 
+    def pardon(self, room: str) -> None:
+        """Forgets who was sent away from a room: another node has it, or its journal says it again."""
+        self._banned = {key: None for key in self._banned if key[0] != room}
+
     # Checks
 
     def check_join(self, grants: Grants | None, room: str, name: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import redis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,6 +19,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from signaling.backplane import KEPT, LEASE, Alive, BackplaneDown, Claim
+from signaling.bans import SIZE, Ban
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -28,6 +30,9 @@ OP_TIMEOUT: Final = 2.0  # seconds that Redis may take for one thing
 SILENCE: Final = 5.0  # seconds without mail after which the connection that it comes over is tested
 FORGET: Final = 60.0  # seconds after which a dead node is not listed any more
 PREFIX: Final = "webrtc-peer"
+MIN_VERSION: Final = 6
+_who: Final = msgspec.json.Encoder()
+_read: Final = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
 
 _CLAIM: Final = """
 local time = redis.call('TIME')
@@ -84,7 +89,19 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
-return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+local banned = redis.call('GET', KEYS[2]) or 0
+return {now, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), tonumber(banned)}
+"""
+
+# KEYS: the bans, by when they end, and their number. ARGV: how many are kept, channel and message of the word to all,
+# and of each its room and whom, and the end.
+_BAN: Final = """
+for i = 4, #ARGV, 2 do redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1] - 3600)
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[1])
+redis.call('INCR', KEYS[2])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return 1
 """
 
 
@@ -132,13 +149,24 @@ class RedisBackplane:
             await self._call(pipe.execute())
 
     async def beat(self) -> Alive:
-        now, scored = await self._call(self._redis.eval(_BEAT, 1, f"{self._prefix}:nodes", self.node, _ms(FORGET)))
+        keys = (f"{self._prefix}:nodes", f"{self._prefix}:banned")
+        now, scored, banned = await self._call(self._redis.eval(_BEAT, 2, *keys, self.node, _ms(FORGET)))
         nodes = {node.decode(): float(score) / 1000 for node, score in zip(scored[::2], scored[1::2], strict=True)}
-        return Alive(now / 1000, nodes)
+        return Alive(now / 1000, nodes, banned)
+
+    async def ban(self, bans: list[Ban], word: bytes) -> None:
+        keys = (f"{self._prefix}:bans", f"{self._prefix}:banned")
+        pairs = [part for ban in bans for part in (_who.encode((ban.room, ban.name, ban.bearer)), ban.until)]
+        await self._call(self._redis.eval(_BAN, 2, *keys, SIZE, f"{self._prefix}:all", word, *pairs))
+
+    async def bans(self) -> list[Ban]:
+        scored = await self._call(self._redis.zrange(f"{self._prefix}:bans", 0, -1, withscores=True))
+        found = [(*_read(who), until) for who, until in scored]
+        return [Ban(room, until, name, bearer) for room, name, bearer, until in found]
 
     async def mail(self) -> AsyncIterator[bytes]:
         async with self._mailbox.pubsub() as inbox:
-            await self._call(inbox.subscribe(self._channel(self.node)))
+            await self._call(inbox.subscribe(self._channel(self.node), f"{self._prefix}:all"))
             asked = False
             while True:
                 with _translated():
@@ -171,6 +199,27 @@ class RedisBackplane:
 
     def _lease(self, fence: int) -> str:
         return f"{self.node}|{fence}"
+
+
+def look(url: str) -> str:
+    """What there is at `url`, in a few words; blocks for some seconds at most. Raises ValueError: nothing for nodes."""
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=OP_TIMEOUT, socket_timeout=OP_TIMEOUT)
+    except ValueError:  # whose text may hold a part of the password
+        raise ValueError("this is not the URL of a Redis; write one like redis://localhost:6379") from None
+    try:
+        about: Any = client.info()
+    except (RedisError, OSError) as error:
+        raise ValueError(f"Redis cannot be used ({str(error)[:200]}); start it, or correct --redis") from None
+    finally:
+        client.close()
+    version = str(about.get("redis_version", "0"))
+    if int(version.partition(".")[0]) < MIN_VERSION:
+        raise ValueError(f"this is Redis {version}; nodes need version {MIN_VERSION} or later")
+    if about.get("role") == "slave":
+        raise ValueError("this Redis is a replica, which takes no writes; write the URL of its primary")
+    keeps = "its data" if about.get("aof_enabled") else "nothing when it restarts (appendonly yes is better)"
+    return f"Redis {version} answers; it keeps {keeps}"
 
 
 @contextlib.contextmanager

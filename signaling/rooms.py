@@ -364,6 +364,7 @@ class Rooms:
             self._away.pop(member_id, None)
             self.permissions.forget(member_id)
         self._rooms.pop(room, None)
+        self.permissions.pardon(room)
         self._guests = {guest: host for guest, host in self._guests.items() if host in self._seats}
 
     def _backlog(self) -> Backlog:

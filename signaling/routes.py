@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from signaling.backplane import BackplaneDown
-from signaling.nodewire import Admit, AnyRequest, Dismiss, GuestSays, Requests, pack
+from signaling.nodewire import Admit, AnyRequest, Dismiss, Expel, GuestSays, Requests, pack
 from signaling.ownership import RETRY
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Routes:
         self._finding: dict[str, asyncio.Task[None]] = {}
         self._parked: dict[str, list[AnyRequest]] = {}  # room that is being found -> what nobody asks again
         self._outbox: dict[str, list[AnyRequest]] = {}  # owner -> what is sent to it next
+        self._letters: list[tuple[str, bytes]] = []  # other mail, with the node it goes to
         self._posting = asyncio.Event()
 
     def items(self) -> list[tuple[str, str]]:
@@ -56,9 +57,14 @@ class Routes:
             self._outbox.setdefault(self._owners[room], []).append(request)
             self._posting.set()
         else:
-            if isinstance(request, Admit | GuestSays | Dismiss):
+            if isinstance(request, Admit | GuestSays | Dismiss | Expel):
                 self._parked.setdefault(room, []).append(request)
             self.find(room)
+
+    def post(self, node: str, data: bytes) -> None:
+        """Sends a node what is about no room."""
+        self._letters.append((node, data))
+        self._posting.set()
 
     def arrived(self, request: AnyRequest) -> None:
         """A request of another node, which believes that this one has the room."""
@@ -108,8 +114,10 @@ class Routes:
     async def flush(self) -> None:
         """Sends what waits. Raises BackplaneDown."""
         outbox, self._outbox = self._outbox, {}
-        if outbox:
-            await self._backplane.send([(owner, pack(Requests(requests))) for owner, requests in outbox.items()])
+        letters, self._letters = self._letters, []
+        mail = letters + [(owner, pack(Requests(requests))) for owner, requests in outbox.items()]
+        if mail:
+            await self._backplane.send(mail)
 
     async def close(self) -> None:
         """Ends the looking up."""

@@ -36,6 +36,7 @@ def check(settings: ServeSettings) -> list[Found]:
         ("limits", _limits),
         ("operation", _operation),
         ("certificate", _certificate),
+        ("redis", _redis),
         ("port", _port),
         ("metrics-port", _metrics_port),
     ]
@@ -107,6 +108,12 @@ def _certificate(settings: ServeSettings) -> str | None:
         return None
     days = (load_certificate(tls).expires - time.time()) / 86400
     return f"valid for {days:.0f} days" + ("; renew it" if days < SOON else "")
+
+
+def _redis(settings: ServeSettings) -> str | None:
+    from peer.hosting import look_at_redis
+
+    return look_at_redis(settings.redis) if settings.redis is not None else None
 
 
 def _port(settings: ServeSettings) -> str | None:

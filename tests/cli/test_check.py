@@ -11,6 +11,7 @@ import pytest
 from peer.cli import main
 from signaling.app import PortTaken
 from tests.harness.certificates import make_certificate
+from tests.harness.redis import redis_server
 from tests.signaling import tokens
 
 if TYPE_CHECKING:
@@ -99,3 +100,21 @@ def test_the_server_that_is_replaced_may_have_the_port(
     monkeypatch.setattr("peer.hosting.listen", taken)
     code, found = checked(capsys, "--port", "8080")
     assert (code, found["port"].partition(";")[0]) == (0, "8080 is in use by another peer serve")
+
+
+@pytest.mark.slow
+def test_redis_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with redis_server() as server:
+        code, found = checked(capsys, "--port", "0", "--redis", server.url)
+        assert code == 0 and found["redis"].startswith("Redis ")
+        assert found["redis"].endswith(" answers; it keeps nothing when it restarts (appendonly yes is better)")
+        server.kill()
+        code, found = checked(capsys, "--port", "0", "--redis", server.url)
+        assert code == 2 and "start it, or correct --redis" in found["redis"]
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:9", "redis://:secret/more@127.0.0.1:6379"])
+def test_a_redis_that_is_not_there(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    code, found = checked(capsys, "--port", "0", "--redis", url)
+    assert code == 2 and found["redis"].startswith("FAIL ")
+    assert "secret" not in found["redis"]

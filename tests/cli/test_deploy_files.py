@@ -72,6 +72,15 @@ def test_the_proxy_is_trusted_and_knows_the_nodes() -> None:
     assert f"{{$NODES:{wanted}}}" in (DEPLOY / "Caddyfile").read_text()
 
 
+def test_the_nodes_share_a_redis_that_keeps_its_data() -> None:
+    redis = COMPOSE["services"]["redis"]
+    assert {node["environment"]["PEER_REDIS"] for node in NODES.values()} == {"redis://redis:6379"}
+    assert all("redis" in node["depends_on"] for node in NODES.values())
+    assert redis["command"][-4:-2] == ["--appendonly", "yes"]
+    assert [volume.partition(":")[2] for volume in redis["volumes"]] == ["/data"]
+    assert "'.[redis]'" in (DEPLOY / "Dockerfile").read_text()
+
+
 def test_only_the_proxy_has_ports_on_the_outside() -> None:
     assert {name for name, one in COMPOSE["services"].items() if "ports" in one} == {"caddy"}
 

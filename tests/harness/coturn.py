@@ -53,15 +53,18 @@ def coturn(
     secret: str | None = None,
     names: tuple[str, ...] = (),
     addresses: tuple[str, ...] = ("127.0.0.1",),
+    port: int | None = None,
 ) -> Iterator[Coturn]:
     """Runs one. It blocks: for fixtures that are no coroutines, and tests marked `may_block`.
 
     `users`: long-term credentials; `secret`: ephemeral ones in their place (`Coturn.username` is then one that is good
-    for an hour); `names`: what its certificate is for, without any it speaks no TLS; `options`: more of its own.
+    for an hour); `names`: what its certificate is for, without any it speaks no TLS; `port`: that of one
+    which ran before; `options`: more of its own.
     """
     (program,) = require("turnserver")
     users = users or {"user": "correct-horse"}
-    port, tls_port = _free_ports(2)
+    free_port, tls_port = _free_ports(2)
+    port = port or free_port
     with tempfile.TemporaryDirectory(prefix="coturn-") as folder:
         certificate = make_certificate(Path(folder), *names) if names else None
         command = [program, *_options(port, folder), *options]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from signaling.backplane import Backplane, BackplaneDown, Claim, Commit
+from signaling.bans import SIZE, Ban
 from tests.rooms import soon
 
 if TYPE_CHECKING:
@@ -118,6 +119,24 @@ async def mail_comes_in_order_to_those_who_listen(make: Make) -> None:
         assert [await soon(heard.get()) for _ in range(50)] == [b"%d" % number for number in range(50)]
 
 
+async def bans_are_known_to_all(make: Make) -> None:
+    one, two = make("one"), make("two")
+    before = (await two.beat()).bans
+    await one.ban([Ban("lab", 9e9, "eve"), Ban("lab", 9e9, bearer="jti"), Ban("hall", 9e9)], b"word")
+    after = (await two.beat()).bans
+    assert after != before
+    await one.ban([Ban("lab", 8e9, "eve")], b"word")
+    assert (await two.beat()).bans not in {before, after}
+    found = sorted(await two.bans(), key=repr)
+    assert found == sorted([Ban("lab", 8e9, "eve"), Ban("lab", 9e9, bearer="jti"), Ban("hall", 9e9)], key=repr)
+    await one.ban([Ban(str(number), 9.1e9 + number) for number in range(SIZE)], b"word")
+    async with listening(two) as heard:
+        await one.ban([], b"to all")
+        assert await soon(heard.get()) == b"to all"
+    kept = await two.bans()
+    assert len(kept) == SIZE and not {"lab", "hall"} & {ban.room for ban in kept}
+
+
 async def who_is_alive(make: Make) -> None:
     one, two = make("one"), make("two")
     first = await one.beat()
@@ -141,6 +160,8 @@ async def says_that_it_is_down(backplane: Backplane, kill: Callable[[], object])
         lambda: backplane.release("lab", claim.fence, keep=True),
         lambda: backplane.send([("two", b"x")]),
         backplane.beat,
+        lambda: backplane.ban([Ban("lab", 9e9)], b"word"),
+        backplane.bans,
     ):
         with pytest.raises(BackplaneDown):
             await soon(call())
@@ -184,5 +205,6 @@ CHECKS = (
     a_commit_may_be_repeated,
     a_room_is_given_back_with_its_journal_or_without,
     mail_comes_in_order_to_those_who_listen,
+    bans_are_known_to_all,
     who_is_alive,
 )

@@ -291,9 +291,9 @@ async def test_who_was_sent_away_is_not_let_in_by_another_node_or_owner(nodes: N
 
 async def test_the_administrator_sends_members_of_other_nodes_away(nodes: Nodes) -> None:
     alice, bob = await pair(nodes)
-    nodes.hubs["one"].expel("lab", "bob", 60)
+    await nodes.hubs["one"].administration.expel("lab", "bob", 60)
     await asyncio.sleep(0.1)
     assert bob.refused == [Code.KICKED] and alice.others == {}
-    nodes.hubs["one"].close_room("lab", 60)
+    await nodes.hubs["one"].administration.close("lab", 60)
     await asyncio.sleep(0.1)
     assert alice.refused == [Code.ROOM_CLOSED]

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from peer.errors import Unreachable
+from peer.errors import SignalingError, Unreachable
 from peer.websocket import WebSocketChannel, WebSocketConnect
 from signaling.messages import Away, Back, Joined, Left, MessageFrom, MessageTo
 from tests.cli.command import COMMAND
 from tests.harness.redis import redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from pathlib import Path
 
     from signaling.messages import ServerMessage
     from tests.harness.redis import RedisServer
@@ -57,19 +58,29 @@ class Node:
                     return health
                 await asyncio.sleep(0.1)
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+async def start(redis: RedisServer, started: list[Node], *flags: str) -> Node:
+    """One more; it has to be killed, also if this fails."""
+    command = [*COMMAND, "serve", "--port", "0", "--redis", redis.url, "--json", *flags]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    node = Node(process, "")
+    started.append(node)
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        node.url = json.loads(await process.stdout.readline())["url"]
+    return node
+
 
 @contextlib.asynccontextmanager
-async def nodes(redis: RedisServer, count: int = 2) -> AsyncIterator[list[Node]]:
-    command = [*COMMAND, "serve", "--port", "0", "--redis", redis.url, "--json"]
+async def nodes(redis: RedisServer, count: int = 2, *flags: str) -> AsyncIterator[list[Node]]:
     started: list[Node] = []
     try:
         for _ in range(count):
-            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-            node = Node(process, "")
-            started.append(node)
-            assert process.stdout is not None
-            async with asyncio.timeout(PATIENCE):
-                node.url = json.loads(await process.stdout.readline())["url"]
+            await start(redis, started, *flags)
         yield started
     finally:
         for node in started:
@@ -85,6 +96,13 @@ async def join(node: Node, name: str, before: WebSocketChannel | None = None) ->
 async def next_of(channel: WebSocketChannel) -> ServerMessage:
     async with asyncio.timeout(PATIENCE):
         return await channel.receive()
+
+
+async def refusal(attempt: Awaitable[object]) -> str:
+    """The code that it fails with."""
+    with pytest.raises(SignalingError) as caught:
+        await attempt
+    return caught.value.code
 
 
 async def lost(channel: WebSocketChannel) -> None:
@@ -165,4 +183,40 @@ async def test_redis_is_killed_and_started_anew_without_its_data(redis: RedisSer
         carol = await join(two, "carol")
         assert {member.name for member in carol.welcome.members} == {"alice", "bob"}
         for channel in (alice, bob, carol):
+            await channel.close()
+
+
+@pytest.mark.may_block("it kills and starts a program")
+async def test_the_administrator_of_one_node_is_that_of_all(redis: RedisServer, tmp_path: Path) -> None:
+    secret = "correct horse battery"
+    (tmp_path / "secret").write_text(secret)
+
+    async def ask(node: Node, method: str, path: str) -> tuple[int, Any]:
+        url, headers = f"{node.url}/admin/v1/rooms{path}", {"Authorization": f"Bearer {secret}"}
+        async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as answer:
+            return answer.status, await answer.json() if answer.content_type == "application/json" else None
+
+    async with nodes(redis, 2, "--admin-secret-file", str(tmp_path / "secret")) as (one, two):
+        alice, eve = await join(one, "alice"), await join(two, "eve")
+        assert isinstance(await next_of(alice), Joined)
+        for node in (one, two):
+            async with asyncio.timeout(PATIENCE):  # until both know of each other
+                while await ask(node, "GET", "") != (200, {"rooms": [{"name": "lab", "participants": 2}]}):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert len((await ask(node, "GET", "/lab"))[1]["participants"]) == 2
+        assert (await ask(one, "DELETE", "/lab/participants/eve?seconds=600"))[0] == 204
+        left = await next_of(alice)
+        assert isinstance(left, Left) and left.reason == "kicked"
+        for node in (one, two):
+            assert await refusal(join(node, "eve")) == "kicked"
+        redis.kill()
+        await one.becomes("degraded")
+        assert (await ask(one, "GET", ""))[0] == 503
+        redis.start()
+        for node in (one, two):
+            await node.becomes("ok")
+            assert await refusal(join(node, "eve")) == "kicked"
+        assert (await ask(two, "DELETE", "/lab?seconds=600"))[0] == 204
+        assert await refusal(next_of(alice)) == "room-closed"
+        for channel in (alice, eve):
             await channel.close()
