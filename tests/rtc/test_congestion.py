@@ -77,7 +77,7 @@ def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: fl
     assert call.stream.counts.bytes_probes < 200_000
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_what_much_loss_took_is_back_soon_after_it_is_over(seed: int) -> None:
     """As where a link was narrow for a while, and what its queue dropped was taken for loss by chance."""
     world = World(seed)
