@@ -18,7 +18,9 @@ from tests.rtc.bottleneck import Call, Link, World
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
 
 
-@pytest.mark.parametrize(("delay", "jitter"), [(0.02, 0.0), (0.05, 0.01), (0.15, 0.0)])
+@pytest.mark.parametrize(
+    ("delay", "jitter"), [pytest.param(0.02, 0.0, marks=pytest.mark.slow), (0.05, 0.01), (0.15, 0.0)]
+)
 def test_a_link_that_is_narrowed_and_widened(delay: float, jitter: float) -> None:
     world = World()
     call = Call(world, Link(world, NARROWED, delay=delay, jitter=jitter))
