@@ -72,6 +72,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "steady")
 settings.register_profile("quick", max_examples=10)  # `make test-fast`; the other examples are for `make test`
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick suite notes no stacks: they help to understand a failure, and whoever has one runs that test again."""
+    if config.getoption("hypothesis_profile", None) == "quick":
+        traceback.walk_stack = lambda frame: []  # type: ignore[assignment,misc,return-value]
+        asyncio.constants.DEBUG_STACK_DEPTH = 0
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Half of the time a test waits: for a timer, a socket, a process."""
     return 2 * (os.cpu_count() or 1)

@@ -40,7 +40,17 @@ def _factory(name: str, connections: list[Any]) -> Make:
 _STOCK_ONLY = pytest.mark.slow
 
 
-@pytest.fixture(params=[pytest.param("stock-stock", marks=_STOCK_ONLY), "ours-stock", "stock-ours", "ours-ours"])
+# With itself ours is tested everywhere else.
+_OURS_ONLY = pytest.mark.slow
+_PAIRS = [
+    pytest.param("stock-stock", marks=_STOCK_ONLY),
+    "ours-stock",
+    "stock-ours",
+    pytest.param("ours-ours", marks=_OURS_ONLY),
+]
+
+
+@pytest.fixture(params=_PAIRS)
 def _pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Who calls and who is called."""
     caller, callee = request.param.split("-")

@@ -67,6 +67,7 @@ def test_every_pair_of_codecs_decodes(tmp_path: Path, form: Format, picture: Cod
     assert found.numbers == (1.0 if picture else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "picture"),
     [(form, picture) for form, (pictures, _) in HOLDS.items() for picture in pictures],

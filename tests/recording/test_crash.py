@@ -41,7 +41,7 @@ asyncio.run(record())
 """
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["mkv", *(pytest.param(form, marks=pytest.mark.slow) for form in FORMATS[1:])])
 def test_a_killed_process_leaves_all_but_the_last_half_second(tmp_path: Path, form: Format) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), form]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -18,7 +18,9 @@ from tests.rtc.bottleneck import Call, Link, World
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
 
 
-@pytest.mark.parametrize(("delay", "jitter"), [(0.02, 0.0), (0.05, 0.01), (0.15, 0.0)])
+@pytest.mark.parametrize(
+    ("delay", "jitter"), [pytest.param(0.02, 0.0, marks=pytest.mark.slow), (0.05, 0.01), (0.15, 0.0)]
+)
 def test_a_link_that_is_narrowed_and_widened(delay: float, jitter: float) -> None:
     world = World()
     call = Call(world, Link(world, NARROWED, delay=delay, jitter=jitter))
@@ -77,7 +79,7 @@ def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: fl
     assert call.stream.counts.bytes_probes < 200_000
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_what_much_loss_took_is_back_soon_after_it_is_over(seed: int) -> None:
     """As where a link was narrow for a while, and what its queue dropped was taken for loss by chance."""
     world = World(seed)
