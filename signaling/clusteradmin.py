@@ -14,12 +14,11 @@ from signaling.codes import Code, ProtocolError
 from signaling.nodewire import Census, Counted, Expel, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from signaling.backplane import Backplane
     from signaling.bans import Ban
     from signaling.hub import Hub
     from signaling.messages import Member
+    from signaling.pulse import Pulse
     from signaling.routes import Routes
     from signaling.sharedbans import SharedBans
 
@@ -38,17 +37,15 @@ class _Poll:
 
 
 class ClusterAdministration(Administration):
-    """`nodes` gives those that live, this one among them."""
+    """Of all nodes that `pulse` knows to live."""
 
-    def __init__(
-        self, hub: Hub, backplane: Backplane, routes: Routes, bans: SharedBans, nodes: Callable[[], set[str]]
-    ) -> None:
+    def __init__(self, hub: Hub, backplane: Backplane, routes: Routes, bans: SharedBans, pulse: Pulse) -> None:
         super().__init__(hub)
         self._backplane = backplane
         self._node = backplane.node
         self._routes = routes
         self._bans = bans
-        self._nodes = nodes
+        self._pulse = pulse
         self._polls: dict[str, _Poll] = {}
 
     async def rooms(self) -> list[tuple[str, int]]:
@@ -93,11 +90,12 @@ class ClusterAdministration(Administration):
 
     async def _ask(self, room: str | None) -> list[Counted]:
         """What all nodes have: the members of a room, or all rooms. Complete, or ProtocolError (unavailable)."""
-        if self.hub.trouble is not None:
+        if self._pulse.down:
             raise unavailable()
         ticket = secrets.token_hex(8)
-        poll = self._polls[ticket] = _Poll(self._nodes() - {self._node}, [self._counted(ticket, room)])
+        poll = self._polls[ticket] = _Poll(set(), [self._counted(ticket, room)])
         try:
+            poll.waiting = await self._pulse.look() - {self._node}
             for _ in range(TRIES if poll.waiting else 0):
                 question = pack(Census(self._node, ticket, room))
                 await self._backplane.send([(node, question) for node in poll.waiting])
@@ -105,7 +103,7 @@ class ClusterAdministration(Administration):
                     async with asyncio.timeout(PATIENCE):
                         await poll.done.wait()
                         break
-            poll.waiting &= self._nodes()  # those that are known to be dead meanwhile have no rooms
+            poll.waiting &= self._pulse.nodes  # those that are known to be dead meanwhile have no rooms
         except BackplaneDown:
             raise unavailable() from None
         finally:

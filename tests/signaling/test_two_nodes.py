@@ -105,6 +105,12 @@ async def refusal(attempt: Awaitable[object]) -> str:
     return caught.value.code
 
 
+async def end_of(channel: WebSocketChannel) -> None:
+    """Hears until there is no more."""
+    while True:
+        await next_of(channel)
+
+
 async def lost(channel: WebSocketChannel) -> None:
     with pytest.raises(Unreachable):
         await next_of(channel)
@@ -217,6 +223,6 @@ async def test_the_administrator_of_one_node_is_that_of_all(redis: RedisServer, 
             await node.becomes("ok")
             assert await refusal(join(node, "eve")) == "kicked"
         assert (await ask(two, "DELETE", "/lab?seconds=600"))[0] == 204
-        assert await refusal(next_of(alice)) == "room-closed"
+        assert await refusal(end_of(alice)) == "room-closed"
         for channel in (alice, eve):
             await channel.close()
