@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from signaling.administration import Administration
 from signaling.backplane import BackplaneDown, unavailable
 from signaling.codes import Code, ProtocolError
-from signaling.nodewire import Census, Counted, Expel, pack
+from signaling.nodewire import AnyRequest, Census, Counted, Expel, Requests, pack
 
 if TYPE_CHECKING:
     from signaling.backplane import Backplane
@@ -67,6 +67,13 @@ class ClusterAdministration(Administration):
     async def _members(self, room: str) -> list[Member]:
         return list({member.id: member for one in await self._ask(room) for member in one.members}.values())
 
+    def _tell(self, node: str, requests: list[AnyRequest]) -> None:
+        if node != self._node:
+            self._routes.post(node, pack(Requests(requests)))
+            return
+        for request in requests:
+            self._routes.arrived(request)
+
     async def _ban(self, ban: Ban) -> None:
         self._bans.add(ban)
         try:
@@ -78,14 +85,16 @@ class ClusterAdministration(Administration):
         await self._dismiss(room, members, ProtocolError(Code.KICKED, "You were sent away from this room."))
 
     async def _dismiss(self, room: str, members: set[str], error: ProtocolError) -> None:
-        """Asks the owner, and whoever is it then, until they are gone."""
-        for seconds in LOOKS:
-            for member in members:
-                self._routes.ask(Expel(room, self._node, member, error.code.value, error.message))
-            await asyncio.sleep(seconds)
-            members = {member.id for member in await self._members(room)} & members
-            if not members:
+        """Asks the node that has the room, whichever it is then, until they are gone."""
+        for seconds in (*LOOKS, 0.0):
+            left = False
+            for one in await self._ask(room):
+                here = members & {member.id for member in one.members}
+                left = left or bool(here)
+                self._tell(one.node, [Expel(room, self._node, id, error.code.value, error.message) for id in here])
+            if not left:
                 return
+            await asyncio.sleep(seconds)
         raise unavailable()
 
     async def _ask(self, room: str | None) -> list[Counted]:
