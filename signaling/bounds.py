@@ -24,7 +24,7 @@ def check_label(field: str, value: str) -> None:
 
 def check_depth(raw: bytes, data: Any) -> None:
     """Readers in other languages give up early (many at 64), so the sender learns it, not the receiver."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+    if not isinstance(data, (dict, list)) or raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     level = [data]
     for _ in range(MAX_DEPTH):

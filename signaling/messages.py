@@ -318,12 +318,12 @@ def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Cl
         message: ClientMessage = _decode(_client_decoder, raw)
     except ProtocolError as error:
         raise explained(error, raw, VERSION) from error
-    if isinstance(message, Join | Resume) and message.version != VERSION:
-        raise unsupported(message.version, VERSION)
     if isinstance(message, MessageTo):
         check_depth(raw, message.data)
     elif isinstance(message, DescriptionTo):
         check_depth(raw, message.about)
+    elif isinstance(message, Join | Resume) and message.version != VERSION:
+        raise unsupported(message.version, VERSION)
     return message
 
 

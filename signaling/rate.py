@@ -32,11 +32,14 @@ class RateLimit:
 
     def judge(self, now: float) -> Verdict:
         """The verdict on a message that came at `now`."""
-        self._tokens = min(self._tokens + (now - self._at) * self._per_second, self._burst)
+        tokens = self._tokens + (now - self._at) * self._per_second
         self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
+        if tokens > self._burst:
+            tokens = self._burst
+        if tokens >= 1:
+            self._tokens = tokens - 1
             return Verdict.TAKE
+        self._tokens = tokens
         if now - self._dropped_at >= _FORGET_AFTER:
             self._dropped = 0
         self._dropped += 1

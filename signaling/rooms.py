@@ -265,16 +265,21 @@ class Rooms:
             if message.n <= seat.taken:
                 return []
             seat.taken = message.n
-        if to in self._guests:
-            if self._guests[to] == member_id:
-                self.permissions.check(member_id, message)
-                return [Delivery(to, passed_on(message, member_id)), *acknowledged(seat)]
-        elif to.startswith(GUEST_PREFIX) and isinstance(message, CandidateTo | ByeTo):
-            return acknowledged(seat)
-        target = self._present(seat, to, None if isinstance(message, MessageTo) else message.session)
+        target = seat.room.seats.get(to)
+        if target is None or target is seat:
+            return self._relay_to_guest(seat, message)
         self.permissions.check(member_id, message)
         told = tell_one(target, passed_on(message, member_id))
         return told if seat.taken - seat.acknowledged < ACK_EVERY else told + acknowledged(seat)
+
+    def _relay_to_guest(self, seat: Seat, message: Addressed) -> list[Delivery]:
+        to, member_id = message.to, seat.member.id
+        if self._guests.get(to) == member_id:
+            self.permissions.check(member_id, message)
+            return [Delivery(to, passed_on(message, member_id)), *acknowledged(seat)]
+        if to not in self._guests and to.startswith(GUEST_PREFIX) and isinstance(message, CandidateTo | ByeTo):
+            return acknowledged(seat)
+        raise _absent(to, None if isinstance(message, MessageTo) else message.session)
 
     def take(self, member_id: str, number: int | None) -> bool:
         """Whether a message of a participant, by its number, is to be taken: it was not before."""
@@ -288,14 +293,8 @@ class Rooms:
     def check_kick(self, member_id: str, to: str) -> None:
         """Whether a member may send another one away. Raises ProtocolError: not-allowed, unknown-target."""
         check_moderator(self.permissions.of(member_id))
-        self._present(self._seats[member_id], to)
-
-    def _present(self, seat: Seat, to: str, session: str | None = None) -> Seat:
-        target = seat.room.seats.get(to)
-        if target is None or target is seat:
-            text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
-            raise ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)
-        return target
+        if to == member_id or to not in self._seats[member_id].room.seats:
+            raise _absent(to, None)
 
     def tell(self, member_id: str, message: ServerMessage) -> list[Delivery]:
         """Tells one member something of the server's own."""
@@ -370,3 +369,8 @@ class Rooms:
 
     def _backlog(self) -> Backlog:
         return Backlog(self._keep.messages, self._keep.bytes)
+
+
+def _absent(to: str, session: str | None) -> ProtocolError:
+    text = f"Nobody else with the id {to!r} is in the room; take one from welcome or joined."
+    return ProtocolError(Code.UNKNOWN_TARGET, text, to=to, session=session)

@@ -53,6 +53,7 @@ T = TypeVar("T")
 
 # A message somewhat over the limit is read, so that its sender can be told; one far over it is not (RFC 6455: 1009).
 _READ_FACTOR: Final = 4
+_ADDRESSED: Final = frozenset((DescriptionTo, CandidateTo, ByeTo, MessageTo))
 _ENDS: Final = frozenset((WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR))
 
 
@@ -242,8 +243,10 @@ class Connection:
                 self._end(Ending("left"))
             elif kind in _ENDS:
                 self._end(_broken(frame))
-            elif self._within_rate():
+            elif (verdict := self._rate.judge(self._loop.time())) is Verdict.TAKE:
                 self._take(kind, frame.data)
+            else:
+                self._leave_out(verdict)
 
     def _open(self) -> None:
         try:
@@ -252,22 +255,19 @@ class Connection:
         except ProtocolError as error:
             self.drop(error)
 
-    def _within_rate(self) -> bool:
-        verdict = self._rate.judge(self._loop.time())
-        if verdict is Verdict.TAKE:
-            return True
+    def _leave_out(self, verdict: Verdict) -> None:
+        """A message that is one too many."""
         text = f"More than {self._limits.messages_per_second} messages per second; send fewer, this one was dropped."
         error = ProtocolError(Code.RATE_LIMITED, text)
         if verdict is Verdict.CLOSE:
             self.drop(error)
         elif verdict is Verdict.DROP_AND_SAY:
             self._tell(error)
-        return False
 
     def _take(self, kind: WSMsgType, data: Any) -> None:
         if kind is WSMsgType.TEXT:
             began = perf_counter()
-            self._attempt(self._handle, data)
+            self._attempt(self._read_and_do if self._translates else self._do, data)
             self._counters.relayed.observe(perf_counter() - began)
         elif kind is WSMsgType.PING:
             self._put(WSMsgType.PONG, data)
@@ -287,10 +287,17 @@ class Connection:
             else:
                 self.drop(error)
 
-    def _handle(self, text: str) -> None:
-        if not self._translates:
-            self._carry_out(parse_client(text, max_bytes=self._limits.message_bytes))
-            return
+    def _do(self, text: str) -> None:
+        """What a message of our own protocol says."""
+        message = parse_client(text, max_bytes=self._limits.message_bytes)
+        if type(message) in _ADDRESSED and self._id is not None:  # as nearly always
+            self._counters.received[type(message)] += 1
+            self._hub.relay(self._id, message)  # type: ignore[arg-type]
+        else:
+            self._carry_out(message)
+
+    def _read_and_do(self, text: str) -> None:
+        """What a message of another one says."""
         for step in self._dialect.read(text, time.time(), max_bytes=self._limits.message_bytes):
             self._attempt(self._carry_out, step)
 
@@ -300,9 +307,7 @@ class Connection:
             return
         self._counters.received[type(step)] += 1
         logger.debug("< %s %s", self._id, type(step).__name__)
-        if self._id is not None and isinstance(step, MessageTo | CandidateTo | DescriptionTo | ByeTo):
-            self._hub.relay(self._id, step)
-        elif isinstance(step, Leave):
+        if isinstance(step, Leave):
             self._end(Ending("left"))
         elif isinstance(step, Join):
             self._must_be_new()
@@ -320,6 +325,8 @@ class Connection:
             self._hub.renew(self._id, step)
         elif isinstance(step, Kick):
             self._hub.kick(self._id, step)
+        else:
+            self._hub.relay(self._id, step)
 
     def _join(self, join: Join) -> None:
         while self._id is None:
