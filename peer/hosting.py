@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access", "BadKey", "Claims", "Hosted", "Key", "Limits", "Operation", "PortInUse", "PortTaken", "TlsFiles",
-    "TurnAccess", "listen", "load_certificate", "look_at_redis", "mint", "network", "new_key_pair", "new_secret", "peek",
-    "read_keys", "secret_key", "serve",
+    "TurnAccess", "listen", "load_certificate", "look_at_redis", "mint", "network", "new_key_pair", "new_secret",
+    "peek", "read_keys", "secret_key", "serve",
 ]  # fmt: skip
 
 
 def look_at_redis(url: str) -> str:
-    """What there is at this URL, in a few words; blocks, for some seconds at most. Raises ValueError with a sentence."""
+    """What there is at this URL, in a few words; blocks for some seconds at most. Raises ValueError."""
     try:
         from signaling.redisplane import look
     except ImportError as error:

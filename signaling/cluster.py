@@ -94,7 +94,7 @@ class ClusterHub(Hub):
         self._returning: dict[str, tuple[Returning, Return]] = {}
         self._guests = Guests(self._node, self._routes)
         self._tasks: list[asyncio.Task[None]] = []
-        nodes = ClusterAdministration(self, backplane, self._routes, self._banned, lambda: self._pulse.nodes)
+        nodes = ClusterAdministration(self, backplane, self._routes, self._banned, self._pulse)
         self.administration = self._admin = nodes
         self._pulse.count(self.counters)
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Final
 from signaling.administration import Administration
 from signaling.backplane import BackplaneDown, unavailable
 from signaling.codes import Code, ProtocolError
-from signaling.nodewire import Census, Counted, Expel, pack
+from signaling.nodewire import AnyRequest, Census, Counted, Expel, Requests, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from signaling.backplane import Backplane
     from signaling.bans import Ban
     from signaling.hub import Hub
     from signaling.messages import Member
+    from signaling.pulse import Pulse
     from signaling.routes import Routes
     from signaling.sharedbans import SharedBans
 
@@ -38,17 +37,15 @@ class _Poll:
 
 
 class ClusterAdministration(Administration):
-    """`nodes` gives those that live, this one among them."""
+    """Of all nodes that `pulse` knows to live."""
 
-    def __init__(
-        self, hub: Hub, backplane: Backplane, routes: Routes, bans: SharedBans, nodes: Callable[[], set[str]]
-    ) -> None:
+    def __init__(self, hub: Hub, backplane: Backplane, routes: Routes, bans: SharedBans, pulse: Pulse) -> None:
         super().__init__(hub)
         self._backplane = backplane
         self._node = backplane.node
         self._routes = routes
         self._bans = bans
-        self._nodes = nodes
+        self._pulse = pulse
         self._polls: dict[str, _Poll] = {}
 
     async def rooms(self) -> list[tuple[str, int]]:
@@ -70,6 +67,13 @@ class ClusterAdministration(Administration):
     async def _members(self, room: str) -> list[Member]:
         return list({member.id: member for one in await self._ask(room) for member in one.members}.values())
 
+    def _tell(self, node: str, requests: list[AnyRequest]) -> None:
+        if node != self._node:
+            self._routes.post(node, pack(Requests(requests)))
+            return
+        for request in requests:
+            self._routes.arrived(request)
+
     async def _ban(self, ban: Ban) -> None:
         self._bans.add(ban)
         try:
@@ -81,23 +85,26 @@ class ClusterAdministration(Administration):
         await self._dismiss(room, members, ProtocolError(Code.KICKED, "You were sent away from this room."))
 
     async def _dismiss(self, room: str, members: set[str], error: ProtocolError) -> None:
-        """Asks the owner, and whoever is it then, until they are gone."""
-        for seconds in LOOKS:
-            for member in members:
-                self._routes.ask(Expel(room, self._node, member, error.code.value, error.message))
-            await asyncio.sleep(seconds)
-            members = {member.id for member in await self._members(room)} & members
-            if not members:
+        """Asks the node that has the room, whichever it is then, until they are gone."""
+        for seconds in (*LOOKS, 0.0):
+            left = False
+            for one in await self._ask(room):
+                here = members & {member.id for member in one.members}
+                left = left or bool(here)
+                self._tell(one.node, [Expel(room, self._node, id, error.code.value, error.message) for id in here])
+            if not left:
                 return
+            await asyncio.sleep(seconds)
         raise unavailable()
 
     async def _ask(self, room: str | None) -> list[Counted]:
         """What all nodes have: the members of a room, or all rooms. Complete, or ProtocolError (unavailable)."""
-        if self.hub.trouble is not None:
+        if self._pulse.down:
             raise unavailable()
         ticket = secrets.token_hex(8)
-        poll = self._polls[ticket] = _Poll(self._nodes() - {self._node}, [self._counted(ticket, room)])
+        poll = self._polls[ticket] = _Poll(set(), [self._counted(ticket, room)])
         try:
+            poll.waiting = await self._pulse.look() - {self._node}
             for _ in range(TRIES if poll.waiting else 0):
                 question = pack(Census(self._node, ticket, room))
                 await self._backplane.send([(node, question) for node in poll.waiting])
@@ -105,7 +112,7 @@ class ClusterAdministration(Administration):
                     async with asyncio.timeout(PATIENCE):
                         await poll.done.wait()
                         break
-            poll.waiting &= self._nodes()  # those that are known to be dead meanwhile have no rooms
+            poll.waiting &= self._pulse.nodes  # those that are known to be dead meanwhile have no rooms
         except BackplaneDown:
             raise unavailable() from None
         finally:

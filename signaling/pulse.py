@@ -6,12 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from signaling.backplane import NODE, Alive, BackplaneDown
+from signaling.backplane import NODE, BackplaneDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from signaling.backplane import Backplane
+    from signaling.backplane import Alive, Backplane
     from signaling.counters import Counters
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Pulse:
         self._ahead = 0.0  # of our clock, the backplane's
         self._down_since: float | None = None
         self._last = 0.0  # when this node last said that it lives
-        self._alive = Alive(0.0, {})
+        self._seen: dict[str, float] = {}  # node -> when it was last heard of
 
     @property
     def down(self) -> bool:
@@ -54,8 +54,7 @@ class Pulse:
     @property
     def nodes(self) -> set[str]:
         """The nodes that live, as far as this one knows."""
-        now = self._alive.now
-        return {node for node, seen in self._alive.nodes.items() if seen >= now - NODE}
+        return set(self._seen)
 
     def count(self, counters: Counters) -> None:
         """Adds its figures."""
@@ -65,6 +64,17 @@ class Pulse:
     def now(self) -> float:
         """The backplane's clock, as the nodes share it."""
         return self._loop.time() + self._ahead
+
+    async def look(self) -> set[str]:
+        """The nodes that live, one among them that began just now. Raises BackplaneDown."""
+        self._learn(await self._backplane.beat(), after_outage=False)
+        return self.nodes
+
+    def _learn(self, alive: Alive, *, after_outage: bool) -> None:
+        """After an outage those that were there before have their time to say that they still are."""
+        before = dict.fromkeys(self._seen, alive.now) if after_outage else self._seen
+        seen = {node: max(alive.nodes.get(node, 0.0), before.get(node, 0.0)) for node in alive.nodes.keys() | before}
+        self._seen = {node: at for node, at in seen.items() if at >= alive.now - NODE}
 
     async def start(self) -> None:
         """Says so for the first time."""
@@ -92,7 +102,8 @@ class Pulse:
         return True
 
     async def _beat(self, *, after_outage: bool) -> None:
-        self._alive = alive = await self._backplane.beat()
+        alive = await self._backplane.beat()
+        self._learn(alive, after_outage=after_outage)
         late, self._last = self._loop.time() - self._last > NODE / 2, self._loop.time()
         self._ahead = alive.now - self._loop.time()
         await self._beaten(alive, late=late, after_outage=after_outage)

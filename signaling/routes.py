@@ -57,7 +57,7 @@ class Routes:
             self._outbox.setdefault(self._owners[room], []).append(request)
             self._posting.set()
         else:
-            if isinstance(request, Admit | GuestSays | Dismiss | Expel):
+            if isinstance(request, Admit | GuestSays | Dismiss):
                 self._parked.setdefault(room, []).append(request)
             self.find(room)
 
@@ -70,7 +70,7 @@ class Routes:
         """A request of another node, which believes that this one has the room."""
         if request.room in self._owned:
             self._owned.put(request)
-        elif request.room not in self._owners:
+        elif request.room not in self._owners and not isinstance(request, Expel):  # for that nobody takes a room
             self._parked.setdefault(request.room, []).append(request)
             self.find(request.room)
 

@@ -69,6 +69,18 @@ def test_code_is_where_the_document_says(document: Path) -> None:
     assert wrong == []
 
 
+def test_what_everybody_can_and_cannot_is_shown_by_tests() -> None:
+    """Of each row; that the tests exist is checked with all links."""
+    text = (ROOT / "docs" / "threat-model.md").read_text()
+    table = text.partition("| who | can | cannot | tests |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    rows = {line.split("|")[1].strip(): line.split("|")[-2] for line in table}
+    for who in ("a stranger", "a member", "a stolen token", "a compromised TURN secret"):
+        assert any(f"**{who}**" in row for row in rows)
+    assert [
+        who for who, tests in rows.items() if not re.search(r"\[`test_\w+`\]\(\.\./tests/[\w/]+\.py\)", tests)
+    ] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_are_named_exist(document: Path) -> None:
     assert {path for path in SOURCE_PATH.findall(document.read_text()) if not (ROOT / path).exists()} == set()

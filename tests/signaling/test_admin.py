@@ -151,3 +151,11 @@ async def test_a_room_is_closed_and_opened_anew(serve: Serve, join: Connect, ses
     assert await alice.close_code() == 4410
     await join(server, "alice")
     assert (await ask(session, server, "/rooms/lab?seconds=x", "DELETE"))[0] == 400
+
+
+async def test_how_long_somebody_may_be_kept_out(serve: Serve, join: Connect, session: ClientSession) -> None:
+    server = await serve(operation=OPERATION)
+    await join(server, "eve")
+    for path in ("/rooms/lab", "/rooms/lab/participants/eve"):
+        assert (await ask(session, server, f"{path}?seconds=86401", "DELETE"))[1]["code"] == "bad-message"
+    assert (await ask(session, server, "/rooms/lab?seconds=86400", "DELETE"))[0] == 204

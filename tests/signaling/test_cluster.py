@@ -297,3 +297,17 @@ async def test_the_administrator_sends_members_of_other_nodes_away(nodes: Nodes)
     await nodes.hubs["one"].administration.close("lab", 60)
     await asyncio.sleep(0.1)
     assert alice.refused == [Code.ROOM_CLOSED]
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xc1garbage", b"{}", b"\x91\xa5Batch", b"\x93\xa6Banned\x01"])
+async def test_what_cannot_be_read_in_the_backplane_harms_nobody(nodes: Nodes, data: bytes) -> None:
+    alice, bob = await pair(nodes)
+    nodes.bus.put([("one", data), ("two", data)])
+    await say((alice, bob), 3)
+    understood(alice, bob)
+    nodes.bus.journals["lab"].records.append(data)
+    await nodes.kill("one", alice)
+    await asyncio.sleep(LEASE + 2)
+    again = Client("carol")
+    again.connect(nodes.hubs["two"])
+    await entered(again)  # the room begins anew

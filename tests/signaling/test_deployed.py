@@ -1,4 +1,4 @@
-"""docs/deploy for real: two nodes behind the TLS proxy of docs/deploy/Caddyfile, one of which goes away."""
+"""docs/deploy for real: two nodes behind the TLS proxy of docs/deploy/Caddyfile, one goes away; over Redis too."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSServe
 from signaling.forwarded import network
 from signaling.operation import Operation
 from signaling.ports import listen
+from tests.harness.redis import redis_server
 from tests.harness.tools import require
 from tests.signaling.helpers import hub_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.harness.redis import RedisServer
     from tests.signaling.conftest import Serve
 
 CADDYFILE = Path(__file__).parents[2] / "docs" / "deploy" / "Caddyfile"
@@ -86,8 +88,16 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     one.end()
 
 
-async def join(session: ClientSession, url: str, context: ssl.SSLContext, name: str) -> ClientWebSocketResponse:
-    """In the room, at whichever server lets one in; as a page on the proxy's host would come."""
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+async def join(
+    session: ClientSession, url: str, context: ssl.SSLContext, name: str, present: set[str] | None = None
+) -> ClientWebSocketResponse:
+    """In the room, where `present` are, at whichever server lets one in; as a page on the proxy's host would come."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -97,7 +107,10 @@ async def join(session: ClientSession, url: str, context: ssl.SSLContext, name: 
                 await asyncio.sleep(0.1)
                 continue
             await ws.send_json({"type": "join", "version": 1, "room": "lab", "name": name})
-            assert (await ws.receive_json())["type"] == "welcome"
+            welcome = await ws.receive_json()
+            assert welcome["type"] == "welcome"
+            if present is not None:
+                assert {member["name"] for member in welcome["members"]} == present
             return ws
 
 
@@ -127,5 +140,42 @@ async def test_two_nodes_behind_tls(serve: Serve, session: ClientSession, proxy:
     moved = [await join(session, proxy.url, context, f"moved {number}") for number in range(on_old)]
     assert hub_of(new).connection_count == len(clients)
     for client in (*clients, *moved):
+        await client.close()
+    await asyncio.gather(*ends)
+
+
+@pytest.mark.slow
+@pytest.mark.may_block("proxy and Redis are processes that are started and ended")
+async def test_members_of_one_room_on_two_nodes_behind_tls(
+    serve: Serve, session: ClientSession, proxy: Proxy, redis: RedisServer
+) -> None:
+    operation = Operation(trusted_proxies=(network("127.0.0.1"),))
+    old, new = [await serve(operation=operation, redis=redis.url) for _ in range(2)]
+    proxy.start(old.port, new.port)
+    context = await proxy.context(session)
+    clients: dict[str, ClientWebSocketResponse] = {}
+    for name in ("alice", "bob", "carol", "dave"):
+        clients[name] = await join(session, proxy.url, context, name, present=set(clients))
+    on_old = hub_of(old).connection_count
+    assert 0 < on_old < len(clients)
+    ends = {asyncio.create_task(close_code(client)): name for name, client in clients.items()}
+    await old.drain(3)
+    async with session.get(f"{old.url}/healthz") as response:
+        assert (response.status, (await response.json())["status"]) == (503, "draining")
+    gone = [await end for end in itertools.islice(asyncio.as_completed(ends), on_old)]
+    assert gone == [1001] * on_old
+    moved = [name for end, name in ends.items() if end.done()]
+    clients = {name: client for name, client in clients.items() if name not in moved}
+    for name in moved:
+        clients[f"{name} again"] = await join(session, proxy.url, context, f"{name} again", present=set(clients))
+    assert hub_of(new).connection_count == len(clients) == 4
+    redis.kill()
+    async with asyncio.timeout(PATIENCE):
+        while hub_of(old).trouble is None:  # noqa: ASYNC110 - it finds out by itself
+            await asyncio.sleep(0.05)
+    async with session.get(f"{old.url}/healthz") as response:
+        health = await response.json()
+        assert (response.status, health["status"]) == (503, "draining") and "cannot be reached" in health["reason"]
+    for client in clients.values():
         await client.close()
     await asyncio.gather(*ends)

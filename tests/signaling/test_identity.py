@@ -13,6 +13,7 @@ from signaling.app import Access, Settings
 from signaling.credentials import LEEWAY, TurnAccess
 from signaling.ice_servers import IceServer
 from signaling.keys import secret_key
+from signaling.operation import Operation
 from tests.signaling.helpers import OFFER, hears, hub_of
 from tests.signaling.tokens import KEY, SECRET, token
 
@@ -261,3 +262,29 @@ async def test_turn_passwords_are_each_participants_own_and_given_anew(serve: Se
         for fresh in (one["iceServers"] for one in told if one["type"] != "joined"):
             assert [one["urls"] for one in fresh] == [["stun:s"], ["turn:t"]]
             assert fresh[1]["username"].endswith(f":{client.id}")
+
+
+@pytest.mark.parametrize("secret", ["the secret of a TURN server, long enough", "the administrator's, long enough too"])
+async def test_other_secrets_open_no_room(serve: Serve, join: Connect, session: ClientSession, secret: str) -> None:
+    turn = TurnAccess(urls=("turn:turn.example.org",), secret="the secret of a TURN server, long enough")
+    operation = Operation(admin_secret="the administrator's, long enough too")
+    server = await serve(access=ACCESS, turn=turn, operation=operation)
+    for forged in (secret, token(secret_key(secret))):
+        client = await join(server)
+        await client.send(type="join", version=1, room="lab", name="mallory", token=forged)
+        assert await client.error() == "token-invalid"
+        headers = {"Authorization": f"Bearer {forged}"}
+        url = f"{server.url}/rooms/lab/participants/alice/offer"
+        async with session.post(url, json={"description": OFFER}, headers=headers) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (401, "token-invalid")
+
+
+async def test_a_token_that_may_everything_in_its_rooms_is_no_administrator(
+    serve: Serve, session: ClientSession
+) -> None:
+    server = await serve(access=ACCESS, operation=Operation(admin_secret="x" * 32))
+    rights = ("call", "be-called", "publish", "receive", "moderate")
+    headers = {"Authorization": f"Bearer {token(room='*', can=rights)}"}
+    for method, path in (("GET", ""), ("GET", "/lab"), ("DELETE", "/lab"), ("DELETE", "/lab/participants/a")):
+        async with session.request(method, f"{server.url}/admin/v1/rooms{path}", headers=headers) as answer:
+            assert (await answer.json())["code"] == "not-allowed"

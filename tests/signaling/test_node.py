@@ -9,6 +9,7 @@ import pytest
 
 from signaling.backplane import MemoryBackplane, MemoryBus
 from signaling.cluster import ClusterHub
+from tests.signaling.test_admin import *  # noqa: F403
 from tests.signaling.test_clients import *  # noqa: F403
 from tests.signaling.test_exchange import *  # noqa: F403
 from tests.signaling.test_identity import *  # noqa: F403
