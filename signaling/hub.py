@@ -117,7 +117,7 @@ class Hub:
         too-many, name-taken, room-full.
         """
         grants = self._judge(join, grants, caller)
-        self._take_over(join)
+        self._take_over(join, grants)
         new_id = secrets.token_hex(8)
         bearer = LOCAL.bearing(grants)
         self.admission.connect(bearer)
@@ -202,9 +202,9 @@ class Hub:
         """Tells one member something; one who is away learns it when it is back."""
         self._deliver(self.rooms.tell(member_id, message))
 
-    def _take_over(self, join: Join) -> None:
-        """A client whose network changed is back before its old connection was noticed to be dead."""
-        before = self.rooms.place_of(join)
+    def _take_over(self, join: Join, grants: Grants | None) -> None:
+        """A client is back before its old connection was noticed to be dead, or its place was given up."""
+        before = self.rooms.place_of(join, grants)
         if before is not None:
             text = "You joined again over another connection; use that one."
             self.dismiss(before, ProtocolError(Code.REPLACED, text))

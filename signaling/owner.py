@@ -144,7 +144,7 @@ class Owner:
             self.rooms.permissions.check_join(request.grants, join.room, join.name)  # the edge does not know all bans
         except ProtocolError as error:
             return [(request.node, Refused(new_id, error.code.value, error.message))]
-        before = self.rooms.place_of(join)
+        before = self.rooms.place_of(join, request.grants)
         mail: list[Mail] = []
         if before is not None:
             edge = self._places.pop(before, None)

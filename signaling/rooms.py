@@ -126,13 +126,20 @@ class Rooms:
         seat = self._seats.get(member_id)
         return (seat.room.name, seat.member.name) if seat is not None else None
 
-    def place_of(self, join: Join) -> str | None:
-        """The id of the member whose place the join takes over, since it is the same client; mostly None."""
+    def place_of(self, join: Join, grants: Grants | None = None) -> str | None:
+        """The id of the member whose place the join takes over; mostly None.
+
+        It is the same client, or the member is away and the newcomer has as much right to the name: a program that was
+        killed and is started again knows nothing of the place it had.
+        """
         room = self._rooms.get(join.room)
         held = room.ids.get(join.name) if room is not None else None
-        if held is None or join.secret is None or not proves(join.secret, self._seats[held].proof):
+        if held is None:
             return None
-        return held
+        seat, theirs = self._seats[held], self.permissions.of(held)
+        same = join.secret is not None and proves(join.secret, seat.proof)
+        free = theirs is None or (grants is not None and grants.bearer == theirs.bearer)
+        return held if same or (seat.away is not None and free) else None
 
     def join(
         self, new_id: str, join: Join, grants: Grants | None = None, ice_servers: list[IceServer] | None = None

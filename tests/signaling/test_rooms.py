@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from signaling import messages as m
 from signaling.codes import Code, ProtocolError
+from signaling.credentials import Grants
 from signaling.rooms import Delivery, Keep, Rooms
 
 OFFER = m.SessionDescription("offer", "v=0")
@@ -220,6 +221,19 @@ def test_who_missed_more_than_is_kept_takes_its_place_over() -> None:
         rooms.relay("B", m.MessageTo("A", number))
     assert refused(rooms.resume, resume("a", 2)).code is Code.CANNOT_RESUME
     assert rooms.place_of(m.Join("lab", "a", 1, secret="secret of a")) == "A"
+
+
+def test_who_is_away_gives_its_name_to_who_has_as_much_right_to_it() -> None:
+    rooms = resumable("a", "b")
+    stranger = m.Join("lab", "a", 1, secret="another")
+    assert rooms.place_of(stranger) is None
+    rooms.suspend("A", "lost", 0.0)
+    assert rooms.place_of(stranger) == rooms.place_of(m.Join("lab", "a", 1)) == "A"
+    assert rooms.place_of(m.Join("lab", "b", 1)) is None
+    ours, others = (Grants(room="*", name="*", expires=9.0, bearer=bearer) for bearer in ("ours", "other's"))
+    rooms.permissions.set("A", ours)
+    assert rooms.place_of(stranger) is rooms.place_of(stranger, others) is None
+    assert rooms.place_of(stranger, ours) == "A"
 
 
 def test_what_is_sent_again_is_taken_once() -> None:
