@@ -317,8 +317,8 @@ class Agent:
         self._selection.nominate(now)
         for pair in self._schedule.due(now):
             in_use = self.state == "completed" and pair is self.selected and not pair.unanswered
-            if in_use and self.consent.vouched(now):
-                self._schedule.spared(pair, now)
+            if in_use and (until := self.consent.vouched_until(now)) > now:
+                self._schedule.spared(pair, until)
             else:
                 self._check(pair, now)
 

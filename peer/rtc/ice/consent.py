@@ -62,9 +62,14 @@ class Consent:
         if self.last_heard is not None and now > self.last_heard:
             self.last_heard = now
 
-    def vouched(self, now: float) -> bool:
-        """Whether a check of the path in use would tell nothing new: media comes over it, and consent is fresh."""
-        return self.last_granted is not None and now - self._media < LATELY and now - self.last_granted < RENEWED
+    def vouched_until(self, now: float) -> float:
+        """Until when a check of the path in use would tell nothing new: media comes over it, and consent is fresh.
+
+        That is `now` where it would tell something.
+        """
+        if self.last_granted is None:
+            return now
+        return max(now, min(self._media + LATELY, self.last_granted + RENEWED))
 
     def cut(self, now: float) -> None:
         """The last path is gone for a known reason: only a moment is left for another one to come."""

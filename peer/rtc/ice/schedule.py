@@ -28,7 +28,7 @@ not go on knocking for ever at an address that may be somebody else's by now."""
 SEARCH: Final = 10.0
 """The same while a worse pair is nominated, once nothing better was found for a while. NATs stay open so long."""
 CONSENT: Final = 1.0
-"""RFC 7675 section 5.1 has 5 s; a vanished peer is noticed sooner. While media comes, every other one is spared."""
+"""RFC 7675 section 5.1 has 5 s; a vanished peer is noticed sooner. While media comes, most are spared."""
 CONSENT_RETRY: Final = 0.4
 PROBE: Final = 0.2
 """Between two checks of a pair while the path is silent."""
@@ -124,9 +124,9 @@ class Schedule:
         elif not self._is_urgent(pair):
             pair.next_check = now + KEEPALIVE * self._random.uniform(*JITTER)
 
-    def spared(self, pair: Pair, now: float) -> None:
-        """The pair in use needs no check now."""
-        pair.next_check = now + CONSENT * self._random.uniform(*JITTER)
+    def spared(self, pair: Pair, until: float) -> None:
+        """The pair in use needs no check before that."""
+        pair.next_check = until
 
     def refused(self, pair: Pair, now: float) -> None:
         """An error came back, perhaps only because the other side does not know our credentials yet."""
