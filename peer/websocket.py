@@ -197,6 +197,8 @@ class WebSocketChannel:
         except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
             pass  # it is gone already, which is what was wanted
         finally:
+            # aiohttp forgets to, where the connection broke while something was read.
+            self._socket._response.close()
             await self._session.close()
 
 
