@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from peer.errors import SignalingError, Unreachable, UsageError
 from signaling.messages import (
-    ByeFrom,
     ByeTo,
-    CandidateFrom,
     CandidateTo,
-    DescriptionFrom,
     DescriptionTo,
     ErrorMessage,
     Joined,
     Leave,
     Left,
     Member,
-    MessageFrom,
     MessageTo,
     Welcome,
     check_label,
+    passed_on,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +147,7 @@ class MemoryChannel:
         if target is None or target is self:
             self.deliver(_unknown(message))
         else:
-            target.deliver(_relayed(message, self.member.id))
+            target.deliver(passed_on(message, self.member.id))
 
     async def receive(self) -> ServerMessage:
         if self._closed and self._inbox.empty():
@@ -172,20 +169,6 @@ class MemoryChannel:
             self._closed = True
             self._hub.remove(self, reason)
             self._inbox.put_nowait(None)
-
-
-def _relayed(message: DescriptionTo | CandidateTo | ByeTo | MessageTo, sender: str) -> ServerMessage:
-    match message:
-        case DescriptionTo():
-            return DescriptionFrom(
-                sender, message.session, message.description, replaces=message.replaces, texts=message.texts
-            )
-        case CandidateTo():
-            return CandidateFrom(sender, message.session, message.candidate)
-        case ByeTo():
-            return ByeFrom(sender, message.session, message.reason, message.text)
-        case MessageTo():
-            return MessageFrom(sender, message.data)
 
 
 def _unknown(message: DescriptionTo | CandidateTo | ByeTo | MessageTo) -> ErrorMessage:

@@ -7,7 +7,7 @@ the server passes on. JSON keeps the spelling of W3C (`sdpMid`, `iceServers`); P
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,9 @@ from signaling.bounds import MAX_DEPTH, MAX_LABEL, check_depth, check_label
 from signaling.codes import Code, ProtocolError
 from signaling.envelope import explained, unsupported
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ACK_EVERY", "MAX_DEPTH", "MAX_LABEL", "MAX_MESSAGE_BYTES", "MAX_RELAYED_BYTES", "VERSION", "Ack", "Away", "Back",
@@ -374,3 +377,18 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise ProtocolError(Code.BAD_JSON, "The JSON is nested too deep; send flatter data.") from error
     except ValueError as error:  # msgspec.DecodeError, UnicodeDecodeError
         raise ProtocolError(Code.BAD_JSON, f"The text is not JSON ({str(error)[:200]}); send one object.") from error
+
+
+def passed_on(message: _Addressed, sender: str) -> ServerMessage:
+    """What a participant says, as its target hears it."""
+    return _PASSED_ON[type(message)](message, sender)
+
+
+_PASSED_ON: Final[dict[type, Callable[[Any, str], ServerMessage]]] = {  # `match` takes several times as long
+    MessageTo: lambda said, sender: MessageFrom(sender, said.data),
+    CandidateTo: lambda said, sender: CandidateFrom(sender, said.session, said.candidate),
+    ByeTo: lambda said, sender: ByeFrom(sender, said.session, said.reason, said.text),
+    DescriptionTo: lambda said, sender: DescriptionFrom(
+        sender, said.session, said.description, replaces=said.replaces, texts=said.texts, about=said.about
+    ),
+}

@@ -27,11 +27,6 @@ class Outbox:
         self._transport = transport
         self._max_bytes = max_bytes
 
-    @property
-    def waiting(self) -> int:
-        """Bytes that the client has not taken."""
-        return self._transport.get_write_buffer_size()
-
     def put(self, kind: WSMsgType, payload: bytes) -> bool:
         """Sends a frame, or says False when there is no room for it. To a client that is gone, it goes nowhere."""
         transport, size = self._transport, len(payload)

@@ -38,6 +38,7 @@ from signaling.messages import (
     Resume,
     Resumed,
     Welcome,
+    passed_on,
 )
 from signaling.permissions import Permissions, check_call, check_moderator
 from signaling.roomstate import RoomState
@@ -50,7 +51,6 @@ from signaling.seats import (
     digest,
     exported,
     others_of,
-    passed_on,
     proves,
     repeated,
     tell,

@@ -5,28 +5,20 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from signaling.delivery import Delivery
 from signaling.messages import (
     ACK_EVERY,
     Ack,
-    ByeFrom,
-    ByeTo,
-    CandidateFrom,
-    CandidateTo,
-    DescriptionFrom,
-    DescriptionTo,
     Member,
-    MessageFrom,
-    MessageTo,
     ServerMessage,
     to_json,
 )
 from signaling.roomstate import SeatState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from signaling.backlog import Backlog
     from signaling.credentials import Grants
@@ -130,18 +122,3 @@ def digest(secret: str) -> bytes:
 def proves(secret: str, proof: bytes | None) -> bool:
     """Whether a secret is the one that `proof` was made of."""
     return proof is not None and hmac.compare_digest(digest(secret), proof)
-
-
-def passed_on(message: DescriptionTo | CandidateTo | ByeTo | MessageTo, sender: str) -> ServerMessage:
-    """What a participant says, as its target hears it."""
-    return _PASSED_ON[type(message)](message, sender)
-
-
-_PASSED_ON: Final[dict[type, Callable[[Any, str], ServerMessage]]] = {  # `match` takes several times as long
-    MessageTo: lambda said, sender: MessageFrom(sender, said.data),
-    CandidateTo: lambda said, sender: CandidateFrom(sender, said.session, said.candidate),
-    ByeTo: lambda said, sender: ByeFrom(sender, said.session, said.reason, said.text),
-    DescriptionTo: lambda said, sender: DescriptionFrom(
-        sender, said.session, said.description, replaces=said.replaces, texts=said.texts, about=said.about
-    ),
-}

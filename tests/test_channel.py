@@ -67,14 +67,14 @@ async def check_channel(connect: Connect) -> None:
         assert [(member.id, member.name) for member in bob.welcome.members] == [(alice.welcome.id, "alice")]
         to, sender = bob.welcome.id, alice.welcome.id
         description, candidate = SessionDescription("offer", "v=0"), IceCandidate("candidate:1", "0", 0, "abcd")
-        await alice.send(DescriptionTo(to, "s", description))
+        await alice.send(DescriptionTo(to, "s", description, about={"for": "b"}))
         await alice.send(CandidateTo(to, "s", candidate))
         await alice.send(CandidateTo(to, "s", None))
         await alice.send(ByeTo(to, "s", "busy", "later"))
         await alice.send(MessageTo(to, {"a": [1, None]}))
         received = [await soon(bob.receive()) for _ in range(5)]
         assert received == [
-            DescriptionFrom(sender, "s", description),
+            DescriptionFrom(sender, "s", description, about={"for": "b"}),
             CandidateFrom(sender, "s", candidate),
             CandidateFrom(sender, "s", None),
             ByeFrom(sender, "s", "busy", "later"),

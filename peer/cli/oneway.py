@@ -11,12 +11,15 @@ from peer.errors import UsageError
 
 if TYPE_CHECKING:
     from peer.calling import Plan
+    from peer.rtc.ice.servers import IceSettings
 
 WhipUrl = Annotated[str, typer.Argument(metavar="WHIP_URL", help="Of the endpoint, such as http://HOST/whip/lab/desk.")]
 WhepUrl = Annotated[str, typer.Argument(metavar="WHEP_URL", help="Of the endpoint, such as http://HOST/whep/lab/desk.")]
 Record = Annotated[Path | None, typer.Option(metavar="DIR", help="Record what comes to a file in DIR.")]
+_NETWORK = ("udp_ports", "interface", "ipv6", "relay", "ca_file")
 
 
+@options.with_network(*_NETWORK)
 def publish(
     url: WhipUrl,
     *,
@@ -27,11 +30,7 @@ def publish(
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
-    udp_ports: options.UdpPorts = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -56,11 +55,12 @@ def publish(
         seconds=seconds,
         timeout=timeout,
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(udp_ports=udp_ports, interface=interface, ipv6=ipv6, relay=relay, ca_file=ca_file),
+        network=network,
     )
     return _run(plan, json=json, quiet=quiet, verbose=verbose)
 
 
+@options.with_network(*_NETWORK)
 def pull(
     url: WhepUrl,
     *,
@@ -70,11 +70,7 @@ def pull(
     seconds: options.Seconds = None,
     timeout: options.Timeout = 20.0,
     ice_server: options.IceServers = None,
-    udp_ports: options.UdpPorts = None,
-    interface: options.Interface = None,
-    ipv6: options.Ipv6 = True,
-    relay: options.Relay = False,
-    ca_file: options.CaFile = None,
+    network: "IceSettings",
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -98,7 +94,7 @@ def pull(
         seconds=seconds,
         timeout=timeout,
         ice_servers=options.ice_servers(ice_server)[0],
-        network=options.network(udp_ports=udp_ports, interface=interface, ipv6=ipv6, relay=relay, ca_file=ca_file),
+        network=network,
     )
     return _run(plan, json=json, quiet=quiet, verbose=verbose)
 
