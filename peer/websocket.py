@@ -46,6 +46,8 @@ _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 RENEW_AGAIN = 3.0
 """Seconds until a fresh token is asked for again, where none could be had."""
 
+_NO_TOKEN = "the server lets nobody in without an access token; give one with --token, PEER_TOKEN or peer.join(token=)"
+
 
 class WebSocketConnect:
     """A `Connect` to the signaling server at `url` (`http:`, `https:`, `ws:` or `wss:`), with an access token."""
@@ -91,7 +93,8 @@ class WebSocketConnect:
                 stack.pop_all()  # from here on the channel closes both
                 return WebSocketChannel(session, opened, welcome, secret, self._token)
         if isinstance(welcome, ErrorMessage):
-            raise SignalingError(welcome.message, welcome.code, lasting=lasting(welcome.code, self._token))
+            text = _NO_TOKEN if welcome.code == "token-missing" else welcome.message  # it is one for clients' authors
+            raise SignalingError(text, welcome.code, lasting=lasting(welcome.code, self._token))
         raise SignalingError(f"{self.url} answered a join with {type(welcome).__name__}; is it the signaling server?")
 
 

@@ -115,6 +115,7 @@ async def test_a_room_is_joined_with_a_token(keyed: str) -> None:
         with pytest.raises(SignalingError) as caught:
             await join(keyed, room="lab", name="alice", token=bad)
         assert (caught.value.code, caught.value.exit_code) == (code, 3)
+        assert ("--token" in str(caught.value)) == (code == "token-missing")
 
 
 async def test_a_fresh_token_is_handed_in_when_the_old_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
