@@ -10,6 +10,7 @@ import pytest
 
 from peer.joining import join
 from tests.harness.coturn import coturn
+from tests.harness.ports import block
 from tests.harness.redis import redis_server
 from tests.rooms import connect, soon
 from tests.signaling.test_two_nodes import nodes, start
@@ -48,8 +49,8 @@ async def takes_another_path(calling: Call) -> None:
 async def test_a_call_outlives_every_server(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     balancer, relay = Balancer(), contextlib.ExitStack()
-    with redis_server() as redis, relay:
-        turn = relay.enter_context(coturn(secret=SECRET))
+    with redis_server() as redis, block() as ports, relay:
+        turn = relay.enter_context(coturn(secret=SECRET, ports=ports))
         flags = ("--turn", turn.url(), "--turn-secret-file", str(tmp_path / "secret"))
         async with nodes(redis, 2, *flags) as running, balancer.serve() as url:
             one, two = running
@@ -83,7 +84,7 @@ async def test_a_call_outlives_every_server(tmp_path: Path) -> None:
                 await still_open(calling, answered, "the other node was killed")
 
                 relay.close()
-                relay.enter_context(coturn(secret=SECRET, port=turn.port))
+                relay.enter_context(coturn(secret=SECRET, ports=ports))
                 await takes_another_path(calling)
                 await still_open(calling, answered, "coturn was started anew")
                 assert (alice.own.id, bob.own.id) == ids, "the same places all the while"

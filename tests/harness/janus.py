@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import re
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ import aiohttp
 from aiohttp import web
 
 from signaling.sdpfrag import FRAGMENT, SDP, fragment_of, parse_fragment, restarted
+from tests.harness.ports import block
+from tests.harness.servers import Silent
 from tests.harness.tools import require
 
 if TYPE_CHECKING:
@@ -29,23 +30,26 @@ START_SECONDS = 20.0
 async def janus(folder: Path) -> AsyncIterator[str]:
     """Runs one, which records into `folder` what is published to `/whip` with the token `secret`; yields its URL."""
     (program,) = require("janus")
-    port = _free_port()
-    for name, text in _settings(folder, port).items():
-        (folder / name).write_text(text)
-    with (folder / "janus.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            program, "-F", str(folder), "--disable-colors", stdout=log, stderr=asyncio.subprocess.STDOUT
-        )
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as api:
-            endpoint = _Endpoint(api)
-            await endpoint.ready()
-            async with _serving(endpoint) as url:
-                yield url
-    finally:
-        process.terminate()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+    with block() as ports:
+        for name, text in _settings(folder, ports).items():
+            (folder / name).write_text(text)
+        log = folder / "janus.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                program, "-F", str(folder), "--disable-colors", stdout=output, stderr=asyncio.subprocess.STDOUT
+            )
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{ports[0]}") as api:
+                endpoint = _Endpoint(api)
+                if not await endpoint.ready(process):
+                    raise Silent(f"Janus does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+                async with _serving(endpoint) as url:
+                    yield url
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+            process._transport.close()  # type: ignore[attr-defined]
 
 
 def recorded_packets(folder: Path, kind: str) -> int:
@@ -61,13 +65,16 @@ class _Endpoint:
         self._session = self._handle = self._offer = ""
         self._etag = 0
 
-    async def ready(self) -> None:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with self._api.get("/janus/info"):
-                        return
-                await asyncio.sleep(0.1)
+    async def ready(self, process: asyncio.subprocess.Process) -> bool:
+        """Waits until Janus answers, or has ended, or is silent for too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while process.returncode is None:
+                    with contextlib.suppress(aiohttp.ClientError):
+                        async with self._api.get("/janus/info"):
+                            return True
+                    await asyncio.sleep(0.1)
+        return False
 
     async def create(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Bearer secret":
@@ -130,12 +137,13 @@ async def _serving(endpoint: _Endpoint) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _settings(folder: Path, port: int) -> dict[str, str]:
+def _settings(folder: Path, ports: range) -> dict[str, str]:
     return {
         "janus.jcfg": f"general: {{ debug_level = 4 }}\nplugins: {{ disable = {_all_but('recordplay', 'plugins')} }}\n"
-        f"transports: {{ disable = {_all_but('http', 'transports')} }}\n",
+        f"transports: {{ disable = {_all_but('http', 'transports')} }}\n"
+        f'media: {{ rtp_port_range = "{ports[10]}-{ports[-1]}" }}\n',
         "janus.transport.http.jcfg": 'general: { json = "compact", base_path = "/janus", http = true, '
-        f'port = {port}, ip = "127.0.0.1", https = false }}\nadmin: {{ admin_http = false }}\n',
+        f'port = {ports[0]}, ip = "127.0.0.1", https = false }}\nadmin: {{ admin_http = false }}\n',
         "janus.plugin.recordplay.jcfg": f"general: {{ path = {json.dumps(str(folder))} }}\n",
     }
 
@@ -143,9 +151,3 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
 def _all_but(name: str, kind: str) -> str:
     found = Path("/usr/lib").glob(f"*/janus/{kind}/libjanus_*.so")
     return json.dumps(",".join(sorted(path.name for path in found if not re.search(name, path.name))))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

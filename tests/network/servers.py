@@ -22,10 +22,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.harness.servers import SILENT_SECONDS, TRIALS, answers_stun
 from tests.network.namespaces import LabError, inside
 from tests.network.theory import Help
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from tests.network.lab import Lab
@@ -35,7 +38,6 @@ SECRET = "shared-between-turn-and-signaling"
 REALM = "lab"
 SIGNALING = ("203.0.113.14", 443)
 ROOT = Path(__file__).parents[2]
-UP_SECONDS = 20.0
 
 DEAD = (
     {"urls": ["stun:dead.lab:3478"]},
@@ -91,7 +93,7 @@ class Servers:
     async def _signaling(self) -> None:
         program = "import sys; from peer.cli import main; sys.exit(main())"
         serve = ("-c", program, "serve", "--host", SIGNALING[0], "--port", str(SIGNALING[1]), "--open", "--quiet")
-        await self._run("signaling", [sys.executable, *serve], [SIGNALING])
+        await self._run("signaling", [sys.executable, *serve], lambda: _takes(SIGNALING))
 
     async def _turn(self, host: str, options: tuple[str, ...]) -> None:
         addresses = (f"203.0.113.{host}", f"2001:db8:ffff::{host}")
@@ -104,10 +106,27 @@ class Servers:
             *(f"--userdb={self._folder / host}.db", f"--pidfile={self._folder / host}.pid"),
             *("--no-cli", "--no-dtls", "--no-multicast-peers", "--relay-threads=1", "--log-file=stdout"),
         ]
-        await self._run(f"turn-{host}", command, [(address, 3478) for address in addresses])
+        asked = [
+            ((each, port), way) for each in addresses for way, port in (("udp", 3478), ("tcp", 3478), ("tls", 443))
+        ]
+        await self._run(f"turn-{host}", command, lambda: all(answers_stun(*each) for each in asked))
 
-    async def _run(self, name: str, command: list[str], answers: list[tuple[str, int]]) -> None:
-        """Starts a server in public; returns when it answers there."""
+    async def _run(self, name: str, command: list[str], answers: Callable[[], bool]) -> None:
+        """Starts a server in public, once more if it stays silent; returns when it answers there."""
+        for left in reversed(range(TRIALS)):
+            process = await self._start(name, command)
+            deadline = time.monotonic() + SILENT_SECONDS
+            while process.returncode is None and time.monotonic() < deadline:
+                if await asyncio.to_thread(inside, self._lab.public, answers):
+                    return
+                await asyncio.sleep(0.05)
+            if not left:
+                raise LabError(f"{command[0]} does not answer:\n{self.log(name)[-2000:]}")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _start(self, name: str, command: list[str]) -> asyncio.subprocess.Process:
         with (self._folder / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 # It ends with us, however we end.
@@ -117,11 +136,7 @@ class Servers:
                 cwd=ROOT,
             )
         self._processes.append(process)
-        deadline = time.monotonic() + UP_SECONDS
-        while not await asyncio.to_thread(inside, self._lab.public, lambda: _answers(answers)):
-            if process.returncode is not None or time.monotonic() > deadline:
-                raise LabError(f"{command[0]} does not answer:\n{self.log(name)[-2000:]}")
-            await asyncio.sleep(0.05)
+        return process
 
     def log(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text(errors="replace")
@@ -134,12 +149,11 @@ class Servers:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-def _answers(addresses: list[tuple[str, int]]) -> bool:
-    for address in addresses:
-        try:
-            socket.create_connection(address, timeout=1).close()
-        except OSError:
-            return False
+def _takes(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
     return True
 
 

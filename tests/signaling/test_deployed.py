@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSServe
 
 from signaling.forwarded import network
 from signaling.operation import Operation
-from signaling.ports import listen
+from tests.harness.ports import block
 from tests.harness.redis import redis_server
 from tests.harness.tools import require
 from tests.signaling.helpers import hub_of
@@ -41,22 +41,19 @@ import %s
 class Proxy:
     """Caddy with a certificate of its own authority; `url` is where it listens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listening: int) -> None:
         (caddy,) = require("caddy")
         self._command = [caddy, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
         (folder / "Caddyfile").write_text(OPTIONS % CADDYFILE)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        self._listening = listening
+        self.url = f"https://localhost:{listening}"
 
     def start(self, *ports: int) -> None:
         """Passes on to servers at these ports of this machine."""
-        for one in listen("127.0.0.1", 0):
-            port = one.getsockname()[1]
-            one.close()
-        self.url = f"https://localhost:{port}"
         nodes = " ".join(f"127.0.0.1:{number}" for number in ports)
-        own = {"DOMAIN": f"localhost:{port}", "NODES": nodes, "HOME": str(self._folder)}
+        own = {"DOMAIN": f"localhost:{self._listening}", "NODES": nodes, "HOME": str(self._folder)}
         own |= {"XDG_DATA_HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder)}
         with (self._folder / "caddy.log").open("wb") as log:
             self._process = subprocess.Popen(self._command, env=os.environ | own, stdout=log, stderr=log)
@@ -83,9 +80,10 @@ class Proxy:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    one = Proxy(tmp_path)
-    yield one
-    one.end()
+    with block() as ports:
+        one = Proxy(tmp_path, ports[0])
+        yield one
+        one.end()
 
 
 @pytest.fixture
