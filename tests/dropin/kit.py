@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Make = Callable[..., Any]
     """Makes a connection: `make()`, or `make(configuration)`."""
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds after which what a program waits for is not going to happen; far more than a busy machine needs."""
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

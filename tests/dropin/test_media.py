@@ -210,7 +210,7 @@ async def test_the_answering_side_prefers_codecs(make_caller: Make, make_callee:
 @pytest.mark.parametrize("closer", ["caller", "callee"])
 async def test_remote_tracks_end_with_the_call(make_caller: Make, make_callee: Make, closer: str) -> None:
     caller, callee = make_caller(), make_callee()
-    told: list[str] = []
+    told: asyncio.Queue[str] = asyncio.Queue()
     tracks: list[MediaStreamTrack] = []
     sent = [Tone(), Colour()]
 
@@ -220,7 +220,7 @@ async def test_remote_tracks_end_with_the_call(make_caller: Make, make_callee: M
 
         @track.on("ended")
         async def on_ended() -> None:
-            told.append(track.kind)
+            told.put_nowait(track.kind)
 
     for each in sent:
         caller.addTrack(each)
@@ -228,9 +228,8 @@ async def test_remote_tracks_end_with_the_call(make_caller: Make, make_callee: M
     await asyncio.gather(*(flows(track) for track in tracks))
     await (caller if closer == "caller" else callee).close()
     await asyncio.gather(*(ended(track) for track in tracks))
-    await asyncio.sleep(0)
     assert [track.readyState for track in tracks] == ["ended", "ended"]
-    assert sorted(told) == ["audio", "video"]
+    assert sorted([await within(told.get()) for _ in tracks]) == ["audio", "video"]
     for track in tracks:
         with pytest.raises(MediaStreamError):
             await track.recv()
