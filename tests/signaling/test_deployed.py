@@ -165,7 +165,7 @@ async def test_members_of_one_room_on_two_nodes_behind_tls(
     moved = [name for end, name in ends.items() if end.done()]
     clients = {name: client for name, client in clients.items() if name not in moved}
     async with asyncio.timeout(PATIENCE):  # who was told to go is told to the other node soon, not at once
-        while {member.name for member in await hub_of(new).administration.members("lab")} != set(clients):
+        while {member.name for member in await hub_of(new).administration.members("lab")} != set(clients):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     for name in moved:
         clients[f"{name} again"] = await join(session, proxy.url, context, f"{name} again", present=set(clients))
