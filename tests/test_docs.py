@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,14 @@ def headings(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def defines(source: str, name: str) -> bool:
     """Whether the Python text defines `name`, which may be `Class.method`."""
-    body: list[ast.stmt] = ast.parse(source).body
+    body: list[ast.stmt] = parsed(source).body
     for part in name.split("."):
         found = [
             node

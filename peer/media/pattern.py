@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -76,10 +77,31 @@ class Canvas:
         for plane, level, shrink in zip((luma, chroma_u, chroma_v), colour, (1, 2, 2), strict=True):
             cv2.circle(plane, (round(x / shrink), round(self.height / 4 / shrink)), round(radius / shrink), level, -1)
 
-    def _text(self, luma: Any, text: str, top: float, size: float) -> None:
-        at = (round(self.width * 0.03), round(self.height * top) + round(20 * self._scale))
+    def _text(self, luma: Pixels, text: str, top: float, size: float) -> None:
         thickness = max(1, round(2 * self._scale * size))
-        cv2.putText(luma, text, at, cv2.FONT_HERSHEY_SIMPLEX, size * self._scale, _WHITE, thickness, cv2.LINE_AA)
+        drawn, baseline = _drawn(size * self._scale, thickness)
+        line = np.hstack([drawn[character] for character in text])
+        x = round(self.width * 0.03)
+        y = max(0, round(self.height * top) + round(20 * self._scale) - baseline)
+        place = luma[y : y + line.shape[0], x : x + line.shape[1]]
+        np.maximum(place, line[: place.shape[0], : place.shape[1]], out=place)
+
+
+@lru_cache(maxsize=16)
+def _drawn(size: float, thickness: int) -> tuple[dict[str, Pixels], int]:
+    """Every character that a test picture shows, white on black and of one height; and the row of their baseline.
+
+    Drawn once for all sources: OpenCV loads its font anew in each thread that writes something.
+    """
+    font, characters = cv2.FONT_HERSHEY_SIMPLEX, "0123456789:.x "
+    (_, above), below = cv2.getTextSize(characters, font, size, thickness)
+    baseline = above + thickness
+    drawn = {}
+    for character in characters:
+        (width, _), _ = cv2.getTextSize(character, font, size, thickness)
+        drawn[character] = np.zeros((baseline + below + thickness, width), np.uint8)
+        cv2.putText(drawn[character], character, (0, baseline), font, size, _WHITE, thickness, cv2.LINE_AA)
+    return drawn, baseline
 
 
 class TestPictures(PictureSourceBase):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import typer.main
 
 from peer import logs
 from peer.cli import main
@@ -39,9 +41,14 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         logging.getLogger(name).setLevel(level)
 
 
+_built = functools.cache(typer.main.get_command)
+"""What typer makes of the verbs and their flags; it takes longer than most of the tests."""
+
+
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command; exit code, standard output, standard error."""
+    monkeypatch.setattr(typer.main, "get_command", _built)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:

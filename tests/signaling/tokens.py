@@ -32,6 +32,7 @@ def pem_pair(kind: str) -> tuple[str, str]:
     )
 
 
+@cache
 def key_pair(kind: str) -> tuple[Key, Key]:
     """The one that signs and the one that checks."""
     if kind == "HS256":
