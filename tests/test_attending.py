@@ -83,11 +83,11 @@ async def written(recorder: Recorder, files: int = 1, size: int = 500) -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attendance, "GRACE", 0.0)
+    monkeypatch.setitem(attendance.Attendance.came.__kwdefaults__, "grace", 0.0)
     monkeypatch.setattr(attendance, "DELAYS", (0.0, 0.0))
 
 
-async def test_who_is_there_and_who_comes_is_called_and_recorded(tmp_path: Path) -> None:
+async def test_who_is_there_and_who_comes_is_called_and_recorded(tmp_path: Path, at_once: None) -> None:
     hub = MemoryHub()
     async with rooms("alice", "recorder", hub=hub, video=SMALL, audio="test") as (alice, recording):
         recorder = recording.record(tmp_path)
@@ -104,7 +104,7 @@ async def test_who_is_there_and_who_comes_is_called_and_recorded(tmp_path: Path)
         assert [file.whole for file in recorder.files] == [True, True] and recorder.errors == []
 
 
-async def test_the_format_decides_what_is_asked_for(tmp_path: Path) -> None:
+async def test_the_format_decides_what_is_asked_for(tmp_path: Path, at_once: None) -> None:
     async with rooms("alice", "recorder", video=SMALL, audio="test") as (alice, recording):
         recorder = recording.record(tmp_path, format="mp4")
         await answered(alice)
@@ -252,7 +252,9 @@ async def test_a_mistake_of_ours_is_not_passed_over(monkeypatch: pytest.MonkeyPa
             await soon(Attending(recording).run(asyncio.Event()))
 
 
-async def test_a_silent_call_stays_silent_over_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_call_stays_silent_over_another_connection(
+    monkeypatch: pytest.MonkeyPatch, at_once: None
+) -> None:
     said: list[str] = []
     describe = Link._described
 

@@ -15,6 +15,7 @@ from peer.errors import Error as PeerError
 from peer.link import Options
 from peer.rtc import textchannel
 from peer.rtc.awareness import announces_recording
+from peer.rtc.ice import schedule
 from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
 from peer.rtc.stats import bitrate
@@ -738,7 +739,8 @@ async def test_a_side_that_stays_silent_is_lost_after_the_deadline(monkeypatch: 
         assert caller.connection.state == "connected", "it heard the other side all the time"
 
 
-async def test_the_checks_alone_keep_a_connection_without_media() -> None:
+async def test_the_checks_alone_keep_a_connection_without_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "CONSENT", 0.2)
     options = Options(IceSettings(disconnected_after=2.5, lost_after=5))
     async with two_ends(options, options) as (caller, callee):
         await connect(caller, callee)

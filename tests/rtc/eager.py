@@ -90,15 +90,16 @@ def clip(
     *,
     codec: str = "libvpx",
     pictures: int = 50,
+    rate: int = 25,
     gop: int = 10,
     size: tuple[int, int] = (160, 120),
     sound: bool = False,
     **options: str,
 ) -> Path:
-    """25 pictures a second, each brighter than the one before, and a tone."""
+    """Pictures each brighter than the one before, and a tone (at 25 pictures a second)."""
     with av.open(str(path), "w") as container:
         options = {"deadline": "realtime"} if codec == "libvpx" else options
-        video: Any = container.add_stream(codec, rate=25, options=options)
+        video: Any = container.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt, video.gop_size = *size, "yuv420p", gop
         video.bit_rate = 200_000
         one_thread(video.codec_context)
@@ -106,7 +107,7 @@ def clip(
         for number in range(pictures):
             picture = np.full((size[1], size[0], 3), 4 * number % 256, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
+            frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(video.encode(frame))
             for part in range(2 if audio is not None else 0):
                 tone = (8000 * np.sin(np.arange(960) / 17)).astype(np.int16)

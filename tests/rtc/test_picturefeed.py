@@ -328,7 +328,7 @@ async def test_who_takes_what_is_looked_at_once_for_all_that_changes(
 @pytest.mark.parametrize(("codec", "suffix", "name"), [("libvpx", "webm", "VP8"), ("libx264", "mp4", "H264")])
 async def test_a_file_is_sent_as_it_is(tmp_path: Path, codec: str, suffix: str, name: str) -> None:
     path = await asyncio.to_thread(
-        clip, tmp_path / f"clip.{suffix}", codec=codec, pictures=20, profile="baseline", bf="0"
+        clip, tmp_path / f"clip.{suffix}", codec=codec, pictures=20, rate=100, profile="baseline", bf="0"
     )
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     taker, _ = stage.join(name)
@@ -336,7 +336,7 @@ async def test_a_file_is_sent_as_it_is(tmp_path: Path, codec: str, suffix: str, 
     assert len(taker.frames) == 20 and stage.feed.encodes == 0
     assert taker.counts == SourceCounts(frames=20)
     assert [index for index, frame in enumerate(taker.frames) if frame.keyframe] == [0, 10]
-    assert set(np.diff([frame.timestamp for frame in taker.frames])) == {3600}
+    assert set(np.diff([frame.timestamp for frame in taker.frames])) == {900}
     assert len(decoded(name, taker.frames)) == 20
     await stage.close()
 
@@ -359,7 +359,7 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
     monkeypatch.setattr(picturefeed, "BENEFIT", 0.0)
     monkeypatch.setattr(picturefeed, "NARROW", 0.1)
     monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
-    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=60, rate=50)
     source = (await FileSource.opened(str(path), "video", loop=True)).pictures
     stage = Stage(source)
     assert source.encoded is not None
@@ -390,7 +390,7 @@ async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
     monkeypatch.setattr(picturefeed, "NARROW", 1000.0)
     for late in ("LATE", "TOO_LATE"):  # as the machine may be
         monkeypatch.setattr(picturefeed, late, 1000.0)
-    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=200)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=60, rate=50)
     stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
     assert stage.source.encoded is not None
     enough = stage.source.encoded.bitrate * 2
@@ -412,7 +412,10 @@ async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
     await stage.close()
 
 
-async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_next(tmp_path: Path) -> None:
+async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rungs, "GROUP_AGE", 1.0)
     path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=150, gop=150, size=(64, 48))
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     first, _ = stage.join()
@@ -420,7 +423,7 @@ async def test_who_joins_long_after_a_keyframe_of_a_file_does_not_wait_for_the_n
     early, _ = stage.join()
     await early.more()
     assert early.frames == first.frames, "the keyframe is not old yet, and comes with all that refers to it"
-    await first.until(lambda: len(first.frames) == 55)
+    await first.until(lambda: len(first.frames) == 30)
     late, subscription = stage.join()
     keyframe = await late.keyframe()
     assert stage.feed.encodes > 0
@@ -454,7 +457,7 @@ async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
     monkeypatch.setattr(picturefeed, "LATE", float("-inf"))
     monkeypatch.setattr(picturefeed, "TOO_LATE", float("-inf") if much else 1000.0)
-    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=50)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=100, rate=50)
     stage = Stage((await FileSource.opened(str(path), "video")).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
@@ -475,7 +478,7 @@ async def test_who_cannot_keep_up_with_encoding_sends_the_file_as_it_is(
     monkeypatch.setattr(picturefeed, "NARROW", 0.0)
     monkeypatch.setattr(picturefeed, "TOO_LATE", 1000.0)
     monkeypatch.setattr(picturefeed, "JUDGED", 2)
-    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=100)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=60, rate=50)
     stage = Stage((await FileSource.opened(str(path), "video", loop=True)).pictures)
     taker, subscription = stage.join()
     await taker.more(3)
