@@ -16,6 +16,8 @@ from peer.channel import MemoryHub
 from peer.errors import Error, Rejected
 from peer.joining import join
 from peer.link import Link
+from peer.recording.group import Recorder
+from peer.recording.writer import Options
 from tests.rooms import PATIENCE, SMALL, rooms, soon, until
 
 if TYPE_CHECKING:
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peer.call import Call
-    from peer.recording.group import Recorder
     from peer.room import Room
     from signaling.messages import SessionDescription
+
+
+QUICK = Options(patience=0.2, flush_interval=0.1)
+"""No file waits long for sound or pictures that do not come."""
 
 
 class Audience:
@@ -83,6 +88,7 @@ async def written(recorder: Recorder, files: int = 1, size: int = 500) -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is given time to call by itself."""
     monkeypatch.setitem(attendance.Attendance.came.__kwdefaults__, "grace", 0.0)
     monkeypatch.setattr(attendance, "DELAYS", (0.0, 0.0))
 
@@ -90,7 +96,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_is_there_and_who_comes_is_called_and_recorded(tmp_path: Path, at_once: None) -> None:
     hub = MemoryHub()
     async with rooms("alice", "recorder", hub=hub, video=SMALL, audio="test") as (alice, recording):
-        recorder = recording.record(tmp_path)
+        recorder = recording.record(Recorder(tmp_path, options=QUICK))
         first = await answered(alice)
         assert first.remote.recording, "nobody is recorded without being told"
         assert first.remote.tracks == []
@@ -162,11 +168,12 @@ async def test_both_call_at_the_same_moment(at_once: None) -> None:
 
 async def test_only_those_who_are_named_are_recorded(tmp_path: Path, at_once: None) -> None:
     async with rooms("alice", "bob", "recorder", audio="test") as (alice, bob, recording):
-        recorder = recording.record(tmp_path, only=["alice"])
+        recorder = recording.record(Recorder(tmp_path, options=QUICK), only=["alice"])
         assert (await answered(alice)).remote.recording
         with pytest.raises(Rejected, match=NOT_WANTED):
             await soon(_call(bob, "recorder"))
         await written(recorder)
+        await soon(recorder.close())
         assert [file.name for file in recorder.files] == ["alice"]
 
 

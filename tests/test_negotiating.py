@@ -12,6 +12,8 @@ import pytest
 from peer import events, negotiating
 from peer.errors import CallLost
 from peer.recording import manifestfile
+from peer.recording.group import Recorder
+from peer.recording.writer import Options
 from peer.rtc.connection import PeerConnection
 from peer.rtc.ice.bases import HostBase
 from peer.rtc.ice.servers import IceSettings
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peer.call import Call
-    from peer.recording.group import Recorder
     from peer.room import Room
     from signaling.messages import ClientMessage
 
@@ -113,7 +114,7 @@ async def test_where_restarts_do_not_help_another_connection_is_made(
     monkeypatch.setattr(negotiating, "RENEW_AFTER", 1.5)
     async with rooms("alice", "bob", network=QUICK) as (alice, bob):
         calling, answered = await connect(alice, bob, video=SMALL)
-        recorder = answered.record(tmp_path)
+        recorder = answered.record(Recorder(tmp_path, options=Options(patience=0.2)))  # there is no sound
         await soon(_recorded(recorder))
         await calling.write("first")
         first = calling.session, answered.session
@@ -131,12 +132,13 @@ async def test_where_restarts_do_not_help_another_connection_is_made(
         await soon(anext(answered.pictures()))
         await calling.hang_up()
         await answered.hang_up()
+        await soon(recorder.close())
         (file,) = recorder.files
         assert {(gap.kind, gap.cause) for gap in file.gaps if gap.cause != "lost"} == {("video", "disconnected")}
         (path,) = recorder.manifests
         manifest = await asyncio.to_thread(manifestfile.read, path)
         outages = [gap for gap in manifest.gaps if gap.cause == "disconnected"]
-        assert len(outages) == 1 and outages[0].end - outages[0].start > 0.3 and manifest.room == alice.room
+        assert len(outages) == 1 and outages[0].end - outages[0].start > 0.3
 
 
 async def test_another_connection_may_take_as_long_as_silence_may() -> None:

@@ -12,6 +12,7 @@ from peer import events as happened
 from peer.channel import MemoryHub
 from peer.errors import CallEnded, NotHere, SignalingError, Unreachable, UsageError
 from peer.joining import join
+from peer.recording import manifestfile
 from peer.recording.group import Recorder
 from peer.remote import Remote
 from peer.rtc.ice.servers import IceSettings
@@ -210,6 +211,7 @@ async def test_a_recording_is_finished_with_its_call(tmp_path: Path) -> None:
         await calling.hang_up()
         await soon(answered.hang_up())
         assert recorder.closed and len(recorder.files) == 1 and recorder.files[0].path.exists()
+        assert [(await asyncio.to_thread(manifestfile.read, path)).room for path in recorder.manifests] == ["lab"]
         assert not shared.closed and len(shared.files) == 1
         await shared.close()
 

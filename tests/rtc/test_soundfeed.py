@@ -95,17 +95,17 @@ async def test_a_source_that_ends_tells_all() -> None:
 
 
 async def test_opus_of_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
-    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=25, sound=True)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=10, sound=True)
     source = (await FileSource.opened(str(path), "audio")).sound
     plain, encoded = Eager("opus"), Eager("PCMU")
     for taker in (plain, encoded):
         feed(source).subscribe(taker)
     await plain.until(lambda: plain.over)
     await encoded.until(lambda: encoded.over)
-    assert 49 <= len(plain.frames) <= 51
+    assert 19 <= len(plain.frames) <= 21
     assert set(np.diff([frame.timestamp for frame in plain.frames][1:])) <= {912, 960, 1008}, "to the millisecond"
     assert all(frame.level is None and frame.timeline is not GRID for frame in plain.frames)
-    assert len(encoded.frames) > 40
+    assert len(encoded.frames) > 12
     await source.close()
 
 
