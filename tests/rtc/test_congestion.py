@@ -19,7 +19,8 @@ NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
 
 
 @pytest.mark.parametrize(
-    ("delay", "jitter"), [pytest.param(0.02, 0.0, marks=pytest.mark.slow), (0.05, 0.01), (0.15, 0.0)]
+    ("delay", "jitter"),
+    [pytest.param(0.02, 0.0, marks=pytest.mark.slow), (0.05, 0.01), pytest.param(0.15, 0.0, marks=pytest.mark.slow)],
 )
 def test_a_link_that_is_narrowed_and_widened(delay: float, jitter: float) -> None:
     world = World()
@@ -45,7 +46,7 @@ def test_a_fast_path_is_found_within_seconds() -> None:
     assert max(each.estimate for each in call.samples) <= MAX_BITRATE
 
 
-@pytest.mark.parametrize("loss", [0.01, 0.05])
+@pytest.mark.parametrize("loss", [pytest.param(0.01, marks=pytest.mark.slow), 0.05])
 def test_loss_by_chance_is_no_reason_to_send_less(loss: float) -> None:
     world = World()
     call = Call(world, Link(world, [(0, 3e6)], loss=loss))
@@ -68,7 +69,7 @@ def test_a_link_without_a_queue_is_noticed_by_its_losses() -> None:
     assert call.link.dropped < 0.15 * call.stream.counts.packets
 
 
-@pytest.mark.parametrize("jitter", [0.0, 0.06])
+@pytest.mark.parametrize("jitter", [pytest.param(0.0, marks=pytest.mark.slow), 0.06])
 def test_who_sends_little_keeps_what_it_could_send_and_learns_of_more(jitter: float) -> None:
     world = World()
     call = Call(world, Link(world, [(0, 50e6)], jitter=jitter), uses=0.02, keyframes=False)
