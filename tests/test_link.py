@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from peer.rtc.ice.transport import IceTransport
 
 QUICK = Options(IceSettings(connect_timeout=0.4))
-WAKEFUL = IceSettings(disconnected_after=1.3, lost_after=2.2)
+WAKEFUL = IceSettings(disconnected_after=1.3, lost_after=1.7)
 """Above the interval of consent checks: nothing else is heard of a connection without media."""
 
 STATES = ("connected", "disconnected", "reconnected", "failed", "closed_by_remote")

@@ -88,9 +88,9 @@ async def test_speech_is_heard_and_can_be_had(pair: list[Room]) -> None:
     utterances = answered.utterances(pause=0.2, detector=loud)
     speaking = asyncio.ensure_future(answered.speaking(detector=loud))
     await soon(answered.flowing("audio"))
-    source.push((8000 * np.sin(np.arange(16000) / 5)).astype(np.int16))
+    source.push((8000 * np.sin(np.arange(9600) / 5)).astype(np.int16))
     said = await soon(anext(utterances))
-    assert len(said.pcm) > 8000 and said.end > said.start  # a busy machine may tear holes into it
+    assert len(said.pcm) > 4800 and said.end > said.start  # a busy machine may tear holes into it
     pcm = await soon((await soon(speaking)).pcm())
     assert np.abs(pcm).max() > 5000
     utterances.close()
