@@ -14,6 +14,7 @@ from tests.browser.firefox import Firefox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from tests.browser.base import Browser
 
@@ -49,11 +50,11 @@ def chromium(_browsers: list[Browser]) -> StartChromium:
 
 
 @pytest.fixture
-def firefox(_browsers: list[Browser]) -> StartFirefox:
+def firefox(_browsers: list[Browser], run_folder: Path) -> StartFirefox:
     """Starts a Firefox: `await firefox()`."""
 
     async def start() -> Firefox:
-        browser = Firefox()
+        browser = Firefox(run_folder / "firefox-profile")
         _browsers.append(browser)
         await browser.start()
         return browser
