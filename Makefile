@@ -24,7 +24,7 @@ test: .venv/.dev ## every test; installs the browsers and ffmpeg first when it m
 	@sh .ci/run-tests.sh $(ARGS)
 
 test-fast: .venv/.dev ## the tests that need no browser, no server, no root and few seconds: less than a minute
-	@sh .ci/run-tests.sh -m "not browser and not coturn and not network and not slow" -n auto --dist worksteal --hypothesis-profile=quick --ignore tests/browser $(ARGS)
+	@sh .ci/run-tests.sh -m "not browser and not coturn and not network and not slow" -n auto --dist worksteal --hypothesis-profile=quick -o asyncio_debug=false --ignore tests/browser $(ARGS)
 
 lint: .venv/.dev ## ruff, ruff format and mypy --strict
 	@status=0; \

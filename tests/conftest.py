@@ -73,7 +73,10 @@ settings.register_profile("quick", max_examples=10)  # `make test-fast`; the oth
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The quick suite notes no stacks: they help to understand a failure, and whoever has one runs that test again."""
+    """The quick suite notes no stacks: they help to understand a failure, and whoever has one runs that test again.
+
+    `make test-fast` also leaves asyncio's debug mode to the other runs.
+    """
     if config.getoption("hypothesis_profile", None) == "quick":
         traceback.walk_stack = lambda frame: []  # type: ignore[assignment,misc,return-value]
         asyncio.constants.DEBUG_STACK_DEPTH = 0

@@ -134,6 +134,7 @@ def test_a_loop_remembers_what_its_exception_handler_was_told(factory: type[Watc
 
 async def test_no_coroutine_is_taken_for_a_callback() -> None:
     loop, coroutine = asyncio.get_running_loop(), _block(0.0)
+    loop.set_debug(True)
     for wrong in (_block, functools.partial(_block, 0.0), unittest.mock.AsyncMock(), coroutine, "no function"):
         with pytest.raises(TypeError, match="call_soon"):
             loop.call_soon(wrong)  # type: ignore[arg-type]
