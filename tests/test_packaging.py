@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -87,10 +87,7 @@ def test_every_imported_distribution_is_declared() -> None:
 
 
 def _foreign_imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return {module for module in found if module not in sys.stdlib_module_names} - {"peer", "signaling"}
+    """By the look of the lines: to parse them all takes a second."""
+    found = re.findall(r"^ *(?:from (\w+)[\w.]* import |import (\w+))", path.read_text(), re.MULTILINE)
+    modules = {one or other for one, other in found}
+    return {module for module in modules if module not in sys.stdlib_module_names} - {"peer", "signaling"}
