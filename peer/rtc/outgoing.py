@@ -200,7 +200,8 @@ class Outgoing:
         self._known = True
         target = self.congestion.target
         draining = self.congestion.draining
-        self._pacer.target(target, factor=1.0 if draining else FACTOR)
+        # Encoders empty a queue; to hold a keyframe back for that would only have everybody wait longer.
+        self._pacer.target(self.congestion.estimate if draining else target, factor=1.0 if draining else FACTOR)
         self._make_up(now)
         besides = self._other + self._overhead
         pictures, lasting = target - besides, self.congestion.estimate - besides
