@@ -70,7 +70,7 @@ class FrameReader:
             if start + size > end:
                 self._held, self._needed = bytearray(data[at:]), start + size - at
                 break
-            first, payload = data[at], unmasked(data[start : start + size], data[start - _MASK_BYTES : start])
+            first, payload = data[at], unmasked(data[start - _MASK_BYTES : start + size])
             at = start + size
             if first == _WHOLE_TEXT and self._kind == CONTINUATION and payload.isascii():  # as nearly always
                 found.append((TEXT, payload))
@@ -163,16 +163,16 @@ def close_frame(code: int, reason: str = "") -> bytes:
     return frame(CLOSE, code.to_bytes(2) + reason.encode())
 
 
-def unmasked(payload: bytes, mask: bytes) -> bytes:
-    """A payload without its mask (section 5.3), or with it: as one long number, which is the fast way in Python."""
-    size = len(payload)
-    words = (size + 3) // 4
-    repeated = int.from_bytes(mask, "little")
+def unmasked(masked: bytes) -> bytes:
+    """The payload behind a mask of 4 bytes (section 5.3). Computed as one long number: the fast way in Python."""
+    size = len(masked)
+    words = (size + 3) // _MASK_BYTES
+    number = int.from_bytes(masked, "little")
     if words < len(_REPEAT):
-        repeated *= _REPEAT[words]
+        mask = (number & 0xFFFFFFFF) * _REPEAT[words]
     else:
-        repeated = int.from_bytes(mask * words, "little")
-    return (int.from_bytes(payload, "little") ^ repeated).to_bytes(4 * words, "little")[:size]
+        mask = int.from_bytes(masked[:_MASK_BYTES] * words, "little")
+    return (number ^ mask).to_bytes(words * _MASK_BYTES, "little")[_MASK_BYTES:size]
 
 
 def _is_text(payload: bytes) -> bool:

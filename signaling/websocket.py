@@ -57,6 +57,7 @@ T = TypeVar("T")
 # A message somewhat over the limit is read, so that its sender can be told; one far over it is not (RFC 6455: 1009).
 _READ_FACTOR: Final = 4
 _ADDRESSED: Final = frozenset((DescriptionTo, CandidateTo, ByeTo, MessageTo))
+_TAKE: Final = Verdict.TAKE
 _GOODBYE: Final = 1000  # RFC 6455, section 7.4.1: nothing is wrong
 _POLICY: Final = 1008
 
@@ -167,10 +168,12 @@ class Connection(asyncio.Protocol):
                 return self._end(Ending("left", close_code=code))
             if self._ending is not None:
                 continue
-            if (verdict := self._rate.judge(now)) is Verdict.TAKE:
-                self._take(kind, payload)
-            else:
+            if (verdict := self._rate.judge(now)) is not _TAKE:
                 self._leave_out(verdict)
+            elif kind == TEXT:
+                self._hear(payload)
+            else:
+                self._take(kind, payload)
         if self._frames.violation is not None:
             code = self._frames.violation.close_code
             self._end(Ending(Code.TOO_LARGE.value if code == TOO_BIG else "lost", None, code != TOO_BIG, code))
@@ -268,12 +271,14 @@ class Connection(asyncio.Protocol):
         elif verdict is Verdict.DROP_AND_SAY:
             self._tell(error)
 
+    def _hear(self, text: bytes) -> None:
+        began = perf_counter()
+        self._attempt(self._read_and_do if self._translates else self._do, text)
+        self._counters.relayed.observe(perf_counter() - began)
+
     def _take(self, kind: int, data: bytes) -> None:
-        if kind == TEXT:
-            began = perf_counter()
-            self._attempt(self._read_and_do if self._translates else self._do, data)
-            self._counters.relayed.observe(perf_counter() - began)
-        elif kind == PING:
+        """Takes what is no text."""
+        if kind == PING:
             self._put(PONG, data)
         elif kind != PONG:
             text = "A binary frame is no message; send JSON in a text frame."
