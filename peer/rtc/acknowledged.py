@@ -66,14 +66,14 @@ class Acknowledged:
         span = self._packets[-1][1] - self._packets[0][1] if self._packets else 0.0
         return 8 * self._bytes / max(span, 0.9 * RATE_WINDOW) if span >= RATE_WINDOW / 2 else None
 
-    def newest_rate(self) -> float:
-        """Of late: what a path takes whose queue is never empty. There is a `rate` already."""
-        since, total = self._packets[-1][1] - SHORT_WINDOW, 0
+    def newest_rate(self, window: float = SHORT_WINDOW) -> float:
+        """Of the last `window` seconds: what a path takes whose queue is not empty. There is a `rate` already."""
+        since, total = self._packets[-1][1] - window, 0
         for _, at, size, _ in reversed(self._packets):
             if at <= since:
                 break
             total += size
-        return 8 * total / SHORT_WINDOW
+        return 8 * total / window
 
     def _place(self, arrived: Sequence[Arrived]) -> float:
         """Put packets into groups (section 5.2), and these on the trend; returns the shortest delay."""

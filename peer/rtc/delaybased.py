@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DECREASE: Final = 0.85
 """Of the rate that arrives, when the path is overused (section 5.5, beta)."""
+SOONER: Final = 0.7
+"""Part of what was estimated: where no more arrives, the answer to the last decrease is not waited for."""
 INCREASE: Final = 1.08
 """A second, far from where the path was overused before (section 5.5, eta)."""
 HEADROOM: Final = 1.5
@@ -34,13 +36,18 @@ QUEUE: Final = 0.1
 LONG_QUEUE: Final = 0.25
 """Seconds of queue that are emptied by sending less for a while ..."""
 DRAINED: Final = 0.04
-"""... until this is left ..."""
+"""... until this is left: as good as none, and no reason to send less ..."""
 DRAIN: Final = 0.8
 """... within about so many seconds ..."""
 MOST_DRAIN: Final = 0.5
 """... but with this part of the rate at least ..."""
 DRAIN_TIME: Final = 2.5
 """... and for so long at most after the rate was lowered: then the queue is another's."""
+RAISING: Final[dict[Usage, float]] = {"over": 0.0, "under": DRAINED, "normal": QUEUE}
+"""The queue below which more is tried: GCC waits for the trend after a queue was emptied, which of a picture now and
+then takes for ever."""
+BUSY: Final = 0.06
+"""Seconds over which the rate of a path is measured at least while a queue is on it."""
 STARVED_QUEUE: Final = 0.05
 """Seconds of queue with which ..."""
 STARVED: Final = 0.6
@@ -84,7 +91,7 @@ class DelayBased:
         elapsed = min(now - self._changed, 1.0) if self._changed is not None else 0.0
         self._changed = now
         rate, queue = self.acknowledged.rate(), self.acknowledged.queue
-        least = 1.2 * QUEUE if probing else QUEUE if sending < LITTLE * self.estimate else 0.0
+        least = 1.2 * QUEUE if probing else QUEUE if sending < LITTLE * self.estimate else DRAINED
         starved = False
         if rate is not None and queue > STARVED_QUEUE:
             newest = self.acknowledged.newest_rate()
@@ -93,10 +100,12 @@ class DelayBased:
             if starved:
                 self.usage, least = "over", 0.0
             if self.usage == "over":
-                rate = min(rate, max(newest, rate / 8))
+                # While packets wait, a path gives all that it has; before, it may not have been asked for it.
+                busy = self.acknowledged.newest_rate(min(max(queue, BUSY), SHORT_WINDOW))
+                rate = max(busy, min(rate, newest), rate / 8)
         if self.usage == "over" and queue >= least:
             self._decrease(rate, sending, round_trip, now)
-        elif self.usage == "normal" and not (probing or hold) and rate is not None and queue < QUEUE:
+        elif rate is not None and queue < RAISING[self.usage] and not (probing or hold):
             raised = min(self._raised(rate, round_trip, elapsed), HEADROOM * rate + 10_000, MAX_BITRATE)
             self.estimate = max(self.estimate, raised)
         if queue < DRAINED or now > self._decreased + DRAIN_TIME:
@@ -121,9 +130,9 @@ class DelayBased:
         return self.estimate * max(MOST_DRAIN, 1 - max(self.acknowledged.queue, LONG_QUEUE) / DRAIN)
 
     def _decrease(self, rate: float | None, sending: float, round_trip: float, now: float) -> None:
-        # An answer to the last decrease takes a round trip; half of what was estimated is a reason not to wait.
+        # An answer to the last decrease takes a round trip.
         soon = now - self._decreased < min(max(round_trip, 0.05), 0.3) + 0.1
-        if soon and (rate is None or rate > self.estimate / 2):
+        if soon and (rate is None or rate > SOONER * self.estimate):
             return
         if rate is None or (sending < LIMITED * self.estimate and rate > 0.8 * sending):
             lower = DECREASE * self.estimate

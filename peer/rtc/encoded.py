@@ -63,8 +63,8 @@ class Taker(Protocol):
 class Subscription(Protocol):
     """A taker's place among those of a source."""
 
-    def limit(self, bitrate: int) -> None:
-        """The taker's path takes so many bits per second."""
+    def limit(self, bitrate: int, lasting: int) -> None:
+        """The taker's path takes so many bits per second: now; and once its queues are empty."""
         ...
 
     def request_keyframe(self) -> None:

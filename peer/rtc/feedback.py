@@ -17,7 +17,7 @@ from aiortc.rtp import (
 )
 
 from peer.rtc.bandwidth import BandwidthEstimator
-from peer.rtc.ticks import tick_after
+from peer.rtc.ticks import Numbers, tick_after
 from peer.rtc.transportwide import Arrivals
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ MAX_SSRCS: Final = 16
 """Streams that an estimate names; of more, those that were not heard for longest are left out."""
 REMB_INTERVAL: Final = 0.5
 """Seconds between two estimates, unless the path is overused."""
+_numbers: Final = Numbers()
+"""Of the paths of this process, for their ticks."""
 MAX_NOTED: Final = 2000
 """Packets that are noted between two feedbacks; beyond, the oldest half goes."""
 
@@ -52,6 +54,7 @@ class Bandwidth:
         """... and that one."""
         self._told = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._number: int | None = None
 
     def numbered(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that has this transport-wide number; `out` tells its sender, soon."""
@@ -73,6 +76,9 @@ class Bandwidth:
         """There is nobody any more to be told."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._number is not None:
+            _numbers.give_back(self._number)
+            self._number = None
 
     def _hear(self, ssrc: int) -> None:
         self._newest = ssrc
@@ -83,7 +89,9 @@ class Bandwidth:
 
     def _begin(self, out: Feedback, ssrc: int) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(tick_after(loop.time()), self._tell, out, ssrc)
+        if self._number is None:
+            self._number = _numbers.take()
+        self._timer = loop.call_at(tick_after(loop.time(), self._number), self._tell, out, ssrc)
 
     def _tell(self, out: Feedback, ssrc: int) -> None:
         self._timer = None

@@ -47,8 +47,8 @@ class PacedSender(Protocol):
         """Whether there is something that it would send."""
         ...
 
-    def limit(self, bitrate: int) -> None:
-        """Its share of the path, bits per second of payload."""
+    def limit(self, bitrate: int, lasting: int) -> None:
+        """Its share of the path, bits per second of payload: now; and once the queues that are being emptied are so."""
         ...
 
 
@@ -200,9 +200,11 @@ class Outgoing:
         self._known = True
         target = self.congestion.target
         draining = self.congestion.draining
-        self._pacer.target(target, factor=1.0 if draining else FACTOR)
+        # Encoders empty a queue; to hold a keyframe back for that would only have everybody wait longer.
+        self._pacer.target(self.congestion.estimate if draining else target, factor=1.0 if draining else FACTOR)
         self._make_up(now)
-        pictures = target - self._other - self._overhead
+        besides = self._other + self._overhead
+        pictures, lasting = target - besides, self.congestion.estimate - besides
         delay = 8 * self._pacer.waiting / target
         if delay > MOST_DELAY:
             pictures *= max(0.5, 1 + MOST_DELAY - delay)
@@ -213,7 +215,7 @@ class Outgoing:
             share, told = int(max(pictures, LEAST * target) / len(sending)), self._shares.get(each, 0)
             if abs(share - told) > TOLD * told:
                 self._shares[each] = share
-                each.limit(share)
+                each.limit(share, max(share, int(lasting / len(sending))))
 
     def _make_up(self, now: float) -> None:
         """The account of what left."""

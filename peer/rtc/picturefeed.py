@@ -154,15 +154,16 @@ class PictureFeed(Feed[PictureSubscription]):
         if not each.taker.carries(self._file.codec):
             return False
         now, passing = time.monotonic(), self._passing
-        choked = each.bitrate < CHOKED * passing.bitrate and passing.late < TOO_LATE
-        if now - each.since < BENEFIT and not (choked and each.bitrate < CHOKED * START_BITRATE):
+        new = now - each.since < BENEFIT
+        choked = (each.lasting if new else each.bitrate) < CHOKED * passing.bitrate and passing.late < TOO_LATE
+        if new and not (choked and each.lasting < CHOKED * START_BITRATE):
             return True
         if now < self._overloaded_until and not choked:
             return True
         if each.home is not self._file:
-            return each.bitrate >= passing.bitrate * AGAIN
+            return each.lasting >= passing.bitrate * AGAIN
         late = passing.late > LATE
-        if each.bitrate >= passing.bitrate * ENOUGH or (late and not choked):
+        if each.lasting >= passing.bitrate * ENOUGH or (late and not choked):
             each.narrow = None
         elif each.narrow is None:
             each.narrow = now

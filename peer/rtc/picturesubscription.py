@@ -21,7 +21,9 @@ class PictureSubscription:
         self.taker: Final = taker
         self.counts: Final = counts
         self.bitrate = START_BITRATE
-        """Bits per second that its path takes."""
+        """Bits per second that may be sent to it now ..."""
+        self.lasting = START_BITRATE
+        """... and that its path takes: more, while a queue before or on it is emptied."""
         self.since: Final = time.monotonic()
         self.muted = False
         self.home: Rung | None = None
@@ -36,8 +38,8 @@ class PictureSubscription:
         """When it was sent a group of pictures of a file once more."""
         self._feed = feed
 
-    def limit(self, bitrate: int) -> None:
-        self.bitrate = bitrate
+    def limit(self, bitrate: int, lasting: int) -> None:
+        self.bitrate, self.lasting = bitrate, lasting
         self._feed.reconsider_soon()
 
     def request_keyframe(self) -> None:

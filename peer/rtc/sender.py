@@ -53,7 +53,7 @@ class FedTrack(MediaStreamTrack):
         self._taker: Taker | None = None
         self._feed: Feed[Any] | None = None
         self._subscription: Subscription | None = None
-        self._limit: int | None = None
+        self._limit: tuple[int, int] | None = None
         self._held = False
         self.counts: Final = SourceCounts()
         """What came of all that it carried."""
@@ -66,11 +66,11 @@ class FedTrack(MediaStreamTrack):
         self._taker = taker
         self._subscribe()
 
-    def limit(self, bitrate: int) -> None:
-        """The path takes so many bits per second."""
-        self._limit = bitrate
+    def limit(self, bitrate: int, lasting: int) -> None:
+        """The path takes so many bits per second: now; and once its queues are empty."""
+        self._limit = bitrate, lasting
         if self._subscription is not None:
-            self._subscription.limit(bitrate)
+            self._subscription.limit(bitrate, lasting)
 
     def request_keyframe(self) -> None:
         if self._subscription is not None:
@@ -103,7 +103,7 @@ class FedTrack(MediaStreamTrack):
         if self._feed is not None and self._taker is not None:
             self._subscription = self._feed.subscribe(_Through(self, self._taker, self._feed), self.counts)
             if self._limit is not None:
-                self._subscription.limit(self._limit)
+                self._subscription.limit(*self._limit)
             self._mute()
         if before is not None:  # last: the same source goes on for whoever takes it again
             before.close()

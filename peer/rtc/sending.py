@@ -100,7 +100,7 @@ class MediaSender:
         self._encoding: Encoding | None = None
         self._encoded: object = None
         """The track and codec that the encoding is of: no encoder takes times that run backwards."""
-        self._limit: int | None = None
+        self._limit: tuple[int, int] | None = None
         self._timestamps = RunningTimestamps()
         self._keyframe_wanted = False
         self._keyframe_at = 0.0
@@ -179,7 +179,7 @@ class MediaSender:
             self._fed = self.track
             self._fed.hold(not self.enabled)
             if self._limit is not None:
-                self._fed.limit(self._limit)
+                self._fed.limit(*self._limit)
             self._fed.feed(self)
         else:
             self._pump = asyncio.get_running_loop().create_task(self._carry(self.track))
@@ -209,7 +209,7 @@ class MediaSender:
         if self._encoding is None or source != self._encoded:
             self._encoded, self._encoding = source, open_encoding(codec)
             if self._limit is not None:
-                self._encoding.limit(self._limit)
+                self._encoding.limit(self._limit[0])
         encoded = await self._encoding.encode(data, taken, keyframe=self._takes_keyframe(taken))
         if encoded is not None:
             if encoded.keyframe:
@@ -235,14 +235,15 @@ class MediaSender:
     @property
     def target(self) -> int | None:
         """Bits per second of payload that are encoded at most, as far as the path sets a limit."""
-        return self._limit
+        return self._limit[0] if self._limit is not None else None
 
-    def limit(self, bitrate: int) -> None:
-        """The path takes so many bits per second of payload of this stream."""
-        self._limit = bitrate
-        for encoder in (self._encoding, self._fed):
-            if encoder is not None:
-                encoder.limit(bitrate)
+    def limit(self, bitrate: int, lasting: int) -> None:
+        """The path takes so many bits per second of payload of this stream: now; and once its queues are empty."""
+        self._limit = bitrate, lasting
+        if self._encoding is not None:
+            self._encoding.limit(bitrate)
+        if self._fed is not None:
+            self._fed.limit(bitrate, lasting)
 
     # Telephone events
 

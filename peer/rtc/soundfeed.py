@@ -70,7 +70,7 @@ class SoundSubscription:
         self.muted = False
         self._feed = feed
 
-    def limit(self, bitrate: int) -> None:
+    def limit(self, bitrate: int, lasting: int) -> None:
         """Sound takes what it takes."""
 
     def request_keyframe(self) -> None:

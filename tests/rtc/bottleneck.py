@@ -156,22 +156,26 @@ class Call:
 
     # As a sender
 
-    def limit(self, bitrate: int) -> None:
+    def limit(self, bitrate: int, lasting: int) -> None:
         self.bitrate = bitrate
 
     def _picture(self) -> None:
         world = self.world
         world.at(world.now + 1 / FPS, self._picture)
-        bitrate = min(self.bitrate, self._most)
-        key = self._keyframes and not 0.85 < bitrate / (self._made_for or 1) < 3
-        if key:
-            self._made_for = bitrate
-        size = int(bitrate * self._uses / 8 / FPS * (4 if key else world.random.uniform(0.7, 1.3)))
+        size = self._size()
         count = -(-size // MTU)
         payloads = [bytes(size // count)] * count
         self.frames += 1
         packets = self.stream.frame(payloads, 3000 * self.frames, world.now, taken=world.now)
         self.outgoing.send(packets, PICTURE, world.now)
+
+    def _size(self) -> int:
+        """Bytes of the next picture."""
+        bitrate = min(self.bitrate, self._most)
+        key = self._keyframes and not 0.85 < bitrate / (self._made_for or 1) < 3
+        if key:
+            self._made_for = bitrate
+        return int(bitrate * self._uses / 8 / FPS * (4 if key else self.world.random.uniform(0.7, 1.3)))
 
     def _sound(self) -> None:
         world = self.world
@@ -258,3 +262,17 @@ class Call:
     def waits_between(self, start: float, stop: float, share: float = 0.95) -> float:
         found = sorted(each.waited for each in self.between(start, stop))
         return found[int(share * len(found))]
+
+
+class FileCall(Call):
+    """Sends what a file has, with a keyframe each second, whatever the path takes."""
+
+    def __init__(self, world: World, link: Link, *, bitrate: float, keyframes: float) -> None:
+        """`keyframes`: their part of the bits."""
+        super().__init__(world, link)
+        self._second, self._part = bitrate / 8, keyframes
+
+    def _size(self) -> int:
+        if self.frames % FPS == 0:
+            return int(self._second * self._part)
+        return int(self._second * (1 - self._part) / (FPS - 1) * self.world.random.uniform(0.7, 1.3))

@@ -13,7 +13,7 @@ from peer.rtc.congestion import MUCH_LOSS, SILENCE, START, Congestion, Losses
 from peer.rtc.delaybased import MAX_BITRATE, MIN_BITRATE
 from peer.rtc.probing import WORTH
 from tests.harness.examples import examples
-from tests.rtc.bottleneck import Call, Link, World
+from tests.rtc.bottleneck import Call, FileCall, Link, World
 
 NARROWED = [(0.0, 2e6), (15.0, 5e5), (30.0, 3e5), (45.0, 2e6)]
 
@@ -34,6 +34,26 @@ def test_a_link_that_is_narrowed_and_widened(delay: float, jitter: float) -> Non
     assert call.reaches(0.9 * call.rate(5, 15), 45) < 10
     assert max(each.pacing for each in call.samples) < 40_000
     assert call.link.dropped < 100
+
+
+@pytest.mark.parametrize("keyframes", [0.3, 0.75])
+@pytest.mark.parametrize("rate", [2.5e6, 4e6])
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+def test_pictures_that_come_in_heaps_do_not_make_a_path_narrow(rate: float, keyframes: float, jitter: float) -> None:
+    """As those of a file do: a large keyframe waits on the link, and is gone before the next."""
+    world = World()
+    call = FileCall(world, Link(world, [(0, rate)], jitter=jitter), bitrate=1.5e6, keyframes=keyframes)
+    world.run(20)
+    enough = [each.estimate > 1.3e6 for each in call.between(8, 20)]
+    assert sum(enough) / len(enough) > 0.95
+    assert call.samples[-1].estimate < rate
+
+
+def test_one_whose_path_becomes_narrow_is_noticed() -> None:
+    world = World()
+    call = FileCall(world, Link(world, [(0, 3e6), (10, 5e5)]), bitrate=1.5e6, keyframes=0.6)
+    world.run(13)
+    assert call.samples[-1].estimate < 5e5
 
 
 def test_a_fast_path_is_found_within_seconds() -> None:
@@ -170,7 +190,7 @@ def test_sound_is_not_held_up_by_a_keyframe() -> None:
 def test_a_stream_that_does_not_follow_is_not_drowned_in_retransmissions() -> None:
     world = World()
     call = Call(world, Link(world, [(0, 3e5)], queue=0.3))
-    call.limit = lambda bitrate: None  # type: ignore[method-assign]
+    call.limit = lambda bitrate, lasting: None  # type: ignore[method-assign]
     call.bitrate = 1.5e6
     world.run(20)
     assert call.link.dropped > 1000

@@ -199,6 +199,8 @@ def test_the_version_that_the_rest_of_this_file_was_written_for() -> None:
         (RTCSctpTransport, "_t1_cancel", ["self"]),
         (RTCSctpTransport, "_t2_cancel", ["self"]),
         (RTCSctpTransport, "_t3_cancel", ["self"]),
+        (RTCSctpTransport, "_t1_expired", ["self"]),
+        (RTCSctpTransport, "_send_chunk", ["self", "chunk"]),
         (RTCDataChannel, "_addBufferedAmount", ["self", "amount"]),
         (RTCSctpTransport, "_handle_data", ["self", "data"]),
         (RTCDataChannel, "_setReadyState", ["self", "state"]),
@@ -225,6 +227,7 @@ async def test_no_other_private_name_is_used() -> None:
         *("_handle_data", "_receive_chunk", "_association_state", "_remote_verification_tag", "_data_channels"),
         *("_data_channel_queue", "_outbound_queue", "_sent_queue", "_setReadyState", "_addBufferedAmount"),
         *("_reconfig_timer_cancel", "_t1_cancel", "_t2_cancel", "_t3_cancel"),
+        *("_send_chunk", "_t1_expired", "_t1_failures", "_rto", "_local_port", "_remote_port"),
     }
 
 

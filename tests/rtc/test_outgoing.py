@@ -23,9 +23,11 @@ class Sender:
         self.stream = OutboundRtp(ssrc, ssrc + 1, random.Random(1))
         self.stream.configure(Format(96, 90000, 97, abs_send_time_id=TIME, transport_wide_id=number))
         self.limits: list[int] = []
+        self.lasting: list[int] = []
 
-    def limit(self, bitrate: int) -> None:
+    def limit(self, bitrate: int, lasting: int) -> None:
         self.limits.append(bitrate)
+        self.lasting.append(lasting)
 
     def frame(self, count: int, now: float) -> list[bytes]:
         return self.stream.frame([bytes(1000)] * count, 0, now, taken=now)
@@ -173,6 +175,7 @@ def test_an_encoder_that_is_ahead_of_the_pacer_is_told() -> None:
     line.send(sender, 60)
     line.outgoing.remb(300_000, line.now)
     assert sender.limits == [300_000, 150_000]
+    assert sender.lasting == [300_000, 300_000], "the path is no narrower for it"
 
 
 def test_a_probe_is_made_of_what_was_sent() -> None:

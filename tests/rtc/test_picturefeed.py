@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def takes(subscription: Any, bitrate: int, lasting: int | None = None) -> None:
+    """So much is said of its path; `lasting`: once its queues are empty."""
+    subscription.limit(bitrate, bitrate if lasting is None else lasting)
+
+
 class Stage:
     """A source, and those who take of it."""
 
@@ -39,7 +44,7 @@ class Stage:
         taker = Eager(*names)
         subscription = self.feed.subscribe(taker, taker.counts)
         if bitrate is not None:
-            subscription.bitrate = bitrate
+            takes(subscription, bitrate)
             self.feed.reconsider()
         self._subscriptions.append(subscription)
         return taker, subscription
@@ -176,7 +181,7 @@ async def test_who_moves_to_another_encoder_misses_nothing(moving: Stage) -> Non
     wide, mover = moving.join(bitrate=600_000), moving.join(bitrate=600_000)
     await mover[0].more(3)
     assert mover[1].on is wide[1].on
-    mover[1].limit(70_000)
+    takes(mover[1], 70_000)
     await mover[0].until(lambda: mover[1].on is not wide[1].on and len(mover[0].frames) > 10)
     timestamps = [frame.timestamp for frame in mover[0].frames]
     assert timestamps == sorted(timestamps) and len(set(timestamps)) >= len(timestamps) - 1
@@ -200,7 +205,7 @@ async def test_who_moves_to_another_encoder_takes_nothing_from_those_who_stay(
     await mover.more(3)
     stays = one.on
     monkeypatch.setattr(EncoderRung, "encode", noted)
-    other.limit(70_000)
+    takes(other, 70_000)
     await mover.until(lambda: other.on is not stays and len(mover.frames) > 10)
     await wide.more(2)
     assert set(used) == {600_000}
@@ -210,7 +215,7 @@ async def test_an_encoder_goes_along_with_all_who_take_of_it(moving: Stage) -> N
     taker, subscription = moving.join(bitrate=600_000)
     await taker.more(2)
     rung = subscription.on
-    subscription.limit(200_000)
+    takes(subscription, 200_000)
     await taker.until(lambda: rung.encoder.bitrate == 200_000)
     await taker.more(2)
     assert subscription.on is rung
@@ -368,10 +373,10 @@ async def test_a_path_that_is_too_narrow_for_a_file_gets_it_encoded(
     other, _ = stage.join(bitrate=enough)
     await taker.more(3)
     assert stage.feed.encodes == 0
-    subscription.limit(source.encoded.bitrate // 2)
+    takes(subscription, source.encoded.bitrate // 2)
     await taker.until(lambda: stage.feed.encodes > 3)
     await taker.more(3)
-    subscription.limit(enough)
+    takes(subscription, enough)
     await taker.until(lambda: subscription.on is subscription.home is not None and not stage.feed._rungs)
     await taker.more(3)
     await other.more()
@@ -397,7 +402,7 @@ async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
     (taker, subscription), (other, unhurt) = stage.join(bitrate=enough), stage.join(bitrate=enough)
     for each in (taker, other):
         await each.more(3)
-    subscription.limit(stage.source.encoded.bitrate // 3)
+    takes(subscription, stage.source.encoded.bitrate // 3)
     monkeypatch.setattr(EncoderRung, "encoded", lambda *frame: None)  # nothing comes of it
     while subscription.on is stage.feed._file:
         await other.more()
@@ -409,6 +414,25 @@ async def test_a_path_that_is_choked_gets_nothing_more_of_a_file(
     assert (await taker.keyframe()).keyframe and isinstance(subscription.on, EncoderRung)
     await taker.more(3)
     assert len(decoded("VP8", taker.frames[count:])) == len(taker.frames) - count
+    await stage.close()
+
+
+@pytest.mark.parametrize(("benefit", "part"), [(0.0, 0.7), (1000.0, 0.1)])
+async def test_a_queue_that_is_being_emptied_is_no_narrow_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benefit: float, part: float
+) -> None:
+    """Above all not that of the first pictures, which all leave at once."""
+    monkeypatch.setattr(picturefeed, "BENEFIT", benefit)
+    monkeypatch.setattr(picturefeed, "NARROW", 0.0)
+    monkeypatch.setattr(picturefeed, "CHOKED_FOR", 0.0)
+    path = await asyncio.to_thread(clip, tmp_path / "clip.webm", pictures=50)
+    stage = Stage((await FileSource.opened(str(path), "video")).pictures)
+    taker, subscription = stage.join()
+    await taker.more(3)
+    assert stage.source.encoded is not None
+    takes(subscription, round(part * stage.source.encoded.bitrate), lasting=stage.source.encoded.bitrate * 10)
+    await taker.more(10)
+    assert subscription.on is stage.feed._file and stage.feed.encodes == 0
     await stage.close()
 
 
@@ -459,11 +483,11 @@ async def test_a_process_that_is_late_does_not_take_paths_for_narrow(
     taker, subscription = stage.join()
     await taker.more(3)
     assert stage.source.encoded is not None
-    subscription.limit(1000 if much else round(stage.source.encoded.bitrate * 0.7))
+    takes(subscription, 1000 if much else round(stage.source.encoded.bitrate * 0.7))
     await taker.more(10)
     assert subscription.on is stage.feed._file and stage.feed.encodes == 0
     if not much:
-        subscription.limit(1000)  # its path takes hardly anything of what it is sent: that is not for being late
+        takes(subscription, 1000)  # its path takes hardly anything of what it is sent: that is not for being late
         await taker.until(lambda: isinstance(subscription.on, EncoderRung))
     await stage.close()
 
@@ -480,9 +504,9 @@ async def test_who_cannot_keep_up_with_encoding_sends_the_file_as_it_is(
     taker, subscription = stage.join()
     await taker.more(3)
     assert stage.source.encoded is not None
-    subscription.limit(1000)
+    takes(subscription, 1000)
     await taker.until(lambda: isinstance(subscription.on, rungs.EncoderRung))
-    subscription.limit(round(stage.source.encoded.bitrate * 0.7))
+    takes(subscription, round(stage.source.encoded.bitrate * 0.7))
     for reader in stage.source.readers.all:
         reader.dropped = 1000
     await taker.until(lambda: subscription.on is stage.feed._file)

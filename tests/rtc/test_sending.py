@@ -362,7 +362,7 @@ async def test_its_share_of_the_path_is_what_the_encoder_keeps_to() -> None:
     async with sending("video") as (sender, line):
         sender.configure(VP8)
         assert sender.target is None
-        sender.limit(300_000)
+        sender.limit(300_000, 300_000)
         track = Pictures()
         assert not sender.active
         sender.replace_track(track)
@@ -370,7 +370,7 @@ async def test_its_share_of_the_path_is_what_the_encoder_keeps_to() -> None:
         await line.until(lambda: len(line.rtp) == 1)
         encoder = vars(vars(sender)["_encoding"])["_encoder"]
         assert (encoder.bitrate, sender.target, sender.active) == (300_000, 300_000, True)
-        sender.limit(200_000)
+        sender.limit(200_000, 200_000)
         assert (encoder.bitrate, sender.target) == (200_000, 200_000)
         sender.enabled = False
         assert not sender.active

@@ -39,8 +39,8 @@ QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
-MAX_PASS: Final = 200
-"""Of all sockets, after which the loop has its turn: each takes some 20 microseconds to be handled."""
+MAX_PASS: Final = 0.004
+"""Seconds after which no other socket is read, but the loop has its turn: there is more to it than media."""
 OLD: Final = 2.0
 """Seconds that a datagram may have been in its socket; what seems older came after the clock was set."""
 MAX_ERRORS: Final = 1000
@@ -311,10 +311,11 @@ class _Reader:
 
     def _read(self) -> int:
         """How many packets of media came."""
-        media, ahead = 0, time.monotonic() - time.time()
+        began = time.monotonic()
+        media, ahead = 0, began - time.time()
         self._more = False
         for descriptor, _ in self._epoll.poll(0):
-            if media > MAX_PASS:
+            if media and time.monotonic() - began > MAX_PASS:
                 self._more = True
                 break
             transport = self._transports.get(descriptor)
