@@ -13,7 +13,7 @@ import msgspec
 
 from signaling.bounds import MAX_DEPTH, MAX_LABEL, check_depth, check_label
 from signaling.codes import Code, ProtocolError
-from signaling.envelope import explained, unsupported
+from signaling.envelope import explained, unreadable, unsupported
 from signaling.ice_servers import BadIceServer, IceServer, parse_ice_server
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def parse_client(data: str | bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Cl
     try:
         message: ClientMessage = _client_decoder.decode(raw)
     except (ValueError, RecursionError) as error:
-        raise explained(_unreadable(error), raw, VERSION) from error
+        raise explained(unreadable(error), raw, VERSION) from error
     kind = type(message)  # most are none of these, and to ask for each class costs as much as to read the message
     if kind is MessageTo:
         check_depth(raw, message.data)  # type: ignore[union-attr]
@@ -372,19 +372,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     try:
         return decoder.decode(raw)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> ProtocolError:
-    """What a decoder does not take, as its sender is told it."""
-    if isinstance(error, msgspec.ValidationError):
-        # "Expected `str`, got `int` - at `$.description.sdp`" without the notation for the top.
-        text = str(error).replace("`$.", "`")[:200]
-        return ProtocolError(Code.BAD_MESSAGE, f"The message cannot be used: {text}; correct it.")
-    if isinstance(error, RecursionError):
-        return ProtocolError(Code.BAD_JSON, "The JSON is nested too deep; send flatter data.")
-    # msgspec.DecodeError, UnicodeDecodeError
-    return ProtocolError(Code.BAD_JSON, f"The text is not JSON ({str(error)[:200]}); send one object.")
+        raise unreadable(error) from error
 
 
 def passed_on(message: _Addressed, sender: str) -> ServerMessage:
