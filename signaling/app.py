@@ -89,11 +89,9 @@ def create_app(settings: Settings) -> web.Application:
     @guarded
     async def open_websocket(request: web.Request) -> web.StreamResponse:
         return await serve_websocket(request, hub)
-        return await serve_websocket(request, hub)
 
     @guarded
     async def post_offer(request: web.Request) -> web.StreamResponse:
-        return await serve_offer(request, hub)
         return await serve_offer(request, hub)
 
     async def get_health(request: web.Request) -> web.StreamResponse:

@@ -38,7 +38,9 @@ class Delivery(msgspec.Struct, eq=False):
     @property
     def kind(self) -> type:
         """What kind of message it is, without reading it."""
-        if self.known is not None or self.json is None or not self.json.startswith(_TAG):
+        if self.known is not None:
+            return type(self.known)
+        if self.json is None or not self.json.startswith(_TAG):
             return type(self.message)
         return _KINDS[self.json[len(_TAG) : self.json.index(b'"', len(_TAG))]]
 

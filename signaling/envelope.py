@@ -35,6 +35,18 @@ def explained(error: ProtocolError, raw: bytes, known: int) -> ProtocolError:
     return error
 
 
+def unreadable(error: Exception) -> ProtocolError:
+    """What a decoder does not take, as its sender is told it."""
+    if isinstance(error, msgspec.ValidationError):
+        # "Expected `str`, got `int` - at `$.description.sdp`" without the notation for the top.
+        text = str(error).replace("`$.", "`")[:200]
+        return ProtocolError(Code.BAD_MESSAGE, f"The message cannot be used: {text}; correct it.")
+    if isinstance(error, RecursionError):
+        return ProtocolError(Code.BAD_JSON, "The JSON is nested too deep; send flatter data.")
+    # msgspec.DecodeError, UnicodeDecodeError
+    return ProtocolError(Code.BAD_JSON, f"The text is not JSON ({str(error)[:200]}); send one object.")
+
+
 def unsupported(version: int, known: int) -> ProtocolError:
     """The refusal of a version that is not `known`."""
     text = f"This server speaks version {known} of the protocol, not {str(version)[:20]}; join with version {known}."

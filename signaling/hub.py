@@ -51,7 +51,14 @@ class Recipient(Protocol):
         """Ends with `error` told, as far as it can be."""
 
 
-class Returning(Recipient, Protocol):
+class Connected(Recipient, Protocol):
+    """A connection, which may have joined."""
+
+    def abort(self) -> None:
+        """Ends at once, without a word."""
+
+
+class Returning(Connected, Protocol):
     """A connection that asks for the place of an earlier one; it gets one of these two, perhaps later."""
 
     def resumed(self, member_id: str) -> None:
@@ -77,7 +84,7 @@ class Hub:
         self._calls: dict[str, RateLimit] = {}  # id of a member -> how many callers over HTTP it may get
         self._bearers: dict[str, Caller] = {}  # id of a member -> whose token it came with
         self._tenures: dict[str, Tenure] = {}  # id of a member -> what of its membership runs out
-        self._connections: set[Recipient] = set()
+        self._connections: set[Connected] = set()
         self._draining = False
         self._idle = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
@@ -100,13 +107,13 @@ class Hub:
         """How many WebSockets are open, joined or not."""
         return len(self._connections)
 
-    def connect(self, connection: Recipient) -> None:
+    def connect(self, connection: Connected) -> None:
         """Counts a connection in. Raises ProtocolError: shutting-down, server-full."""
         self._refuse_if(full=len(self._connections) >= self.settings.limits.connections)
         self._connections.add(connection)
 
-    def disconnect(self, connection: Recipient) -> None:
-        """Counts a connection out; its handler is at its end."""
+    def disconnect(self, connection: Connected) -> None:
+        """Counts a connection out; its socket is closed."""
         self._connections.discard(connection)
         self._note_idle()
 
@@ -319,6 +326,8 @@ class Hub:
         self._note_idle()
         if not await self._idle_within(timeout):
             logger.warning("%d connections did not end in %.1f s", len(self._connections), timeout)
+            for connection in list(self._connections):
+                connection.abort()
         if self._expiry is not None:
             self._expiry.cancel()
 

@@ -5,39 +5,33 @@ Overflow policy: nothing is dropped silently; `put` says False and the owner end
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from signaling.frames import frame
 
 if TYPE_CHECKING:
     import asyncio
 
-    from aiohttp import WSMsgType
-
-_FINAL: Final = 0x80
-_SHORT, _LONG = 126, 1 << 16
-
 
 class Outbox:
-    """At most `max_bytes` wait for the client.
+    """At most `max_bytes` wait for the client."""
 
-    Frames are written here, whole and unmasked (RFC 6455 section 5.2), and not by aiohttp's coroutine: waking a task
-    for each of them costs more than all else that is done for a message.
-    """
+    __slots__ = ("_max_bytes", "_transport")
 
     def __init__(self, transport: asyncio.WriteTransport, max_bytes: int) -> None:
         self._transport = transport
         self._max_bytes = max_bytes
 
-    def put(self, kind: WSMsgType, payload: bytes) -> bool:
+    def put(self, kind: int, payload: bytes) -> bool:
         """Sends a frame, or says False when there is no room for it. To a client that is gone, it goes nowhere."""
-        transport, size = self._transport, len(payload)
-        if transport.get_write_buffer_size() + size > self._max_bytes:
+        transport = self._transport
+        if transport.get_write_buffer_size() + len(payload) > self._max_bytes:
             return False
         if not transport.is_closing():
-            if size < _SHORT:
-                head = bytes((_FINAL | kind, size))
-            elif size < _LONG:
-                head = bytes((_FINAL | kind, _SHORT, size >> 8, size & 0xFF))
-            else:
-                head = bytes((_FINAL | kind, _SHORT + 1)) + size.to_bytes(8, "big")
-            transport.write(head + payload)
+            transport.write(frame(kind, payload))
         return True
+
+    def end(self, *last: bytes) -> None:
+        """Sends these frames whatever waits: they are the last."""
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(last))

@@ -18,8 +18,13 @@ class Verdict(Enum):
     CLOSE = auto()
 
 
+_TAKE: Final = Verdict.TAKE  # members of an enumeration are slow to look up in Python 3.11
+
+
 class RateLimit:
     """`per_second` messages on average and `burst` at once; closes after more dropped ones than a second may have."""
+
+    __slots__ = ("_at", "_burst", "_dropped", "_dropped_at", "_per_second", "_said_at", "_tokens")
 
     def __init__(self, per_second: int, burst: int, now: float) -> None:
         self._per_second = per_second
@@ -32,13 +37,15 @@ class RateLimit:
 
     def judge(self, now: float) -> Verdict:
         """The verdict on a message that came at `now`."""
-        tokens = self._tokens + (now - self._at) * self._per_second
-        self._at = now
-        if tokens > self._burst:
-            tokens = self._burst
+        tokens = self._tokens
+        if now != self._at:
+            tokens += (now - self._at) * self._per_second
+            self._at = now
+            if tokens > self._burst:
+                tokens = self._burst
         if tokens >= 1:
             self._tokens = tokens - 1
-            return Verdict.TAKE
+            return _TAKE
         self._tokens = tokens
         if now - self._dropped_at >= _FORGET_AFTER:
             self._dropped = 0

@@ -22,7 +22,7 @@ PURE = (
     *("signaling/backlog.py", "signaling/delivery.py", "signaling/envelope.py", "peer/continuity.py"),
     *("signaling/edge.py", "signaling/nodewire.py", "signaling/owner.py", "signaling/roomstate.py"),
     *("signaling/dialect.py", "signaling/mdn.py", "signaling/mdnmessages.py", "signaling/peerjs.py"),
-    *("signaling/standin.py", "signaling/seats.py"),
+    *("signaling/frames.py", "signaling/standin.py", "signaling/seats.py"),
     *("signaling/credentials.py", "signaling/keys.py", "signaling/permissions.py"),
     *("signaling/origins.py", "signaling/rate.py", "signaling/rooms.py"),
     *("signaling/bans.py", "signaling/counters.py", "signaling/forwarded.py", "signaling/admission.py"),

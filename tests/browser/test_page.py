@@ -177,9 +177,7 @@ async def test_a_page_comes_back_to_its_place(server: Server, chromium: StartChr
     members = set(recipients)
     for connection in list(recipients.values()):
         assert isinstance(connection, Connection)
-        transport = connection._ws._req.transport if connection._ws._req is not None else None
-        assert transport is not None
-        transport.abort()
+        connection.abort()
     for browser, other in ((alice, "bob"), (bob, "alice")):
         await browser.wait_for("peerPage.log.some(({what}) => what === 'is back')")
         await browser.wait_for("peerPage.state === 'joined'")

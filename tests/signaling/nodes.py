@@ -44,6 +44,9 @@ class Connection:
         self.client.refused.append(error.code)
         self.end(error.code.value)
 
+    def abort(self) -> None:
+        self.end("lost", lost=True)
+
     def end(self, reason: str, *, lost: bool = False) -> None:
         if self.ended:
             return

@@ -26,12 +26,16 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[ServerMessage] = []
         self.dropped: list[Code] = []
+        self.aborted = False
 
     def deliver(self, delivery: Delivery) -> None:
         self.heard.append(delivery.message)
 
     def drop(self, error: ProtocolError) -> None:
         self.dropped.append(error.code)
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 async def test_draining_waits_for_everybody_and_lets_nobody_in() -> None:
@@ -67,10 +71,12 @@ async def test_draining_waits_for_everybody_and_lets_nobody_in() -> None:
 @pytest.mark.virtual_time
 async def test_draining_does_not_wait_for_ever() -> None:
     hub = Hub(Settings())
-    hub.connect(Listener())
+    stays = Listener()
+    hub.connect(stays)
     before = asyncio.get_running_loop().time()
     await hub.drain(2)
     assert asyncio.get_running_loop().time() - before == pytest.approx(2)
+    assert stays.aborted
 
 
 async def test_an_empty_hub_is_drained_at_once() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from aiohttp import WSMsgType
 
+from signaling.frames import PING, PONG, TEXT
 from signaling.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -46,29 +46,29 @@ def outbox(transport: Transport, max_bytes: int = 1 << 20) -> Outbox:
 )
 def test_frames_say_how_long_they_are(size: int, head: bytes) -> None:
     transport = Transport()
-    assert outbox(transport).put(WSMsgType.TEXT, b"x" * size)
+    assert outbox(transport).put(TEXT, b"x" * size)
     assert transport.written == head + b"x" * size
 
 
 def test_frames_of_other_kinds_and_their_order() -> None:
     transport = Transport()
     made = outbox(transport)
-    assert made.put(WSMsgType.PING, b"") and made.put(WSMsgType.PONG, b"1") and made.put(WSMsgType.TEXT, b"{}")
+    assert made.put(PING, b"") and made.put(PONG, b"1") and made.put(TEXT, b"{}")
     assert transport.written == b"\x89\x00" + b"\x8a\x011" + b"\x81\x02{}"
 
 
 def test_what_nobody_reads_is_bounded() -> None:
     transport = Transport()
     made = outbox(transport, 20)
-    assert made.put(WSMsgType.TEXT, b"x" * 10)
+    assert made.put(TEXT, b"x" * 10)
     before = transport.written
-    assert not made.put(WSMsgType.TEXT, b"x" * 9)
+    assert not made.put(TEXT, b"x" * 9)
     assert transport.written == before
-    assert made.put(WSMsgType.TEXT, b"x" * 8)
+    assert made.put(TEXT, b"x" * 8)
 
 
 def test_nothing_is_written_to_who_is_gone() -> None:
     transport = Transport()
     transport.closing = True
-    assert outbox(transport).put(WSMsgType.TEXT, b"x")
+    assert outbox(transport).put(TEXT, b"x")
     assert not transport.written
