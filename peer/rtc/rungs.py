@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from peer.rtc.codecs import Codec
     from peer.rtc.picturesubscription import PictureSubscription
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 4
 """Takers that are given a frame in one turn of the loop."""
 BEHIND: Final = 8
 """Frames, a quarter of a second of them, that may wait to be given to all: so a keyframe for many holds up nothing."""

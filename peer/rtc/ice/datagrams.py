@@ -39,7 +39,7 @@ QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
-MAX_PASS: Final = 0.004
+MAX_PASS: Final = 0.002
 """Seconds after which no other socket is read, but the loop has its turn: there is more to it than media."""
 OLD: Final = 2.0
 """Seconds that a datagram may have been in its socket; what seems older came after the clock was set."""
