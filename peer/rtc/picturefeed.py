@@ -52,10 +52,11 @@ JUDGED: Final = 20
 TOO_MANY: Final = 0.5
 """... and how many, for one that is encoded, are too many ..."""
 OVERLOADED: Final = 10.0
-"""... so that for some seconds a file is sent as it is, however narrow paths seem ..."""
+"""... so that for some seconds a file is sent as it is, however narrow paths seem: nothing would be seen of what there
+is no time to encode, and the others suffer for it, until all of their paths seem narrow."""
 TOO_LATE: Final = 0.1
-"""... but for those that it chokes, as nothing is seen of it there: an estimate is never far below what arrives. If the
-file is so many seconds late, it is this process that does not send it."""
+"""Seconds that a file may be late where far too little arrives of it, which is no path's fault then: what is encoded is
+not sent either."""
 BENEFIT: Final = 3.0
 """Seconds for which a path is believed to take it: estimates begin low, and grow with what is sent."""
 START: Final = 0.5
@@ -158,7 +159,7 @@ class PictureFeed(Feed[PictureSubscription]):
         choked = (each.lasting if new else each.bitrate) < CHOKED * passing.bitrate and passing.late < TOO_LATE
         if new and not (choked and each.lasting < CHOKED * START_BITRATE):
             return True
-        if now < self._overloaded_until and not choked:
+        if now < self._overloaded_until:
             return True
         if each.home is not self._file:
             return each.lasting >= passing.bitrate * AGAIN

@@ -39,8 +39,12 @@ QUICK: Final = 0.001
 """Seconds within which packets follow one another quickly."""
 MAX_BATCH: Final = 64
 """Datagrams of one socket at a time; then it is the others' turn."""
-MAX_PASS: Final = 0.002
-"""Seconds after which no other socket is read, but the loop has its turn: there is more to it than media."""
+PASS: Final = 0.002
+"""Seconds after which no other socket is read, but the loop has its turn: there is more to it than media ..."""
+LONG_PASS: Final = 0.016
+"""... but where that was not enough for so long ..."""
+BEHIND: Final = 0.25
+"""... packets would get lost, and whoever sends them is told: then reading comes first."""
 OLD: Final = 2.0
 """Seconds that a datagram may have been in its socket; what seems older came after the clock was set."""
 MAX_ERRORS: Final = 1000
@@ -245,6 +249,8 @@ class _Reader:
         self._transports: dict[int, DatagramTransport] = {}
         self._last = 0.0
         self._pause = PAUSE
+        self._behind: float | None = None
+        """Since when sockets are left unread again and again."""
         self._more = False
         """Whether sockets were left unread."""
         self._max_pause = float("inf")
@@ -314,8 +320,9 @@ class _Reader:
         began = time.monotonic()
         media, ahead = 0, began - time.time()
         self._more = False
+        longest = PASS if self._behind is None or began - self._behind < BEHIND else LONG_PASS
         for descriptor, _ in self._epoll.poll(0):
-            if media and time.monotonic() - began > MAX_PASS:
+            if media and time.monotonic() - began > longest:
                 self._more = True
                 break
             transport = self._transports.get(descriptor)
@@ -325,6 +332,10 @@ class _Reader:
                 media += transport.read(ahead)
             except Exception:  # it would end the reading of all sockets; what is left in this one is read next time
                 logger.exception("a datagram could not be taken")
+        if not self._more:
+            self._behind = None
+        elif self._behind is None:
+            self._behind = began
         return media
 
 

@@ -411,7 +411,8 @@ async def test_where_that_cannot_be_they_are_sent_one_by_one(error: OSError, ask
 
 async def test_of_many_packets_some_are_left_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """One socket is read in each, however long the others wait by then."""
-    monkeypatch.setattr(datagrams, "MAX_PASS", 0.0)
+    monkeypatch.setattr(datagrams, "PASS", 0.0)
+    monkeypatch.setattr(datagrams, "LONG_PASS", 0.0)
     receivers = [await opened() for _ in range(4)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(5):
