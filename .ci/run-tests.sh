@@ -28,7 +28,7 @@ status=0
 limit=130
 run -m "not browser and not network and not slow" -n auto --dist worksteal || status=$?
 limit=200
-run -m "(browser or slow) and not network" -n 4 --dist worksteal || status=$?
+run -m "(browser or slow) and not network" -n 3 --dist worksteal || status=$?
 limit=660
 run -m "network" || status=$?
 exit "$status"

@@ -60,7 +60,7 @@ def all_in_call(swarm: Swarm) -> bool:
 
 @pytest.mark.slow
 async def test_it_runs_for_its_time_and_reports(server: Server) -> None:
-    found = await asyncio.wait_for(Swarm(plan(server, seconds=1.5, processes=2, rooms=2, decode="4")).run(), 40)
+    found = await asyncio.wait_for(Swarm(plan(server, seconds=4.0, processes=2, rooms=2, decode="4")).run(), 40)
     assert decode(encode(found)) == found, "as the schema has it"
     assert (found.totals.begun, found.totals.connected, found.totals.failed, found.totals.crashes) == (4, 4, 0, 0)
     assert [bot.process for bot in found.bots] == [0, 0, 1, 1]
