@@ -422,3 +422,25 @@ async def test_of_many_packets_some_are_left_for_the_next_turn(monkeypatch: pyte
     for receiver, _ in receivers:
         await receiver.until(lambda receiver=receiver: len(receiver.came) == 100)  # type: ignore[misc]
         receiver.transport.abort()
+
+
+async def test_where_that_is_never_enough_all_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise packets get lost in sockets that are never looked at."""
+    for name, seconds in (("PASS", 0.0), ("LONG_PASS", 1000.0), ("BEHIND", 0.0)):
+        monkeypatch.setattr(datagrams, name, seconds)
+    receivers = [await opened() for _ in range(4)]
+    read, passes = datagrams._Reader._read, []
+
+    def watched(reader: datagrams._Reader) -> int:
+        media = read(reader)
+        passes.append(sum(bool(receiver.came) for receiver, _ in receivers))
+        return media
+
+    monkeypatch.setattr(datagrams._Reader, "_read", watched)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _, address in receivers:
+            sender.sendto(b"\x80", address)
+    for receiver, _ in receivers:
+        await receiver.until(lambda receiver=receiver: receiver.came)  # type: ignore[misc]
+        receiver.transport.abort()
+    assert passes[:2] == [1, 4]
