@@ -55,6 +55,7 @@ class Bandwidth:
         self._told = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._number: int | None = None
+        self._closed = False
 
     def numbered(self, number: int, ssrc: int, out: Feedback, now: float) -> None:
         """A packet came that has this transport-wide number; `out` tells its sender, soon."""
@@ -73,7 +74,8 @@ class Bandwidth:
             self._begin(out, ssrc)
 
     def close(self) -> None:
-        """There is nobody any more to be told."""
+        """There is nobody any more to be told, whatever still comes."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._number is not None:
@@ -88,6 +90,8 @@ class Bandwidth:
             del self._heard[next(iter(self._heard))]
 
     def _begin(self, out: Feedback, ssrc: int) -> None:
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         if self._number is None:
             self._number = _numbers.take()

@@ -122,3 +122,17 @@ async def test_arrivals_are_told_every_tenth_of_a_second_while_there_are_any() -
     for packet in sent:
         first, kind, _, ssrc, media_ssrc = struct.unpack_from("!BBHII", packet)
         assert (first & 0x1F, kind, ssrc, media_ssrc) == (15, 205, 7, 5)
+
+
+@pytest.mark.virtual_time
+async def test_nothing_is_sent_any_more_after_the_end() -> None:
+    """Packets may still come until the socket is closed."""
+    sent: list[bytes] = []
+    out = Feedback(7, sent.append, lambda: None)
+    told, over = Bandwidth(), Bandwidth()
+    told.numbered(1, 5, out, 0.0)
+    over.close()
+    over.numbered(1, 5, out, 0.0)
+    await asyncio.sleep(2 * TICK)
+    assert len(sent) == 1
+    told.close()
